@@ -1,0 +1,59 @@
+"""An attribute and its concepts: what one module file holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .architecture import Architecture
+from .concept import ConceptModule
+from .errors import RespoError, UnknownConcept
+
+PURPOSES = ("fairness", "safety")
+# Names are written in share lists ("woman 1, man 1") and tensor keys ("woman.responsible"): no commas, no dots.
+_NAME = re.compile(r"\w(?:[\w '+-]{0,62}[\w+'])?")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """`concepts` keeps its order. `base`: name, sha256 and fingerprint of the checkpoint it was trained on.
+
+    `training`: whatever is needed to train it again. Raises RespoError when the parts do not fit together.
+    """
+
+    name: str
+    purpose: str
+    concepts: Mapping[str, ConceptModule]
+    architecture: Architecture
+    base: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_name("attribute", self.name)
+        if self.purpose not in PURPOSES:
+            raise RespoError(f"expected the purpose {' or '.join(PURPOSES)}, found {self.purpose!r}")
+        if not self.concepts:
+            raise RespoError(f"expected at least one concept in the attribute {self.name!r}, found none")
+        for name, module in self.concepts.items():
+            check_name("concept", name)
+            if module.channels != self.architecture.middle_channels:
+                raise RespoError(
+                    f"expected {self.architecture.middle_channels} channels for {self.architecture.describe()}, "
+                    f"but the concept {name!r} has {module.channels}"
+                )
+
+    def concept(self, name: str) -> ConceptModule:
+        """Return one concept's module. Raises UnknownConcept naming the ones there are."""
+        if name not in self.concepts:
+            raise UnknownConcept(f"{self.name!r} has no concept {name!r}; it has {', '.join(self.concepts)}.")
+        return self.concepts[name]
+
+
+def check_name(what: str, name: Any) -> None:
+    """Raise RespoError unless `name` can stand in a tensor key and in a list of shares."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RespoError(
+            f"expected the {what}'s name as 1 to 64 letters, digits, spaces, _ ' + or -, found {str(name)[:80]!r}"
+        )

@@ -1,0 +1,193 @@
+"""The module file: safetensors, one file = one attribute, format version 1.
+
+Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
+"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Metadata: "format" = "respo",
+"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .architecture import Architecture
+from .attribute import Attribute
+from .concept import ConceptModule
+from .errors import ModuleFileError, RespoError
+from .grid import Grid
+from .header import parse_json, read_header
+
+FORMAT_VERSION = 1
+_ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+# Ten SDXL concepts at 1024 px are 105 MB; a module file larger than this is something else.
+_MAX_BYTES = 512 * 2**20
+
+
+def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
+    """Write `attribute` to `path`, beside it first and then renamed, so that a crash never leaves half a file.
+
+    The same attribute always gives the same bytes. Raises RespoError when it holds NaN or cannot be written.
+    """
+    tensors = _tensors(attribute)
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise RespoError(f"{attribute.name!r} holds NaN or infinite numbers and was not saved; its training diverged.")
+    respo = {
+        "name": attribute.name,
+        "purpose": attribute.purpose,
+        "concepts": list(attribute.concepts),
+        "architecture": attribute.architecture.to_dict(),
+        "base": dict(attribute.base),
+        "training": dict(attribute.training),
+    }
+    metadata = {
+        "format": "respo",
+        "format_version": str(FORMAT_VERSION),
+        "respo": json.dumps(respo, ensure_ascii=False, allow_nan=False),
+    }
+    write_atomically(Path(path), _with_sorted_header(safetensors.torch.save(tensors, metadata)))
+
+
+def load_attribute(path: str | os.PathLike[str]) -> Attribute:
+    """Read a module file strictly. Raises ModuleFileError saying what was found, for every defect there can be."""
+    path = Path(path)
+    metadata = read_metadata(path)
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise ModuleFileError(f"{path.name}: the tensors cannot be read ({error}). Get the file again.") from error
+    try:
+        return _assemble(metadata, tensors)
+    except RespoError as error:
+        raise ModuleFileError(f"{path.name}: {error}") from error
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return name, purpose, concepts, architecture, base and training without reading the tensors.
+
+    Raises ModuleFileError.
+    """
+    path = Path(path)
+    metadata = read_header(path, _MAX_BYTES).get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != "respo":
+        raise ModuleFileError(
+            f"{path.name} is a safetensors file, but not a Respo module (no metadata with format = respo). "
+            "Choose a module made by respo_train."
+        )
+    _check_version(path.name, metadata.get("format_version"))
+    if not isinstance(metadata.get("respo"), str):
+        raise ModuleFileError(f"{path.name}: expected the metadata entry 'respo', found none. Get the file again.")
+    respo = parse_json(metadata["respo"], f"{path.name}: the metadata entry 'respo'")
+    if not isinstance(respo, dict) or set(respo) != set(_ENTRIES):
+        found = ", ".join(sorted(respo)) if isinstance(respo, dict) else type(respo).__name__
+        raise ModuleFileError(f"{path.name}: expected metadata with {', '.join(_ENTRIES)}, found {found[:200]}")
+    return respo
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the file's SHA-256 as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside `path`, then rename. Raises RespoError; on failure nothing is left behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RespoError(f"cannot write {path}: {reason}. Choose a folder that can be written.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _tensors(attribute: Attribute) -> dict[str, Tensor]:
+    tensors = {}
+    for name, module in attribute.concepts.items():
+        for part, grid in (("responsible", module.responsible), ("semantic", module.semantic)):
+            for key, parameter in grid.named_parameters():
+                suffix = "" if key == "full" else f".{key}"
+                tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()
+    return tensors
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    # safetensors writes the metadata in random order; sorted, the same module has the same hash everywhere.
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = header.encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def _check_version(file: str, found: object) -> None:
+    version = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 9 else 0
+    if version > FORMAT_VERSION:
+        raise ModuleFileError(
+            f"{file}: this file needs a newer Respo (format version {version}; this one reads {FORMAT_VERSION})."
+        )
+    if version != FORMAT_VERSION:
+        raise ModuleFileError(f"{file}: expected format_version {FORMAT_VERSION}, found {str(found)[:80]!r}.")
+
+
+def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attribute:
+    names = metadata["concepts"]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
+        raise RespoError(f"expected 'concepts' as a list of different names, found {str(names)[:200]}")
+    for entry in ("base", "training"):
+        if not isinstance(metadata[entry], dict):
+            raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(metadata[entry])[:80]}")
+    for key, tensor in tensors.items():
+        _check_tensor(key, tensor)
+    left = dict(tensors)
+    concepts = {}
+    for name in names:
+        responsible = _take_grid(left, f"{name}.responsible")
+        if responsible is None:
+            raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {_listed(tensors)}")
+        concepts[name] = ConceptModule.from_parts(responsible, _take_grid(left, f"{name}.semantic"))
+    if left:
+        raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
+    architecture = Architecture.from_dict(metadata["architecture"])
+    return Attribute(
+        metadata["name"], metadata["purpose"], concepts, architecture, metadata["base"], metadata["training"]
+    )
+
+
+def _check_tensor(key: str, tensor: Tensor) -> None:
+    if tensor.dtype not in _DTYPES:
+        raise RespoError(f"expected floating-point tensors (F32, F16, BF16), found {tensor.dtype} in {key[:200]!r}")
+    if tensor.numel() == 0:
+        raise RespoError(f"the tensor {key[:200]!r} is empty (shape {tuple(tensor.shape)})")
+    if not torch.isfinite(tensor).all():
+        raise RespoError(f"the tensor {key[:200]!r} holds NaN or infinite numbers; train it again")
+
+
+def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:
+    if key in tensors:
+        return Grid.from_tensors(tensors.pop(key))
+    factors = [tensors.pop(f"{key}.{factor}") for factor in ("channels", "space") if f"{key}.{factor}" in tensors]
+    return Grid.from_tensors(*factors) if factors else None
+
+
+def _listed(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(sorted(tensors))[:200] or "none"

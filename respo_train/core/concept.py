@@ -1,0 +1,58 @@
+"""The module of one concept: a constant added to h (RespoDiff, arXiv 2509.15257, section 3).
+
+The same code is trained and applied.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .errors import RespoError
+from .grid import Grid
+
+
+class ConceptModule(nn.Module):
+    """Two learned constants in the space of h: `responsible` makes the concept appear, `semantic` holds on to the rest.
+
+    Both start without effect. Parameters are float32.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, kind: str = "grid", rank: int | None = None):
+        """`channels`, `height`, `width`: size of h. `kind`: "grid", "low_rank" (needs `rank`) or "channel"."""
+        super().__init__()
+        self.responsible = Grid(channels, height, width, kind, rank)
+        self.semantic = Grid(channels, height, width, kind, rank)
+
+    @classmethod
+    def from_parts(cls, responsible: Grid, semantic: Grid | None = None) -> ConceptModule:
+        """Join stored parts; without a semantic one it is zero. Raises RespoError when their channels differ."""
+        channels, height, width = responsible.value().shape
+        module = cls(channels, height, width)
+        module.responsible = responsible
+        if semantic is not None:
+            if semantic.value().shape[0] != channels:
+                raise RespoError(
+                    f"expected a semantic part with {channels} channels like the responsible one, "
+                    f"found {semantic.value().shape[0]}"
+                )
+            module.semantic = semantic
+        return module
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the h that this module is made for."""
+        return self.responsible.value().shape[0]
+
+    def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
+        """Return `strength * (responsible + fidelity * semantic)`, `[C, height, width]`, float32."""
+        change = self.responsible.resized(height, width) + fidelity * self.semantic.resized(height, width)
+        return strength * change
+
+    def forward(self, h: Tensor, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
+        """Return `h + delta`, a new tensor in h's dtype. `h`: `[B, C, H, W]`, any H and W.
+
+        Raises RespoError when h has another number of channels.
+        """
+        if h.shape[1] != self.channels:
+            raise RespoError(f"expected h with {self.channels} channels, found {h.shape[1]}; is this another model?")
+        return h + self.delta(h.shape[2], h.shape[3], strength, fidelity).to(h)
