@@ -1,0 +1,1 @@
+"""What `run.py` does, in standard-library Python: environment, host, browser, commands."""

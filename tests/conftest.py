@@ -1,0 +1,53 @@
+"""What every test may ask for: a ComfyUI, its server, a browser. Unit tests need none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.comfy_server import ComfyServer, require_host
+from setup_steps.browser import VARIABLE, find_installed
+from setup_steps.host import link_pack
+from setup_steps.report import SetupError
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def give_up(reason: str) -> None:
+    """Skip a test whose tool is missing; in CI, where nobody reads what was skipped, let it fail."""
+    if IN_CI:
+        pytest.fail(f"{reason} (in CI this is an error)")
+    pytest.skip(f"!!! {reason}")
+
+
+@pytest.fixture(scope="session")
+def comfy_path() -> Path:
+    """The folder of a ComfyUI that has the pack in its custom_nodes."""
+    try:
+        host = require_host()
+    except (FileNotFoundError, SetupError) as error:
+        give_up(str(error))
+    link_pack(host)
+    return host
+
+
+@pytest.fixture(scope="session")
+def server(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with the pack alone; modules put into `server.model_folders["respo"]` show up in it."""
+    folder = tmp_path_factory.mktemp("comfy")
+    modules = folder / "modules"
+    modules.mkdir()
+    with ComfyServer(folder, host=comfy_path, model_folders={"respo": modules}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """The path of a Chromium or Chrome: run.py's choice, else one that is installed."""
+    path = os.environ[VARIABLE] if VARIABLE in os.environ else find_installed()
+    if not path:
+        give_up(f"no Chromium or Chrome: set {VARIABLE} to one, or use `python run.py test`")
+    return path
