@@ -42,7 +42,7 @@ def prepare(*groups: str) -> Path:
         host = ensure_host(next(numbered))
         # Another ComfyUI may ask for other versions than the one we pin: there only PyTorch is held.
         held: list[str | Path] = ["-c", LOCK if host == OWN_HOST else TORCH]
-        needed = ["-r", TORCH, "-r", REQUIREMENTS / "host.txt", "-r", host / "requirements.txt"]
+        needed: list[str | Path] = ["-r", TORCH, "-r", REQUIREMENTS / "host.txt", "-r", host / "requirements.txt"]
         install(next(numbered), "host", [*needed, *held], version)
         for group in groups:
             install(next(numbered), group, ["-r", REQUIREMENTS / f"{group}.txt", *held], version)

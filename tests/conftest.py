@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,7 +17,7 @@ from setup_steps.report import SetupError
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def give_up(reason: str) -> None:
+def give_up(reason: str) -> NoReturn:
     """Skip a test whose tool is missing; in CI, where nobody reads what was skipped, let it fail."""
     if IN_CI:
         pytest.fail(f"{reason} (in CI this is an error)")
