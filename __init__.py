@@ -1,0 +1,24 @@
+"""Respo: fairness and safety modules for Stable Diffusion, as ComfyUI nodes. Registration only."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .nodes import NODES, folders
+from .respo_train.host import emoji_world_model
+
+WEB_DIRECTORY = "./web"
+
+folders.register()
+emoji_world_model.register()
+
+
+class RespoExtension(ComfyExtension):
+    """Tells the host which nodes there are."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return every node of the pack."""
+        return list(NODES)
+
+
+async def comfy_entrypoint() -> RespoExtension:
+    """Called by the host once the pack is imported."""
+    return RespoExtension()

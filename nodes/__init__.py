@@ -1,0 +1,7 @@
+"""The nodes. `NODES` is the one list that registration reads."""
+
+from .apply_module import ApplyModule
+from .balance import Balance
+from .load_module import LoadModule
+
+NODES = [LoadModule, ApplyModule, Balance]

@@ -1,0 +1,82 @@
+"""Apply Module: steer every picture towards one concept (RespoDiff, arXiv 2509.15257)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from . import widgets
+from .guard import check_fit
+from .patching import Edit, Half, sigma_range, with_edits
+from .wire import LoadedModule, RespoModule
+
+
+class ApplyModule(io.ComfyNode):
+    """MODEL -> MODEL with one concept's change added to h."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoApplyModule",
+            display_name="Apply Module",
+            category="Respo",
+            description="Steers every picture towards one concept of a module, e.g. 'woman'. "
+            "For a fair mix inside one batch use Balance instead.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model to steer: the one that the module was made for."),
+                RespoModule.Input("module", tooltip="From Load Module."),
+                io.String.Input(
+                    "concept",
+                    default="",
+                    tooltip="Which concept to steer towards, e.g. woman. Leave it empty for the first one; Load Module "
+                    "shows which ones there are.",
+                ),
+                widgets.strength(),
+                widgets.fidelity(),
+                widgets.start_percent(),
+                widgets.end_percent(),
+                io.Combo.Input(
+                    "guidance",
+                    options=["conditional", "both"],
+                    default="conditional",
+                    tooltip="conditional: steer only where your prompt is heard, as the module was trained. both: "
+                    "steer the negative prompt's side as well, which is gentler at a high cfg.",
+                ),
+                widgets.enabled(),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The steered model, for a KSampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        module: LoadedModule,
+        concept: str,
+        strength: float,
+        fidelity: float,
+        start_percent: float,
+        end_percent: float,
+        guidance: Half,
+        enabled: bool,
+    ) -> io.NodeOutput:
+        """Raises RespoError: unknown concept, another architecture, no middle block, a strength that is no number."""
+        if widgets.is_off(enabled, strength, start_percent, end_percent):
+            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+        concept = concept.strip() or next(iter(module.attribute.concepts))
+        delta = partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity)
+        note = check_fit(model, module)
+        edit = Edit(
+            source=f"{module.sha256}/{concept}",
+            strength=strength,
+            fidelity=fidelity,
+            sigmas=sigma_range(model, start_percent, end_percent),
+            half=guidance,
+            images=None,
+            delta=delta,
+        )
+        text = f"Steers towards: {concept}\n{note}".strip()
+        return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))

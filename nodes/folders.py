@@ -1,0 +1,85 @@
+"""Where modules and Emoji World's checkpoint live, and how a name in a workflow becomes a file, safely."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path, PurePosixPath
+
+import folder_paths
+
+from ..respo_train.core.errors import ModuleFileError
+
+FOLDER = "respo"
+SUFFIX = ".safetensors"
+SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
+_EMOJI_WORLD = Path(__file__).resolve().parent.parent / "emoji_world"
+
+
+def register() -> None:
+    """Add the `respo` model folder and, unless its setting hides it, Emoji World's checkpoint. Idempotent."""
+    own = Path(folder_paths.models_dir) / FOLDER
+    folder_paths.add_model_folder_path(FOLDER, str(own))
+    folder_paths.add_model_folder_path(FOLDER, str(_EMOJI_WORLD / "modules"))
+    # The host gives a new folder no filter, and would list every file in it.
+    paths, _ = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, {SUFFIX})
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        logging.info("Respo: %s cannot be made (%s); modules can still be read from elsewhere.", own, error)
+    if shows_checkpoint():
+        folder_paths.add_model_folder_path("checkpoints", str(_EMOJI_WORLD / "checkpoint"))
+
+
+def shows_checkpoint() -> bool:
+    """Read the user's setting from the host's file; on when there is none. Takes effect when the host starts."""
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.get(SHOW_CHECKPOINT, True) is not False
+
+
+def module_names() -> list[str]:
+    """Names of all module files, subfolders included."""
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def resolve(name: str, sha256: str = "") -> Path:
+    """Find a module file by its name in the list. `sha256`: for the message only.
+
+    Raises ModuleFileError saying where the file has to be put. Only files that truly lie in a `respo` folder are
+    opened: names come from workflows that strangers write.
+    """
+    roots = [Path(root) for root in folder_paths.get_folder_paths(FOLDER)]
+    relative = _relative(name)
+    for root in roots:
+        found = root / relative
+        if found.is_file():
+            if not found.resolve().is_relative_to(root.resolve()):
+                raise ModuleFileError(
+                    f"{name!r} is a link that leads out of {root}. Copy the file there, or add its own folder under "
+                    f"'{FOLDER}:' in extra_model_paths.yaml."
+                )
+            return found
+    known = f" (SHA-256 {sha256})" if sha256 else ""
+    raise ModuleFileError(
+        f"The module {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
+        f"into {roots[0] / relative.parent} and press R in ComfyUI; or choose one that is there: "
+        f"{', '.join(module_names()[:10]) or 'none yet'}."
+    )
+
+
+def _relative(name: str) -> PurePosixPath:
+    """Check a name before the file system sees it. Raises ModuleFileError."""
+    name = str(name)  # a workflow's JSON may hold anything
+    path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
+    inside = not path.is_absolute() and ".." not in path.parts and not any(c in name for c in ":\0")
+    if not inside or path.suffix.lower() != SUFFIX or len(name) > 255:
+        raise ModuleFileError(
+            f"expected the name of a {SUFFIX} file inside the '{FOLDER}' model folder, found {name[:100]!r}. "
+            "Choose one from the list."
+        )
+    return path

@@ -1,0 +1,43 @@
+"""Does this module belong to this model? Another architecture is an error, another checkpoint a note."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..respo_train.core.architecture import Architecture
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.fingerprint import fingerprint, same_checkpoint
+from .wire import LoadedModule
+
+_FINGERPRINTED = "diffusion_model.middle_block.0.out_layers.3.weight"
+
+
+def check_fit(model: Any, module: LoadedModule) -> str:
+    """Return a note for the node's face: "" when `model` is the checkpoint that the module was made on.
+
+    Raises ArchitectureMismatch, or RespoError when the model has no middle block at all.
+    """
+    module.attribute.architecture.require(architecture_of(model))
+    known = module.attribute.base.get("fingerprint")
+    if known and same_checkpoint(fingerprint(_own_weight(model)), known):
+        return ""
+    name = module.attribute.base.get("name", "another checkpoint")
+    return f"Note: made on {name}; this model has other weights, so the effect may be weaker or different."
+
+
+def architecture_of(model: Any) -> Architecture:
+    """Read a host MODEL's architecture. Raises RespoError naming what was found where there is no middle block."""
+    architecture = Architecture.from_unet_config(model.model.model_config.unet_config)
+    network = model.get_model_object("diffusion_model")
+    if getattr(network, "middle_block", None) is None:
+        raise RespoError(
+            f"Respo steers the middle block of a U-Net, but this model ({type(network).__name__}) has none. "
+            "Use an SD 1.x, SD 2.x or SDXL checkpoint that was not cut down."
+        )
+    return architecture
+
+
+def _own_weight(model: Any) -> Any:
+    """The checkpoint's own weight: while the model is loaded with a LoRA, the host keeps the original aside."""
+    kept = getattr(model, "backup", {}).get(_FINGERPRINTED)
+    return model.get_model_object(_FINGERPRINTED) if kept is None else kept.weight

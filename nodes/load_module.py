@@ -1,0 +1,69 @@
+"""Load Module: read one module file."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.errors import ModuleFileError
+from .folders import module_names, resolve
+from .wire import LoadedModule, RespoModule
+
+
+class LoadModule(io.ComfyNode):
+    """File name -> RESPO_MODULE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoLoadModule",
+            display_name="Load Module",
+            category="Respo",
+            description="Reads a Respo module: a small file that teaches a model one attribute, e.g. gender with the "
+            "concepts woman and man.",
+            inputs=[
+                io.Combo.Input(
+                    "module",
+                    options=module_names(),
+                    tooltip="A file of the models/respo folder. Press R after you put a new one there. The node shows "
+                    "what is in it after a run.",
+                ),
+                io.String.Input(
+                    "sha256",
+                    default="",
+                    optional=True,
+                    tooltip="Leave this empty. Who shares a workflow can write here what Load Module shows as SHA-256 "
+                    "(the first digits will do); another file of the same name is then refused.",
+                ),
+            ],
+            outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, module: str | None, sha256: str | None = "") -> bool | str:
+        """Replaces the host's "value not in list" by a line that says what to do. A linked input is None here."""
+        try:
+            if module is not None:
+                resolve(module, sha256 or "")
+        except ModuleFileError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, module: str | None, sha256: str | None = "") -> str:
+        """Another content under the same name is another module."""
+        return file_sha256(resolve(module)) if module is not None else ""
+
+    @classmethod
+    def execute(cls, module: str, sha256: str = "") -> io.NodeOutput:
+        """Raises ModuleFileError."""
+        path = resolve(module, sha256)
+        found = file_sha256(path)
+        if not found.startswith(sha256.strip().lower()):
+            raise ModuleFileError(
+                f"expected {module!r} with the SHA-256 {sha256}, found {found}: another file of the same name. Get the "
+                "right file from where you got the workflow, or empty the field 'sha256' to use this one."
+            )
+        loaded = LoadedModule(load_attribute(path), module, found)
+        return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

@@ -1,0 +1,73 @@
+"""The widgets that Apply Module and Balance share, and what "off" means for both."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+
+def strength() -> io.Float.Input:
+    """How much of the module's whole change is added."""
+    return io.Float.Input(
+        "strength",
+        default=1.0,
+        min=-5.0,
+        max=5.0,
+        step=0.05,
+        tooltip="How strongly the module acts. 1 is what it was trained for, 0 is off (the very same picture as "
+        "without this node), below 0 pushes the other way. Above 2 pictures may fall apart.",
+    )
+
+
+def fidelity() -> io.Float.Input:
+    """How much of the semantic part is added along with the responsible one."""
+    return io.Float.Input(
+        "fidelity",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+        step=0.05,
+        tooltip="How hard to hold on to the rest of the picture: the job, the scene, the look. 1 is what the module "
+        "was trained for. Lower it if the module does too little, raise it if the subject drifts away.",
+    )
+
+
+def start_percent() -> io.Float.Input:
+    """Where in the sampling the module begins to act."""
+    return io.Float.Input(
+        "start_percent",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="When to begin: 0 is the first step, 0.2 leaves the first fifth alone, which keeps more of the "
+        "picture's layout.",
+    )
+
+
+def end_percent() -> io.Float.Input:
+    """Where in the sampling the module stops acting."""
+    return io.Float.Input(
+        "end_percent",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine "
+        "details. Nothing happens unless it is larger than start_percent.",
+    )
+
+
+def enabled() -> io.Boolean.Input:
+    """The switch; another node can be linked to it."""
+    return io.Boolean.Input(
+        "enabled",
+        default=True,
+        label_on="on",
+        label_off="off",
+        tooltip="Off passes the model on untouched: the pictures are exactly those without this node.",
+    )
+
+
+def is_off(enabled: bool, strength: float, start_percent: float, end_percent: float) -> bool:
+    """True when nothing is to be added at any step. An empty range counts, and so does one that is not a number."""
+    return not enabled or strength == 0 or not start_percent < end_percent

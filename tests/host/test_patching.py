@@ -1,0 +1,216 @@
+"""What the nodes do to a picture, bit for bit, against an oracle that adds the module to h by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+UNIFORM = {"woman": Fraction(1, 2), "man": Fraction(1, 2)}
+
+
+@pytest.fixture
+def apply(run_node, model, module):
+    """apply(…) -> the MODEL that Apply Module gives."""
+    return lambda **given: run_node("RespoApplyModule", **{"model": model, "module": module, **given})[0]
+
+
+@pytest.fixture
+def balance(run_node, model, module):
+    """balance(…) -> the MODEL that Balance gives."""
+    return lambda **given: run_node("RespoBalance", **{"model": model, "module": module, **given})[0]
+
+
+@pytest.fixture
+def woman(attribute):
+    """woman(place, strength, fidelity) -> what has to be added there, `[C, H, W]`."""
+    return lambda place, **knobs: attribute.concept("woman").delta(*place.size, **knobs).detach()
+
+
+def test_conditional_half_gets_the_delta(apply, sample, by_hand, model, woman):
+    with by_hand(model, lambda p: woman(p, strength=0.5, fidelity=0.8) if p.chunk == 0 else None) as expected:
+        wanted = sample(expected)
+    assert torch.equal(sample(apply(strength=0.5, fidelity=0.8)), wanted)
+    assert not torch.equal(sample(model), wanted)
+
+
+def test_both_halves_get_the_delta(apply, sample, by_hand, model, woman):
+    with by_hand(model, woman) as expected:
+        wanted = sample(expected)
+    assert torch.equal(sample(apply(guidance="both")), wanted)
+    assert not torch.equal(sample(apply()), wanted)
+
+
+def test_chosen_concept(apply, sample, by_hand, model, attribute):
+    man = attribute.concept("man")
+    with by_hand(model, lambda p: man.delta(*p.size).detach() if p.chunk == 0 else None) as expected:
+        wanted = sample(expected)
+    assert torch.equal(sample(apply(concept="man")), wanted)
+
+
+def test_cfg_1(apply, sample, by_hand, model, woman):
+    with by_hand(model, lambda p: woman(p) if p.chunk == 0 else None) as expected:
+        wanted = sample(expected, cfg=1.0)
+    assert torch.equal(sample(apply(), cfg=1.0), wanted)
+
+
+def test_two_prompts(balance, sample, by_hand, model, attribute, pack, prompt):
+    both = prompt(1) + prompt(3)
+    labels = pack.core.balance.assign(11, 3, UNIFORM)
+
+    def addition(place):
+        return attribute.concept(labels[place.image]).delta(*place.size).detach() if place.chunk == 0 else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, positive=both, count=3)
+    assert torch.equal(sample(balance(seed=11), positive=both, count=3), wanted)
+
+
+def test_area_prompt_and_odd_sizes(apply, sample, by_hand, model, woman, prompt):
+    regional = prompt(1) + prompt(3, area=(12, 8, 4, 0), strength=1.0, set_area_to_bounds=False)
+    sizes = set()
+
+    def addition(place):
+        sizes.add(place.size)
+        return woman(place) if place.chunk == 0 else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, positive=regional, size=(24, 18))
+    assert torch.equal(sample(apply(), positive=regional, size=(24, 18)), wanted)
+    assert sizes == {(6, 5), (3, 2)}
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
+def test_balance_gives_each_image_its_concept(balance, sample, by_hand, model, attribute, pack, seed):
+    labels = pack.core.balance.assign(seed, 4, UNIFORM)
+    assert set(labels) == {"woman", "man"}
+
+    def addition(place):
+        return attribute.concept(labels[place.image]).delta(*place.size).detach() if place.chunk == 0 else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, count=4)
+    assert torch.equal(sample(balance(seed=seed), count=4), wanted)
+
+
+def test_range_acts_only_between_its_sigmas(apply, sample, by_hand, model, woman):
+    high, low = (model.get_model_object("model_sampling").percent_to_sigma(p) for p in (0.25, 0.75))
+    seen = []
+
+    def addition(place):
+        seen.append(low < place.sigma <= high)
+        return woman(place) if seen[-1] and place.chunk == 0 else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected)
+    assert set(seen) == {True, False}
+    assert torch.equal(sample(apply(start_percent=0.25, end_percent=0.75)), wanted)
+
+
+def test_two_ranges_that_meet_are_one(apply, sample):
+    halves = apply(model=apply(end_percent=0.5), start_percent=0.5)
+    assert torch.equal(sample(halves), sample(apply()))
+
+
+def test_off_is_the_same_model(apply, balance, model):
+    empty = [{"start_percent": 0.5, "end_percent": 0.5}, {"end_percent": float("nan")}]
+    for off in ({"strength": 0.0}, {"enabled": False}, *empty):
+        assert apply(**off) is model
+        assert balance(**off) is model
+
+
+def test_balance_tells_its_labels(run_node, model, module, pack):
+    labels = run_node("RespoBalance", model=model, module=module, seed=3, count=6)[1]
+    assert labels.split("\n") == pack.core.balance.assign(3, 6, UNIFORM)
+    all_men = run_node("RespoBalance", model=model, module=module, seed=3, count=2, distribution="man 1, woman 0")[1]
+    assert all_men == "man\nman"
+    assert run_node("RespoBalance", model=model, module=module, enabled=False)[1] == ""
+
+
+def test_patched_clone_does_not_leak(apply, balance, sample, model):
+    before = sample(model)
+    first, second = apply(), balance()
+    a, b = sample(first), sample(second)
+    later = apply(model=first, concept="man")
+    sample(later)
+    assert torch.equal(sample(model), before)
+    assert torch.equal(sample(first), a)
+    assert torch.equal(sample(second), b)
+
+
+def test_order_of_respo_nodes_does_not_change_a_bit(apply, balance, sample):
+    # Three summands: float addition is not associative, so an unsorted sum would show.
+    one = apply(model=balance(model=apply(strength=0.7), seed=3), concept="man", strength=-0.3, end_percent=0.6)
+    two = balance(model=apply(model=apply(strength=0.7), concept="man", strength=-0.3, end_percent=0.6), seed=3)
+    three = apply(model=apply(model=balance(seed=3), concept="man", strength=-0.3, end_percent=0.6), strength=0.7)
+    wanted = sample(one)
+    assert torch.equal(sample(two), wanted)
+    assert torch.equal(sample(three), wanted)
+    assert len(three.model_options["transformer_options"]["patches"]["output_block_patch"]) == 1
+
+
+def test_freeu_keeps_its_place_in_the_graph(apply, sample, by_hand, model, woman, host):
+    (freeu,) = host.freeu(model, 1.3, 1.4, 0.9, 0.2)
+    with by_hand(freeu, lambda p: woman(p) if p.chunk == 0 else None) as expected:
+        freeu_first = sample(expected)
+    assert torch.equal(sample(apply(model=freeu)), freeu_first)
+
+    plain = model.clone()
+    plain.set_model_output_block_patch(add_to_second_chunk(woman))
+    (wanted,) = host.freeu(plain, 1.3, 1.4, 0.9, 0.2)
+    (freeu_last,) = host.freeu(apply(), 1.3, 1.4, 0.9, 0.2)
+    result = sample(freeu_last)
+    assert torch.equal(result, sample(wanted))
+    assert torch.equal(sample(freeu_last), result)  # FreeU writes in place: what we keep must not be what it gets
+    assert not torch.equal(result, freeu_first)
+
+
+def add_to_second_chunk(woman):
+    """A patch as simple as can be, for a batch of the chunks [1, 0]."""
+
+    def patch(h, hsp, options):
+        if options["block"] != ("output", 0):
+            return h, hsp
+        assert options["cond_or_uncond"] == [1, 0]
+        uncond, cond = h.chunk(2)
+        return torch.cat([uncond, cond + woman(SimpleNamespace(size=h.shape[2:]))]), hsp
+
+    return patch
+
+
+def patch_of(patched):
+    """The function that the host will call."""
+    return patched.model_options["transformer_options"]["patches"]["output_block_patch"][-1]
+
+
+def test_patch_alone(apply, balance, woman):
+    h = torch.randn(4, 128, 4, 4)
+    copy = h.clone()
+    options = {"block": ("output", 0), "cond_or_uncond": [1, 0], "sigmas": torch.tensor([14.0, 0.1])}
+    ranged = patch_of(apply(end_percent=0.5))
+    result, skip = ranged(h, None, options)
+    delta = woman(SimpleNamespace(size=(4, 4)))
+    assert skip is None
+    assert torch.equal(result, torch.cat([h[:2], h[2:3] + delta, h[3:]]))  # of two images, one is past the range
+    assert torch.equal(h, copy)
+    for other in (("output", 1), ("input", 0), ("middle", 0)):
+        assert ranged(h, None, {**options, "block": other})[0] is h
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(balance, attribute, pack, dtype):
+    h = torch.randn(4, 128, 4, 4).to(dtype)
+    options = {"block": ("output", 0), "cond_or_uncond": [0, 1], "sigmas": torch.ones(2)}
+    labels = pack.core.balance.assign(0, 2, UNIFORM)
+    deltas = torch.stack([attribute.concept(label).delta(4, 4) for label in labels]).to(dtype)
+    result = patch_of(balance())(h, None, options)[0]
+    assert result.dtype == dtype
+    assert torch.equal(result, torch.cat([h[:2] + deltas, h[2:]]))
+
+
+def test_same_bytes_again(balance, sample):
+    patched = balance(seed=4)
+    assert torch.equal(sample(patched, count=3), sample(patched, count=3))
+    assert torch.equal(sample(patched, size=(24, 16)), sample(balance(seed=4), size=(24, 16)))

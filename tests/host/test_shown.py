@@ -1,0 +1,58 @@
+"""What ComfyUI shows to people agrees with the schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IDS = ["RespoLoadModule", "RespoApplyModule", "RespoBalance"]
+
+
+@pytest.fixture(params=IDS)
+def schema(request, host, pack):
+    """The schema of one node."""
+    return host.nodes.NODE_CLASS_MAPPINGS[request.param].GET_SCHEMA()
+
+
+def test_every_node_is_registered_and_listed_here(pack):
+    assert [node.GET_SCHEMA().node_id for node in pack.root.NODES] == IDS
+
+
+def test_everything_has_a_name_and_a_tooltip(schema):
+    assert schema.category == "Respo"
+    assert all([schema.display_name, schema.description])
+    for part in (*schema.inputs, *schema.outputs):
+        assert (part.tooltip or "").endswith("."), part.id
+
+
+def test_locale_says_what_the_schema_says(schema):
+    texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
+    assert list(texts) == IDS
+    outputs = {str(number): part for number, part in enumerate(schema.outputs)}
+    assert texts[schema.node_id] == {
+        "display_name": schema.display_name,
+        "description": schema.description,
+        "inputs": {part.id: {"name": part.id, "tooltip": part.tooltip} for part in schema.inputs},
+        "outputs": {key: {"name": part.display_name, "tooltip": part.tooltip} for key, part in outputs.items()},
+    }
+
+
+def test_help_page_explains_every_input(schema):
+    page = (ROOT / "web/docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
+    for part in schema.inputs:
+        assert f"**{part.id}**" in page, part.id
+
+
+def test_text_is_shown_on_every_node():
+    script = (ROOT / "web/js/node_text.js").read_text(encoding="utf-8")
+    assert all(f'"{node}"' in script for node in IDS)
+
+
+def test_only_module_files_are_listed(host, module_folder):
+    (module_folder / "notes.txt").write_text("not a module")
+    names = host.folder_paths.get_filename_list("respo")
+    assert "tests/gender.safetensors" in [name.replace("\\", "/") for name in names]
+    assert all(name.endswith(".safetensors") for name in names)
