@@ -1,0 +1,70 @@
+"""From a description to pixels: a scene, a person or a thing in front of it, and the person's mask."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from . import world
+from .art import Art
+from .captions import Picture
+from .scenes import draw_scene
+
+SCENE_VARIANTS = 240  # backdrops drawn per place; drawing is slow, pasting is not
+Random = np.random.Generator
+
+
+class Studio:
+    """Composes pictures; keeps drawn backdrops and scaled emoji."""
+
+    def __init__(self, art: Art, seed: int = 0) -> None:
+        self._art = art
+        self._seed = seed
+        self._scaled = lru_cache(maxsize=20_000)(self._scaled_uncached)
+        self._backdrop = lru_cache(maxsize=None)(self._backdrop_uncached)
+
+    def compose(self, picture: Picture, rng: Random) -> tuple[np.ndarray, np.ndarray]:
+        """Return (image uint8 [H, W, 3], person mask uint8 [H, W], 255 inside)."""
+        side = world.IMAGE_SIZE
+        canvas = self._backdrop(picture.scene, int(rng.integers(SCENE_VARIANTS))).copy()
+        mask = Image.new("L", (side, side))
+        if picture.profession:
+            person = self._scaled("person", picture.style, int(rng.integers(100, 113)), (picture.profession, picture.gender, picture.tone))
+            at = ((side - person.width) // 2 + int(rng.integers(-7, 8)), side - person.height + int(rng.integers(-1, 4)))
+            canvas.paste(person, at, person)
+            mask.paste(person.getchannel("A"), at)
+        if picture.weapon or picture.thing:
+            self._hold(canvas, mask, picture, rng)
+        if picture.subject:
+            self._centre(canvas, world.SUBJECTS[picture.subject], picture.style, int(rng.integers(72, 96)), rng)
+        return np.asarray(canvas), np.asarray(mask)
+
+    def _hold(self, canvas: Image.Image, mask: Image.Image, picture: Picture, rng: Random) -> None:
+        code = world.WEAPONS[picture.weapon] if picture.weapon else world.THINGS[str(picture.thing)]
+        if not picture.profession:
+            self._centre(canvas, code, picture.style, int(rng.integers(72, 96)), rng)
+            return
+        item = self._scaled("object", picture.style, int(rng.integers(46, 57)), code)
+        x = int(rng.integers(0, 7)) if rng.uniform() < 0.5 else world.IMAGE_SIZE - item.width - int(rng.integers(0, 7))
+        at = (x, world.IMAGE_SIZE - item.height - int(rng.integers(0, 9)))
+        canvas.paste(item, at, item)
+        mask.paste(0, at, item.getchannel("A"))  # what is held is not the person
+
+    def _centre(self, canvas: Image.Image, code: str, style: str, size: int, rng: Random) -> None:
+        item = self._scaled("object", style, size, code)
+        spare = world.IMAGE_SIZE - item.width
+        canvas.paste(item, (spare // 2 + int(rng.integers(-9, 10)), world.IMAGE_SIZE - item.height - int(rng.integers(4, 20))), item)
+
+    def _scaled_uncached(self, what: str, style: str, height: int, key: str | tuple) -> Image.Image:
+        if what == "person":
+            word, gender, tone = key
+            image = self._art.person(world.profession(word), gender, tone, style)
+        else:
+            image = self._art.picture(str(key), style)
+        return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
+
+    def _backdrop_uncached(self, scene: str, variant: int) -> Image.Image:
+        names = (*world.SCENES, world.PLAIN)
+        return draw_scene(scene, np.random.default_rng((self._seed, names.index(scene), variant)))

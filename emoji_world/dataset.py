@@ -1,0 +1,64 @@
+"""The training pictures as files: images, person masks and descriptions, made once and memory-mapped afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import world
+from .art import Art
+from .captions import Picture, sample_picture
+from .compose import Studio
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """images uint8 [N, H, W, 3], masks uint8 [N, H, W], one `Picture` each."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    pictures: list[Picture]
+
+    def indices(self, *, held_out: bool) -> np.ndarray:
+        """Return the indices of the pictures with (or entirely without) a held-out source picture in them."""
+        return np.flatnonzero([uses_test_art(p) == held_out for p in self.pictures])
+
+
+def uses_test_art(picture: Picture) -> bool:
+    """Say whether any emoji in the picture is held out from the autoencoder's and the judge's training."""
+    if picture.profession and world.in_test_split(picture.profession, str(picture.gender), int(picture.tone or 0), picture.style):
+        return True
+    return any((name, picture.style) in world.TEST_OBJECTS for name in (picture.weapon, picture.thing))
+
+
+def make(folder: Path, art: Art, count: int, seed: int) -> Dataset:
+    """Compose `count` pictures into `folder` unless they are there already, and return them."""
+    done = folder / "pictures.json"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (count, world.IMAGE_SIZE, world.IMAGE_SIZE)
+        images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
+        masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
+        pictures = list(_draw(Studio(art, seed), images, masks, seed))
+        images.flush(), masks.flush()
+        done.write_text(json.dumps([p.to_dict() for p in pictures]))  # written last: it says that the rest is complete
+    return load(folder)
+
+
+def load(folder: Path) -> Dataset:
+    """Open a folder that `make` has filled."""
+    pictures = [Picture(**fields) for fields in json.loads((folder / "pictures.json").read_text())]
+    return Dataset(np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), pictures)
+
+
+def _draw(studio: Studio, images: np.ndarray, masks: np.ndarray, seed: int) -> Iterator[Picture]:
+    rng = np.random.default_rng(seed)
+    for index in tqdm(range(len(images)), desc="pictures", unit="img"):
+        picture = sample_picture(rng)
+        images[index], masks[index] = studio.compose(picture, rng)
+        yield picture

@@ -1,0 +1,77 @@
+"""The text encoder: CLIP's architecture, two layers, with CLIP's real tokenizer and only the tokens that captions use.
+
+The shipped file keeps one row per used token and one for unknown words; the host's class expands them to CLIP's whole vocabulary when it loads
+(`respo_train/host/emoji_world_model.py`), and every other token gets the row of the unknown word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from .unet import CONTEXT
+
+MAX_TOKENS = 24
+START, END = 49406, 49407
+
+
+def build(tokens: int) -> CLIPTextModel:
+    """Build the encoder for a vocabulary of `tokens` rows."""
+    config = CLIPTextConfig(
+        vocab_size=tokens,
+        hidden_size=CONTEXT,
+        intermediate_size=4 * CONTEXT,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=MAX_TOKENS,
+        hidden_act="quick_gelu",
+        attn_implementation="eager",
+        bos_token_id=0,  # the pooled output, which these would serve, is not used
+        eos_token_id=1,
+    )
+    return CLIPTextModel(config)
+
+
+class Vocabulary:
+    """Tokenizes with CLIP's tokenizer and numbers the tokens that occur."""
+
+    def __init__(self, tokenizer_folder: Path, captions: Iterable[str]) -> None:
+        self._tokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
+        self._cache: dict[str, list[int]] = {}
+        used = {START, END}
+        for caption in set(captions):
+            used.update(self._tokens(caption))
+        self.token_ids = sorted(used)
+        self._row = {token: row for row, token in enumerate(self.token_ids)}
+        self.unknown = len(self.token_ids)  # one more row, for all the words that Emoji World does not know
+        self.size = self.unknown + 1
+
+    def _tokens(self, caption: str) -> list[int]:
+        if caption not in self._cache:
+            tokens = self._tokenizer(caption)["input_ids"]
+            if len(tokens) > MAX_TOKENS:
+                raise ValueError(f"a caption takes at most {MAX_TOKENS} tokens, {caption!r} has {len(tokens)}")
+            # Padded with the end token, as Stable Diffusion 1.x is.
+            self._cache[caption] = tokens + [END] * (MAX_TOKENS - len(tokens))
+        return self._cache[caption]
+
+    def rows(self, caption: str) -> list[int]:
+        """Return MAX_TOKENS row numbers; KeyError for a token that no training caption has."""
+        return [self._row[token] for token in self._tokens(caption)]
+
+    def rows_with_unknown(self, caption: str, place: float) -> list[int]:
+        """Return the rows with the unknown word put in at `place` in [0, 1) of the caption: words of no consequence."""
+        rows = self.rows(caption)
+        words = rows.index(self._row[END])
+        at = 1 + int(place * words)
+        return [*rows[:at], self.unknown, *rows[at:-1]]
+
+
+def context(model: nn.Module, rows: Tensor) -> Tensor:
+    """[B, MAX_TOKENS] rows -> [B, MAX_TOKENS, CONTEXT], after the final layer norm, as Stable Diffusion 1.x takes it."""
+    mask = torch.ones_like(rows)
+    return model(input_ids=rows, attention_mask=mask).last_hidden_state

@@ -1,0 +1,115 @@
+"""Train the U-Net and the text encoder together on the pictures' latents: noise prediction, Stable Diffusion 1.x's schedule."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from . import text
+from .autoencoder import Autoencoder
+from .dataset import Dataset
+from .train_autoencoder import to_tensor
+from .training import Loop, split_optimizers
+from .unet import UNet
+
+BATCH = 64
+UNCONDITIONAL = 0.10  # share of captions replaced by the empty one: classifier-free guidance needs it
+UNKNOWN_WORD = 0.08  # share of captions with a word that the encoder does not know, and is to ignore
+MIN_SNR = 5.0
+
+
+def alphas_cumprod() -> Tensor:
+    """Return Stable Diffusion 1.x's schedule (scaled linear, 0.00085…0.012), float32 [1000]."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    return (1 - betas).cumprod(0).float()
+
+
+class Denoiser(nn.Module):
+    """Text encoder and U-Net as one module: (latents, timesteps, token rows) -> noise."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.unet = UNet()
+        self.text = text.build(tokens)
+
+    def forward(self, x: Tensor, timesteps: Tensor, rows: Tensor) -> Tensor:
+        """[B, 4, H, W], [B], [B, MAX_TOKENS] -> [B, 4, H, W]."""
+        return self.unet(x, timesteps, text.context(self.text, rows))
+
+
+def encode(data: Dataset, folder: Path) -> Tensor:
+    """Return the latents of all pictures, float16 [N, 4, 16, 16]; kept in `folder/latents.safetensors`."""
+    target, source = folder / "latents.safetensors", folder / "autoencoder.safetensors"
+    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+        return load_file(target)["latents"]
+    model = Autoencoder()
+    model.load_state_dict(load_file(source))
+    model = model.eval().to(memory_format=torch.channels_last)
+    parts = []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for start in tqdm(range(0, len(data.images), 64), desc="latents"):
+            images = to_tensor(data.images[start : start + 64]).contiguous(memory_format=torch.channels_last)
+            parts.append(model.taesd_encoder(images).half())
+    latents = torch.cat(parts).contiguous()
+    save_file({"latents": latents}, target)
+    return latents
+
+
+def train(data: Dataset, folder: Path, tokenizer: Path, steps: int, seed: int) -> Path:
+    """Train for `steps` and write `folder/denoiser.safetensors`; returns it."""
+    torch.manual_seed(seed)
+    latents = encode(data, folder)
+    captions = [p.caption for p in data.pictures]
+    vocabulary = text.Vocabulary(tokenizer, [*captions, ""])
+    rows = _tokenize(vocabulary, captions, seed)
+    empty = torch.tensor(vocabulary.rows(""))
+    model = Denoiser(vocabulary.size).to(memory_format=torch.channels_last)
+    forward = torch.compile(model) if os.environ.get("EMOJI_WORLD_COMPILE", "1") == "1" else model
+    schedule = alphas_cumprod()
+    weight = _min_snr_weights(schedule)
+
+    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        index = torch.randint(len(latents), (BATCH,), generator=generator)
+        z = latents[index].float()
+        noise = torch.randn(z.shape, generator=generator)
+        t = (torch.randperm(BATCH, generator=generator) + torch.rand(BATCH, generator=generator)) * (1000 / BATCH)
+        t = t.long()  # one timestep from each of BATCH equal strata: less noise in the loss
+        a = schedule[t][:, None, None, None]
+        noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        words = torch.where(torch.rand(BATCH, 1, generator=generator) < UNCONDITIONAL, empty, rows[index])
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = forward(noisy, t, words)
+        return (weight[t] * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
+
+    optimizers = split_optimizers(model, muon_lr=0.02, adam_lr=1.5e-3, plain=("embedding", "unet.out.", "input_blocks.0."))
+    weights = Loop(model, optimizers, folder / "denoiser.pt", steps, seed).run(loss_of, "denoiser")
+    target = folder / "denoiser.safetensors"
+    save_file({k: v.contiguous() for k, v in weights.items()}, target, {"token_ids": json.dumps(vocabulary.token_ids)})
+    return target
+
+
+def _tokenize(vocabulary: text.Vocabulary, captions: list[str], seed: int) -> Tensor:
+    rng = np.random.default_rng(seed)
+    foreign = rng.uniform(size=(len(captions), 2))
+    return torch.tensor(
+        [vocabulary.rows_with_unknown(c, p) if u < UNKNOWN_WORD else vocabulary.rows(c) for c, (u, p) in zip(captions, foreign, strict=True)]
+    )
+
+
+def _min_snr_weights(schedule: Tensor) -> Tensor:
+    """Return min(SNR, 5) / SNR for every timestep (Hang et al. 2023, noise prediction)."""
+    snr = schedule / (1 - schedule)
+    return snr.clamp(max=MIN_SNR) / snr
+
+
+def latent_statistics(latents: Tensor) -> tuple[float, float]:
+    """Return (mean, standard deviation) of a sample of the latents."""
+    sample = latents[np.linspace(0, len(latents) - 1, 2000).astype(int)].float()
+    return float(sample.mean()), float(sample.std())

@@ -1,0 +1,136 @@
+"""Teaches ComfyUI the architecture of Emoji World, so that its stock Load Checkpoint opens the shipped file.
+
+The host finds a checkpoint's architecture by asking every class in `comfy.supported_models.models` whether it matches;
+`register` appends one. The shipped file is small because two of its parts are stored without their padding:
+
+- the autoencoder is TAESD's with narrower layers; zeros in the missing channels change nothing in a network of
+  convolutions, ReLU and nearest-neighbour upsampling;
+- the text encoder's embedding has rows for the tokens that occur in Emoji World's captions and one for all others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.sd1_clip
+import comfy.supported_models
+import comfy.supported_models_base
+from torch import Tensor
+
+TOKEN_IDS = "emoji_world.token_ids"  # int32 [rows - 1]: which CLIP token each stored embedding row is for
+EMBEDDING = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
+CLIP_VOCABULARY = 49408
+TAESD_WIDTH = 64
+MAX_TOKENS = 24
+WIDTH = 128
+TEXT_CONFIG = {
+    "architectures": ["CLIPTextModel"],
+    "bos_token_id": 0,
+    "eos_token_id": 49407,
+    "hidden_act": "quick_gelu",
+    "hidden_size": WIDTH,
+    "intermediate_size": 4 * WIDTH,
+    "layer_norm_eps": 1e-05,
+    "max_position_embeddings": MAX_TOKENS,
+    "model_type": "clip_text_model",
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "pad_token_id": 1,
+    "projection_dim": WIDTH,
+    "vocab_size": CLIP_VOCABULARY,
+}
+
+
+def expand_embedding(rows: Tensor, token_ids: Tensor) -> Tensor:
+    """[known + 1, width] and [known] -> [49408, width]: every token not listed gets the last row."""
+    table = rows[-1].expand(CLIP_VOCABULARY, -1).clone()
+    table[token_ids.long()] = rows[:-1]
+    return table
+
+
+def pad_autoencoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with every hidden channel count zero-padded to TAESD's 64."""
+
+    def padded(weight: Tensor) -> Tensor:
+        # Picture and latent channels (3 and 4) stay; so do kernel sizes, which are further dimensions.
+        sizes = [TAESD_WIDTH if size > 4 else size for size in weight.shape[:2]] + list(weight.shape[2:])
+        out = weight.new_zeros(sizes)
+        out[tuple(slice(size) for size in weight.shape)] = weight
+        return out
+
+    return {name: padded(w) if w.ndim else w for name, w in state.items()}
+
+
+class EmojiTokenizer(comfy.sd1_clip.SDTokenizer):
+    """CLIP's tokenizer with 24 places."""
+
+    def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None, **kwargs: Any) -> None:
+        super().__init__(
+            max_length=MAX_TOKENS,
+            embedding_directory=embedding_directory,
+            embedding_size=WIDTH,
+            tokenizer_data=tokenizer_data or {},
+            **kwargs,
+        )
+
+
+class EmojiWorldTokenizer(comfy.sd1_clip.SD1Tokenizer):
+    """The tokenizer in the shape that the host's CLIP wrapper wants."""
+
+    def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
+        super().__init__(embedding_directory, tokenizer_data or {}, tokenizer=EmojiTokenizer)
+
+
+class EmojiTextEncoder(comfy.sd1_clip.SDClipModel):
+    """CLIP's text encoder, two layers of width 128."""
+
+    def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
+        super().__init__(
+            device=device,
+            max_length=MAX_TOKENS,
+            textmodel_json_config=dict(TEXT_CONFIG),
+            return_projected_pooled=False,
+            dtype=dtype,
+            model_options=model_options or {},
+        )
+
+
+class EmojiWorldClip(comfy.sd1_clip.SD1ClipModel):
+    """The text encoder in the shape that the host's CLIP wrapper wants."""
+
+    def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
+        super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=EmojiTextEncoder)
+
+
+class EmojiWorld(comfy.supported_models.SD15):
+    """Stable Diffusion 1.x in miniature: same schedule, latent format and key names, smaller numbers."""
+
+    unet_config = {
+        "context_dim": WIDTH,
+        "model_channels": 64,
+        "use_linear_in_transformer": False,
+        "adm_in_channels": None,
+        "use_temporal_attention": False,
+    }
+    unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
+    required_keys = {TOKEN_IDS}
+
+    def process_clip_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Expand the embedding to CLIP's vocabulary, then do what Stable Diffusion 1.x does."""
+        token_ids = state_dict.pop(TOKEN_IDS)
+        state_dict[EMBEDDING] = expand_embedding(state_dict[EMBEDDING], token_ids)
+        return super().process_clip_state_dict(state_dict)
+
+    def process_vae_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pad the autoencoder to TAESD's widths."""
+        return pad_autoencoder(state_dict)
+
+    def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:
+        """Name the tokenizer and text encoder classes."""
+        return comfy.supported_models_base.ClipTarget(EmojiWorldTokenizer, EmojiWorldClip)
+
+
+def register() -> None:
+    """Tell the host of the class, once, however often and under whatever package name this is called."""
+    if not any(known.__name__ == EmojiWorld.__name__ for known in comfy.supported_models.models):
+        comfy.supported_models.models.append(EmojiWorld)
