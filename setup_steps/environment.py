@@ -163,7 +163,7 @@ def one_at_a_time(path: Path = ROOT / "out" / "setup.lock") -> Iterator[None]:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file for this process; False when another one holds it."""
+    """Lock an open file for this process; False when another one holds it, True where nothing can be locked."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -173,6 +173,8 @@ def try_lock(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         return False
+    except OSError:
+        pass  # a file system without locks: better unprotected than stuck
     return True
