@@ -88,9 +88,9 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
     that is the same as saying that all prefixes hold floor or ceil of their exact share. There is always such an order:
     the places a ... b must take at most floor(b p) - ceil((a - 1) p) <= (b - a + 1) p copies of each concept, so never
     more than there are places, and then taking the copy with the earliest last place first finds one (Glover 1967; the
-    rule is Steiner and Yeomans' of 1993). Ties are broken at random; then neighbours that may be swapped are, at random.
-    For equal shares every order is allowed and each is equally likely. The names are part of the random key, so that two
-    attributes with the same shares do not go in step.
+    rule is Steiner and Yeomans' of 1993). Ties are broken at random; then neighbours that may be swapped are, at
+    random. For equal shares every order is allowed and each is equally likely. The names are part of the random key, so
+    that two attributes with the same shares do not go in step.
     """
     names, length = list(weights), sum(weights.values())
     draw = _Draws(f"{sorted(weights.items())} {number}")

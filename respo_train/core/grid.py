@@ -41,9 +41,11 @@ class Grid(nn.Module):
         """
         shapes = [tuple(t.shape) for t in tensors]
         if len(shapes) == 1 and len(shapes[0]) == 3:
-            grid = cls(*shapes[0], kind="channel" if shapes[0][1:] == (1, 1) else "grid")
+            channels, height, width = shapes[0]
+            grid = cls(channels, height, width, "channel" if height == width == 1 else "grid")
         elif [len(s) for s in shapes] == [2, 3] and shapes[0][1] == shapes[1][0]:
-            grid = cls(shapes[0][0], *shapes[1][1:], kind="low_rank", rank=shapes[0][1])
+            (channels, rank), (_, height, width) = shapes
+            grid = cls(channels, height, width, "low_rank", rank)
         else:
             raise RespoError(f"expected one tensor [C, H, W] or two factors [C, r] and [r, H, W], found {shapes}")
         with torch.no_grad():

@@ -68,7 +68,7 @@ def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: 
 
 
 def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    # counts: [..., C]
+    """Ratios of counts [..., C], one for each row."""
     fair = 1 / counts.shape[-1]
     frequencies = counts / counts.sum(-1, keepdims=True)
     ratios: NDArray[np.float64] = np.abs(frequencies - fair).max(-1) / (1 - fair)

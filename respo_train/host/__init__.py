@@ -1,0 +1,1 @@
+"""ComfyUI as a training backend: the only folder of `respo_train` that imports `comfy`."""

@@ -1,0 +1,60 @@
+"""Loads a checkpoint with the host's own loader, so that training and inference run the same network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..core.errors import RespoError
+from .locate import use_host
+from .split_unet import HostUNet
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def load_unet(path: str | os.PathLike[str], precision: Precision = "auto") -> HostUNet:
+    """Load any U-Net checkpoint that ComfyUI can load. Raises RespoError when it cannot be trained on."""
+    path = Path(path)
+    if not path.is_file():
+        raise RespoError(f"no checkpoint at {path}. Give the path of a .safetensors checkpoint.")
+    use_host()
+    import comfy.model_management as management
+
+    from . import emoji_world_model
+
+    emoji_world_model.register()
+    # Nodes run in inference mode, whose tensors cannot be trained with.
+    with torch.inference_mode(False):
+        patcher, clip = _load(path)
+        management.load_models_gpu([patcher], force_full_load=True)
+        device = management.get_torch_device()
+        return HostUNet(patcher.model, clip, device, _dtype(precision, device))
+
+
+def _load(path: Path) -> tuple[Any, Any]:
+    import comfy.sd
+
+    try:
+        patcher, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, output_clip=True)
+    except Exception as error:  # the host raises whatever its loader stumbles over
+        raise RespoError(f"ComfyUI cannot load {path.name}: {str(error).splitlines()[0]}") from error
+    if patcher is None or clip is None:
+        raise RespoError(
+            f"{path.name} has no text encoder inside. Use a full checkpoint (the kind that goes into "
+            "models/checkpoints), not a U-Net alone."
+        )
+    return patcher, clip
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return torch.float32 if precision == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # Where the processor has no bf16 arithmetic, emulating it is slower than float32.
+        fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32

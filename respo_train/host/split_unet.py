@@ -1,0 +1,135 @@
+"""The host's own U-Net, cut behind its middle block, so that only the second half is run with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.architecture import Architecture
+from ..core.errors import RespoError
+from ..core.fingerprint import fingerprint
+from ..network import Conditioning, Encoded
+
+# Height and width of a latent at the size that each family was trained at.
+_LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_world": 16}
+
+
+class HostUNet:
+    """Implements `network.SplitUNet` on a `comfy.model_base.BaseModel` and its `comfy.sd.CLIP`.
+
+    The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 as it is.
+    Raises RespoError for models without a middle block and for noise schedules that are not discrete.
+    """
+
+    def __init__(self, model: Any, clip: Any, device: torch.device, dtype: torch.dtype):
+        self.architecture = Architecture.from_unet_config(model.model_config.unet_config)
+        self._model, self._clip, self._device, self._dtype = model, clip, device, dtype
+        self._net = model.diffusion_model.requires_grad_(False).eval()
+        self.fingerprint = fingerprint(self._net.middle_block[0].out_layers[3].weight)
+        self.latent_shape = _latent_shape(model, self.architecture)
+        self.alphas_cumprod = _alphas_cumprod(model).to(device)
+        self._predicts_velocity = _predicts_velocity(model)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
+        """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""
+        return [self._encode_prompt(prompt) for prompt in prompts]
+
+    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+        """Run input blocks and middle block without gradient. See `network.SplitUNet`."""
+        from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed, timestep_embedding
+
+        batch = latents.shape[0]
+        context = conditioning.context.expand(batch, -1, -1)
+        with torch.no_grad(), self._autocast():
+            embedding = self._net.time_embed(timestep_embedding(timesteps, self._net.model_channels))
+            if conditioning.added is not None:
+                embedding = embedding + self._net.label_emb(conditioning.added.expand(batch, -1))
+            options: dict[str, Any] = {"original_shape": list(latents.shape), "transformer_index": 0}
+            h, skips = latents, []
+            for index, block in enumerate(self._net.input_blocks):
+                options["block"] = ("input", index)
+                h = forward_timestep_embed(block, h, embedding, context, options)
+                skips.append(h)
+            options["block"] = ("middle", 0)
+            h = forward_timestep_embed(self._net.middle_block, h, embedding, context, options)
+        return Encoded(h, tuple(skips), embedding, context, latents, timesteps)
+
+    def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
+        """Run the output blocks from `h`. See `network.SplitUNet`."""
+        from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
+
+        skips = list(encoded.skips)
+        with self._autocast():
+            options: dict[str, Any] = {"original_shape": list(encoded.latents.shape), "transformer_index": 0}
+            for index, block in enumerate(self._net.output_blocks):
+                options["block"] = ("output", index)
+                h = torch.cat([h, skips.pop()], dim=1)
+                # Odd sizes: each upsampling has to meet the skip that comes next.
+                shape = skips[-1].shape if skips else None
+                h = forward_timestep_embed(block, h, encoded.embedding, encoded.context, options, shape)
+            output = self._net.out(h).float()
+        return self._as_noise(output, encoded)
+
+    def _as_noise(self, output: Tensor, encoded: Encoded) -> Tensor:
+        if not self._predicts_velocity:
+            return output
+        # v = sqrt(a) noise - sqrt(1 - a) picture (Salimans and Ho 2022), and z = sqrt(a) picture + sqrt(1 - a) noise.
+        alpha = self.alphas_cumprod[encoded.timesteps].view(-1, 1, 1, 1)
+        return alpha.sqrt() * output + (1 - alpha).sqrt() * encoded.latents
+
+    def _encode_prompt(self, prompt: str) -> Conditioning:
+        tokens = self._clip.tokenize(prompt)
+        # Nodes run in inference mode, and what is made there cannot be trained with.
+        with torch.inference_mode(False), torch.no_grad():
+            found = self._clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
+            size = 8 * self.latent_shape[1]
+            entries = self._model.extra_conds(
+                cross_attn=found["cond"],
+                pooled_output=found.get("pooled_output"),
+                width=size,
+                height=size,
+                device=self._device,
+            )
+        context = entries["c_crossattn"].cond.to(self._device, torch.float32)
+        if "y" not in entries:
+            return Conditioning(context)
+        return Conditioning(context, entries["y"].cond.to(self._device, torch.float32))
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
+
+
+def _latent_shape(model: Any, architecture: Architecture) -> tuple[int, int, int]:
+    channels = model.latent_format.latent_channels
+    if model.model_config.unet_config["in_channels"] != channels:
+        raise RespoError(
+            f"expected a U-Net that takes a latent of {channels} channels, found one that takes "
+            f"{model.model_config.unet_config['in_channels']} (an inpainting or editing model). Use its base model."
+        )
+    size = _LATENT_SIZES.get(architecture.family, 64)
+    return channels, size, size
+
+
+def _alphas_cumprod(model: Any) -> Tensor:
+    from comfy.model_sampling import ModelSamplingDiscrete
+
+    if not isinstance(model.model_sampling, ModelSamplingDiscrete):
+        raise RespoError(
+            "expected a model with the discrete noise schedule of Stable Diffusion, found another one (EDM or flow). "
+            "Respo cannot train on it."
+        )
+    # The host's sigma is sqrt((1 - a) / a).
+    sigmas: Tensor = model.model_sampling.sigmas.float()
+    return 1 / (sigmas.square() + 1)
+
+
+def _predicts_velocity(model: Any) -> bool:
+    from comfy.model_base import ModelType
+
+    if model.model_type not in (ModelType.EPS, ModelType.V_PREDICTION):
+        raise RespoError(f"expected a model that predicts noise or velocity, found {model.model_type.name}.")
+    return bool(model.model_type == ModelType.V_PREDICTION)

@@ -1,0 +1,1 @@
+"""Training objectives: one small file of pure functions each."""
