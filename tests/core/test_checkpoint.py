@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from respo_train.core.architecture import Architecture
+from respo_train.core.attribute import Attribute
+from respo_train.core.checkpoint import file_sha256, load_attribute, read_metadata, save_attribute
+from respo_train.core.concept import ConceptModule
+from respo_train.core.errors import ModuleFileError, RespoError
+
+ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
+
+
+def make() -> Attribute:
+    concepts = {"woman": ConceptModule(6, 4, 5), "a man": ConceptModule(6, 4, 5, "low_rank", 2)}
+    concepts["any"] = ConceptModule(6, 4, 5, "channel")
+    generator = torch.Generator().manual_seed(0)
+    for module in concepts.values():
+        for parameter in module.parameters():
+            parameter.data.normal_(generator=generator)
+    base = {"name": "model.safetensors", "sha256": "0" * 64, "fingerprint": [0.5, -1.25]}
+    return Attribute("gender", "fairness", concepts, ARCHITECTURE, base, {"seed": 1, "prompts": ["ein Mädchen"]})
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "gender.safetensors"
+    save_attribute(path, make())
+    return path
+
+
+def parts(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a file."""
+    with safetensors.safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata())  # noqa: SIM118
+
+
+def rewrite(path: Path, tensors: dict[str, Tensor] | None = None, **metadata: str | None) -> None:
+    old_tensors, old_metadata = parts(path)
+    merged = {key: value for key, value in {**old_metadata, **metadata}.items() if value is not None}
+    safetensors.torch.save_file(old_tensors if tensors is None else tensors, path, merged)
+
+
+def rewrite_respo(path: Path, **changes: object) -> None:
+    respo = {**json.loads(parts(path)[1]["respo"]), **changes}
+    rewrite(path, respo=json.dumps(respo))
+
+
+def test_round_trip_is_exact(good: Path) -> None:
+    before, after = make(), load_attribute(good)
+    assert (after.name, after.purpose, after.architecture) == (before.name, before.purpose, before.architecture)
+    assert (after.base, after.training) == (before.base, before.training)
+    assert list(after.concepts) == list(before.concepts)
+    for name, module in before.concepts.items():
+        assert after.concepts[name].state_dict().keys() == module.state_dict().keys()
+        for key, value in module.state_dict().items():
+            assert torch.equal(after.concepts[name].state_dict()[key], value)
+    assert read_metadata(good)["concepts"] == ["woman", "a man", "any"]
+
+
+def test_same_attribute_same_bytes(good: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    for _ in range(5):  # safetensors orders metadata at random
+        save_attribute(again, load_attribute(good))
+        assert file_sha256(again) == file_sha256(good)
+
+
+def test_plain_safetensors_reads_it(good: Path) -> None:
+    tensors, metadata = parts(good)
+    assert tensors["woman.responsible"].shape == (6, 4, 5)
+    assert tensors["a man.semantic.channels"].shape == (6, 2)
+    assert tensors["a man.semantic.space"].shape == (2, 4, 5)
+    assert tensors["any.responsible"].shape == (6, 1, 1)
+    assert (metadata["format"], metadata["format_version"]) == ("respo", "1")
+
+
+def test_semantic_part_may_be_missing_and_halves_are_read(good: Path) -> None:
+    tensors, _ = parts(good)
+    del tensors["woman.semantic"]
+    tensors["woman.responsible"] = tensors["woman.responsible"].bfloat16()
+    rewrite(good, tensors)
+    woman = load_attribute(good).concept("woman")
+    assert woman.semantic.value().abs().max() == 0
+    assert woman.responsible.value().dtype == torch.float32
+
+
+def test_nothing_half_written(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = good.read_bytes()
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(RespoError, match="No space left"):
+        save_attribute(good, make())
+    assert good.read_bytes() == before
+    assert os.listdir(good.parent) == [good.name]
+
+
+def test_saving_refuses_nan_and_missing_folders(tmp_path: Path) -> None:
+    attribute = make()
+    with pytest.raises(RespoError, match="cannot write"):
+        save_attribute(tmp_path / "no" / "x.safetensors", attribute)
+    attribute.concept("woman").responsible.full.data[0, 0, 0] = float("nan")
+    with pytest.raises(RespoError, match="NaN"):
+        save_attribute(tmp_path / "x.safetensors", attribute)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": None}, "not a Respo module"),
+        ({"format": "lora"}, "not a Respo module"),
+        ({"format_version": None}, "expected format_version 1"),
+        ({"format_version": "2"}, "needs a newer Respo"),
+        ({"format_version": "one"}, "expected format_version 1, found 'one'"),
+        ({"format_version": "9" * 5000}, "expected format_version 1"),
+        ({"format_version": "²"}, "expected format_version 1"),
+        ({"respo": None}, "entry 'respo', found none"),
+        ({"respo": "{"}, "not valid JSON"),
+        ({"respo": "[]"}, "expected metadata with"),
+        ({"respo": '{"name": "gender"}'}, "expected metadata with"),
+        ({"respo": "[" * 100_000}, "not valid JSON"),
+        ({"respo": '{"name": 1, "name": 2}'}, "same key twice"),
+        ({"respo": '{"name": NaN}'}, "not a number"),
+    ],
+)
+def test_metadata_defects(good: Path, changes: dict[str, str | None], message: str) -> None:
+    rewrite(good, None, **changes)
+    for read in (read_metadata, load_attribute):
+        with pytest.raises(ModuleFileError, match=message):
+            read(good)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": 3}, "attribute's name"),
+        ({"purpose": "beauty"}, "purpose"),
+        ({"concepts": "woman"}, "'concepts' as a list"),
+        ({"concepts": ["woman", "woman"]}, "list of different names"),
+        ({"concepts": [["woman"]]}, "'concepts' as a list"),
+        ({"concepts": ["woman", "a man"]}, "belong to no concept: any"),
+        ({"concepts": ["woman", "a man", "any", "other"]}, "'other' has no responsible part"),
+        ({"architecture": {"family": "sd1"}}, "architecture with the entries"),
+        ({"architecture": {**ARCHITECTURE.to_dict(), "middle_channels": 7}}, "expected 7 channels"),
+        ({"base": []}, "'base' as an object"),
+        ({"training": None}, "'training' as an object"),
+        ({"extra": 1}, "expected metadata with"),
+    ],
+)
+def test_description_defects(good: Path, changes: dict[str, object], message: str) -> None:
+    rewrite_respo(good, **changes)
+    with pytest.raises(ModuleFileError, match=message):
+        load_attribute(good)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("woman.responsible", None, "no responsible part"),
+        ("woman.responsible", torch.full((6, 4, 5), float("nan")), "NaN"),
+        ("woman.responsible", torch.full((6, 4, 5), float("inf")), "infinite"),
+        ("woman.responsible", torch.zeros(6, 4, 5, dtype=torch.int32), "floating-point"),
+        ("woman.responsible", torch.zeros(6, 0, 5), "empty"),
+        ("woman.responsible", torch.zeros(6, 4), "expected one tensor"),
+        ("woman.responsible", torch.zeros(5, 4, 5), "5 channels like the responsible one, found 6"),
+        ("woman.semantic", torch.zeros(5, 4, 5), "6 channels"),
+        ("a man.responsible.space", None, "factors"),
+        ("a man.responsible.channels", torch.zeros(6, 3), "factors"),
+        ("woman.surprise", torch.zeros(1), "belong to no concept: woman.surprise"),
+    ],
+)
+def test_tensor_defects(good: Path, key: str, value: Tensor | None, message: str) -> None:
+    tensors, _ = parts(good)
+    tensors.pop(key, None)
+    if value is not None:
+        tensors[key] = value
+    rewrite(good, tensors)
+    with pytest.raises(ModuleFileError, match=message):
+        load_attribute(good)
+
+
+def test_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ModuleFileError, match="cannot read"):
+        load_attribute(path)
+    with pytest.raises(ModuleFileError, match="cannot read"):
+        load_attribute(tmp_path)
+    for content, message in [
+        (b"", "found 0 bytes"),
+        (b"PK\x03\x04" + b"0" * 100, "truncated or no module file"),
+        ((2**40).to_bytes(8, "little") + b"{}", "truncated"),
+        ((2).to_bytes(8, "little") + b"\xff\xfe", "found other bytes"),
+        ((2).to_bytes(8, "little") + b"[]", "found a list"),
+        ((2).to_bytes(8, "little") + b"{}", "not a Respo module"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(ModuleFileError, match=message):
+            load_attribute(path)
+
+
+def test_size_is_bounded_before_reading(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with open(path, "wb") as file:
+        file.write((2**29).to_bytes(8, "little"))
+        file.truncate(2**29 + 100)  # sparse: takes no room
+    with pytest.raises(ModuleFileError, match="at most 512 MiB"):
+        load_attribute(path)
+    with open(path, "r+b") as file:
+        file.truncate(2**25)
+        file.write((2**24).to_bytes(8, "little"))
+    with pytest.raises(ModuleFileError, match="header of at most 1048576 bytes"):
+        load_attribute(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_mutated_files_are_read_or_refused(good: Path, chance: random.Random) -> None:
+    data = bytearray(good.read_bytes())
+    header = 8 + int.from_bytes(data[:8], "little")
+    for _ in range(chance.randint(1, 8)):
+        where = chance.randrange(header if chance.random() < 0.7 else len(data))
+        data[where] = chance.randrange(256)
+    if chance.random() < 0.3:
+        del data[chance.randrange(len(data)) :]
+    mutated = good.with_name("mutated.safetensors")
+    mutated.write_bytes(data)
+    try:
+        attribute = load_attribute(mutated)
+    except ModuleFileError:
+        return
+    assert all(torch.isfinite(p).all() for module in attribute.concepts.values() for p in module.parameters())

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import pywt
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from respo_train.core.errors import RespoError
+from respo_train.core.frequency import low_band
+
+
+# "Level value is too high": a few pixels are all the bottleneck has.
+@pytest.mark.filterwarnings("ignore:Level value")
+@given(st.integers(2, 19), st.integers(2, 19), st.integers(1, 3))
+def test_equals_pywavelets(height: int, width: int, levels: int) -> None:
+    h = torch.randn(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height))
+    coefficients = pywt.wavedec2(h.numpy(), "db1", mode="symmetric", level=levels)
+    without_details = [coefficients[0]] + [tuple(d * 0 for d in band) for band in coefficients[1:]]
+    expected = pywt.waverec2(without_details, "db1", mode="symmetric")[..., :height, :width]
+    torch.testing.assert_close(low_band(h, levels), torch.from_numpy(expected))
+
+
+def test_is_the_repeated_block_mean() -> None:
+    h = torch.arange(16.0).view(1, 1, 4, 4)
+    assert torch.equal(low_band(h)[0, 0, :2], torch.tensor([[2.5, 2.5, 4.5, 4.5]] * 2))
+    assert torch.equal(low_band(h, 2), torch.full_like(h, 7.5))
+
+
+def test_keeps_shape_dtype_and_input() -> None:
+    h = torch.randn(1, 2, 1, 5, dtype=torch.bfloat16)
+    before = h.clone()
+    low = low_band(h)
+    assert (low.shape, low.dtype) == (h.shape, h.dtype)
+    assert torch.equal(h, before)
+
+
+def test_refuses_no_levels() -> None:
+    with pytest.raises(RespoError, match="at least one level"):
+        low_band(torch.zeros(1, 1, 2, 2), 0)
