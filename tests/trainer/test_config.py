@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from respo_train.config import PRESETS, check_config, read_config
+from respo_train.core.errors import RespoError
+
+CONCEPTS = {"woman": {"target": "a woman"}}
+GOOD = {"attribute": "gender", "purpose": "fairness", "neutral": "a person", "concepts": CONCEPTS}
+
+
+def test_gender_preset() -> None:
+    config = read_config("gender")
+    assert (config.attribute, config.purpose, config.neutral) == ("gender", "fairness", "a person")
+    assert {name: concept.target for name, concept in config.concepts.items()} == {"woman": "a woman", "man": "a man"}
+
+
+def test_presets_are_valid_and_come_back() -> None:
+    for preset in PRESETS.glob("*.toml"):
+        config = read_config(preset.stem)
+        assert check_config(config.to_dict(), "again") == config
+
+
+def test_own_file_and_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((PRESETS / "gender.toml").read_text() + '\n[concepts."old man"]\ntarget = "an old man"\n')
+    config = read_config(str(path), {"steps": 7})
+    assert list(config.concepts) == ["woman", "man", "old man"]
+    assert config.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stepps": 3}, "unknown key 'stepps'; did you mean 'steps'"),
+        ({"semantic_weight": 3}, "did you mean"),
+        ({"lamda": 3}, "did you mean 'lambda'"),
+        ({"concepts": {"woman": {"target": "a woman", "semantic_rl": 1}}}, "concepts.woman.semantic_rl.*'semantic_lr'"),
+        ({"lambda": -1}, "lambda: .*greater than or equal to 0, found '-1'"),
+        ({"steps": 0}, "steps: .*found '0'"),
+        ({"steps": "many"}, "steps: "),
+        ({"responsible_lr": float("nan")}, "responsible_lr"),
+        ({"concepts": {}}, "concepts"),
+        ({"concepts": {"woman": {"target": "  "}}}, "concepts.woman.target"),
+        ({"concepts": {"woman": {}}}, "concepts.woman.target"),
+        ({"neutral": ""}, "neutral"),
+        ({"purpose": "beauty"}, "purpose"),
+        ({"kind": "low_rank"}, "give 'rank'"),
+        ({"rank": 3}, "give 'rank'"),
+    ],
+)
+def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:
+    with pytest.raises(RespoError, match=message) as caught:
+        check_config({**GOOD, **changes}, "mine.toml")
+    assert str(caught.value).startswith("mine.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(RespoError, match=r"no preset 'gendre'. Shipped presets: gender"):
+        read_config("gendre")
+    broken = tmp_path / "broken.toml"
+    for content in (b"steps = ", b"\xff\xfe"):
+        broken.write_bytes(content)
+        with pytest.raises(RespoError, match="cannot read"):
+            read_config(str(broken))

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from toy_unet import ToyUNet
+
+from respo_train.config import TrainConfig, read_config
+from respo_train.core.errors import RespoError
+from respo_train.network import Encoded
+from respo_train.trainer import TrainState, encode_prompts, start, train, train_step
+from respo_train.trajectory import ddim_step
+
+
+def config(**changes: Any) -> TrainConfig:
+    quick = {"steps": 40, "batch": 4, "trajectory_steps": 8, "responsible_lr": 0.03}
+    return read_config("gender", {**quick, **changes})
+
+
+def tensors(state: TrainState) -> dict[str, Tensor]:
+    return {f"{n}.{k}": v.clone() for n, module in state.modules().items() for k, v in module.state_dict().items()}
+
+
+def test_learns_what_the_bottleneck_carries() -> None:
+    unet = ToyUNet()
+    state = train(config(steps=200, semantic_lr=0), unet)
+    neutral, woman, man = unet.encode_prompts(["a person", "a woman", "a man"])
+    uncond = unet.encode_prompts([""])[0]
+    latents, timesteps = torch.randn(16, 4, 8, 8), torch.full((16,), 500)
+    encoded = unet.encoder(latents, timesteps, neutral)
+    for name, prompt in (("woman", woman), ("man", man)):
+        losses = [loss.responsible for loss in state.concepts[name].losses]
+        assert losses[-1] < 0.02 * losses[0]
+        # On latents that it has never seen: 4 times the way from the unconditional to the target prediction.
+        base, asked = (unet.decoder(e, e.h) for e in (unet.encoder(latents, timesteps, p) for p in (uncond, prompt)))
+        wanted = base + 4 * (asked - base)
+        before = F.mse_loss(unet.decoder(encoded, encoded.h), wanted)
+        after = F.mse_loss(unet.decoder(encoded, encoded.h + state.modules()[name].responsible.value()), wanted)
+        assert after < 0.02 * before
+        assert state.modules()[name].semantic.value().abs().max() == 0
+
+
+def test_semantic_part_pulls_back() -> None:
+    """A semantic part that learns fast undoes the responsible one: its loss falls and the effect with it."""
+    effects, losses = [], []
+    for rate in (0, 0.03):
+        state = train(config(steps=150, semantic_lr=rate), ToyUNet())
+        effects.append(state.modules()["woman"].delta(4, 4).norm())
+        losses.append(state.concepts["woman"].losses[-1].semantic)
+    assert effects[1] < 0.5 * effects[0]
+    assert losses[1] < 0.3 * losses[0]
+
+
+def test_same_seed_same_bytes_and_frozen_network() -> None:
+    unet = ToyUNet()
+    before = {key: value.clone() for key, value in unet.state_dict().items()}
+    first, again = tensors(train(config(), unet)), tensors(train(config(), ToyUNet()))
+    other = tensors(train(config(seed=1), ToyUNet()))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not any(torch.equal(first[key], other[key]) for key in first)
+    assert all(value.abs().max() > 0 for value in first.values())
+    assert all(torch.equal(value, before[key]) for key, value in unet.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [{"kind": "channel"}, {"kind": "low_rank", "rank": 2}])
+def test_other_kinds_learn_too(kind: dict[str, Any]) -> None:
+    state = train(config(steps=150, **kind), ToyUNet())
+    losses = [loss.responsible for loss in state.concepts["man"].losses]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_one_step_restated() -> None:
+    """Losses, gradients and the next latents, written down plainly from the paper."""
+    unet, settings = ToyUNet(), config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5)
+    prompts = encode_prompts(settings, unet)["woman"]
+    state = start(settings, unet, encode_prompts(settings, unet)).concepts["woman"]
+    generator = torch.Generator().manual_seed(5)
+    for parameter in state.module.parameters():
+        parameter.data.normal_(0, 0.1, generator=generator)
+    responsible = state.module.responsible.full.detach().clone().requires_grad_()
+    semantic = state.module.semantic.full.detach().clone().requires_grad_()
+    z, t = state.trajectories.latents.clone(), state.trajectories.current_timesteps.clone()
+    positions = list(state.trajectories.positions)
+
+    def predict(text: Any, delta: Tensor | float = 0.0) -> Tensor:
+        encoded = unet.encoder(z, t, text)
+        return unet.decoder(encoded, encoded.h + delta)
+
+    uncond = predict(prompts.uncond)
+    target = uncond + 4.0 * (predict(prompts.target) - uncond)
+    loss_responsible = ((predict(prompts.neutral, responsible) - target) ** 2).mean()
+    student = predict(prompts.neutral, responsible.detach() + semantic)
+    loss_semantic = 0.7 * ((student - predict(prompts.neutral)) ** 2).mean()
+    loss_responsible.backward()
+    loss_semantic.backward()
+
+    losses = train_step(settings, unet, "woman", state, prompts)
+    assert losses.responsible == pytest.approx(loss_responsible.item(), rel=1e-5)
+    assert losses.semantic == pytest.approx(loss_semantic.item(), rel=1e-5)
+    torch.testing.assert_close(state.module.responsible.full.grad, responsible.grad)
+    torch.testing.assert_close(state.module.semantic.full.grad, semantic.grad)
+    # Adam's first step is the learning rate, against the sign of the gradient.
+    moved = state.module.semantic.full.detach() - semantic.detach()
+    torch.testing.assert_close(moved, -0.02 * semantic.grad.sign(), rtol=1e-2, atol=1e-4)
+    guided = (uncond + 2.5 * (student - uncond)).detach()
+    alphas = state.trajectories.alphas
+    expected = ddim_step(z, guided, alphas[positions], alphas[[p + 1 for p in positions]])
+    unfinished = [b for b, p in enumerate(positions) if p + 1 < settings.trajectory_steps]
+    torch.testing.assert_close(state.trajectories.latents[unfinished], expected[unfinished])
+
+
+class CountingUNet(ToyUNet):
+    encoders = decoders = 0
+
+    def encoder(self, *arguments: Any) -> Encoded:
+        self.encoders += 1
+        return super().encoder(*arguments)
+
+    def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
+        self.decoders += 1
+        return super().decoder(encoded, h)
+
+
+def test_a_step_runs_three_encoders_and_five_decoders() -> None:
+    unet, counts = CountingUNet(), []
+    train(config(steps=3), unet, lambda state: counts.append((unet.encoders, unet.decoders)))
+    per_step = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(counts)]
+    assert per_step == [(6, 10), (6, 10)]  # two concepts
+
+
+def test_stops_at_a_loss_that_is_not_a_number() -> None:
+    class Broken(ToyUNet):
+        def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
+            return super().decoder(encoded, h) / 0
+
+    with pytest.raises(RespoError, match=r"'woman' became nan.*at step 1; lower responsible_lr"):
+        train(config(), Broken())
+
+
+def test_hook_sees_every_step_and_can_stop() -> None:
+    seen = []
+
+    def stop_at_three(state: TrainState) -> None:
+        seen.append(state.step)
+        if state.step == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(config(), ToyUNet(), stop_at_three)
+    assert seen == [1, 2, 3]
+
+
+def test_a_concept_may_have_its_own_recipe() -> None:
+    own = {"woman": {"target": "a woman"}, "man": {"target": "a man", "target_guidance": 8.0, "semantic_lr": 0.0}}
+    settings = config(concepts=own)
+    assert [settings.of(name, "target_guidance") for name in own] == [4.0, 8.0]
+    state = train(settings, ToyUNet())
+    assert state.modules()["man"].semantic.value().abs().max() == 0
+    assert state.modules()["woman"].semantic.value().abs().max() > 0
