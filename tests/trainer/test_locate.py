@@ -40,7 +40,7 @@ def test_the_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COMFYUI_PATH", str(mine))
     assert locate.find_host() == mine
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    with pytest.raises(RespoError, match="COMFYUI_PATH is .* no ComfyUI there"):
+    with pytest.raises(RespoError, match=r"COMFYUI_PATH is .* no ComfyUI there"):
         locate.find_host()
 
 
