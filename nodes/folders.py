@@ -18,7 +18,7 @@ _EMOJI_WORLD = Path(__file__).resolve().parent.parent / "emoji_world"
 
 def register() -> None:
     """Add the `respo` model folder and, unless its setting hides it, Emoji World's checkpoint. Idempotent."""
-    own = Path(folder_paths.models_dir) / FOLDER
+    own = own_folder()
     folder_paths.add_model_folder_path(FOLDER, str(own))
     folder_paths.add_model_folder_path(FOLDER, str(_EMOJI_WORLD / "modules"))
     # The host gives a new folder no filter, and would list every file in it.
@@ -30,6 +30,11 @@ def register() -> None:
         logging.info("Respo: %s cannot be made (%s); modules can still be read from elsewhere.", own, error)
     if shows_checkpoint():
         folder_paths.add_model_folder_path("checkpoints", str(_EMOJI_WORLD / "checkpoint"))
+
+
+def own_folder() -> Path:
+    """`models/respo` of the host: where people are told to put their modules."""
+    return Path(folder_paths.models_dir) / FOLDER
 
 
 def shows_checkpoint() -> bool:
@@ -67,7 +72,7 @@ def resolve(name: str, sha256: str = "") -> Path:
     known = f" (SHA-256 {sha256})" if sha256 else ""
     raise ModuleFileError(
         f"The module {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
-        f"into {roots[0] / relative.parent} and press R in ComfyUI; or choose one that is there: "
+        f"into {own_folder() / relative.parent} and press R in ComfyUI; or choose one that is there: "
         f"{', '.join(module_names()[:10]) or 'none yet'}."
     )
 

@@ -87,7 +87,7 @@ def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
 
 
 def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
-    """Build the host's `fn(h, hsp, transformer_options)`. Hosts may call it, as one may lru_cache, from many threads."""
+    """Build the host's `fn(h, hsp, transformer_options)`; lru_cache, as hosts may call it from several threads."""
 
     @lru_cache(maxsize=_SIZES_KEPT)
     def deltas(height: int, width: int, device: torch.device) -> list[Tensor]:

@@ -1,15 +1,20 @@
 // Shows the text that a Respo node reports (what is in a module, how a batch was shared out) on the node itself.
 import { app } from "../../../scripts/app.js";
-import { ComfyWidgets } from "../../../scripts/widgets.js";
 
 const NODES = ["RespoLoadModule", "RespoApplyModule", "RespoBalance"];
 
 function addText(node) {
-  const { widget } = ComfyWidgets.STRING(node, "respo_text", ["STRING", { multiline: true }], app);
+  const element = document.createElement("textarea");
+  element.className = "comfy-multiline-input";
+  element.readOnly = true;
+  element.placeholder = "(after a run)";
+  const widget = node.addDOMWidget("respo_text", "respo_text", element, {
+    serialize: false,
+    getValue: () => element.value,
+    setValue: (text) => (element.value = text),
+    getMinHeight: () => 72,
+  });
   widget.serialize = false; // workflows store widget values by position: this one has none
-  widget.options.serialize = false;
-  widget.element.readOnly = true;
-  widget.element.placeholder = "(after a run)";
   return widget;
 }
 

@@ -1,0 +1,74 @@
+"""Make the thumbnails of the example workflows by running them: `python -m benchmarks.thumbnails [name ...]`.
+
+Each `example_workflows/<name>.json` gets a `<name>.jpg`: the pictures of its output nodes, from top to bottom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.api_format import to_api
+from benchmarks.comfy_server import ComfyServer
+
+WORKFLOWS = Path(__file__).resolve().parents[1] / "example_workflows"
+SIDE = 512  # pixels; the page shows thumbnails as squares
+COLUMNS = 4
+GAP = 16  # between the rows of two nodes
+BACKGROUND = "#222"
+
+
+def main() -> None:
+    """Run the workflows named on the command line, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.thumbnails", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="workflows, without .json; default: all")
+    names = parser.parse_args().names or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
+        for name in names:
+            print(f"{name}: running …", flush=True)
+            workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+            thumbnail(run_outputs(server, workflow)).save(WORKFLOWS / f"{name}.jpg", quality=88)
+            print(f"{name}: {WORKFLOWS / name}.jpg")
+
+
+def run_outputs(server: ComfyServer, workflow: dict[str, Any]) -> list[list[Image.Image]]:
+    """Run a saved workflow; return the pictures of each node that shows some, in the order of their y."""
+    entry = server.run(to_api(workflow, server.object_info()))
+    height = {str(node["id"]): node["pos"][1] for node in workflow["nodes"]}
+    shown = [node for node, output in entry["outputs"].items() if "images" in output]
+    return [server.images(entry, node) for node in sorted(shown, key=height.__getitem__)]
+
+
+def thumbnail(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    """Lay out each node's pictures as a block of COLUMNS, one block below the other, in a square of SIDE pixels."""
+    blocks = [grid(pictures) for pictures in rows]
+    height = sum(block.height for block in blocks) + GAP * (len(blocks) - 1)
+    sheet = Image.new("RGB", (max(block.width for block in blocks), height), BACKGROUND)
+    top = 0
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height + GAP
+    sheet.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (SIDE, SIDE), BACKGROUND)
+    square.paste(sheet, ((SIDE - sheet.width) // 2, (SIDE - sheet.height) // 2))
+    return square
+
+
+def grid(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Put pictures of one size side by side, COLUMNS in a row."""
+    width, height = pictures[0].size
+    columns = min(COLUMNS, len(pictures))
+    sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), BACKGROUND)
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture.convert("RGB"), (index % columns * width, index // columns * height))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

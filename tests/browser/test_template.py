@@ -1,0 +1,91 @@
+"""A person opens the template in a real browser, presses Run and sees pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from benchmarks.comfy_server import ComfyServer
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "out" / "screenshots"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+FLAGS += ["--disable-sync", "--no-first-run"]
+READY = "() => window.app?.extensionManager && window.app.graph && document.querySelector('canvas')"
+SLOW = 120_000  # milliseconds; two busy cores draw a page slowly
+
+
+@contextmanager
+def open_page(browser_path: str, server: ComfyServer) -> Iterator[tuple[Any, set[str]]]:
+    """ComfyUI's page, and the errors of its console so far, without addresses and numbers."""
+    from playwright.sync_api import sync_playwright
+
+    # Without this a first visit shows the Templates dialog.
+    requests.post(f"{server.url}/settings", json={"Comfy.TutorialCompleted": True}, timeout=60).raise_for_status()
+    errors: set[str] = set()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(SLOW)
+        page.on(
+            "console", lambda m: errors.add(plain(f"{m.text} {m.location.get('url')}")) if m.type == "error" else None
+        )
+        page.on("pageerror", lambda error: errors.add(plain(str(error))))
+        page.goto(server.url)
+        page.wait_for_function(READY)
+        page.evaluate("() => { app.extensionManager.command.execute('Comfy.BrowseTemplates') }")
+        page.get_by_text("All Templates").first.wait_for()
+        yield page, errors
+        browser.close()
+
+
+def plain(said: Any) -> str:
+    """A console message's first line and place, without what differs between two servers: ports, queries, versions."""
+    first, *_ = said.text.split("\n")
+    return re.sub(r"\?[^\s']*|\d+", "", f"{first} {said.location.get('url')}")
+
+
+@pytest.fixture(scope="module")
+def bare_errors(browser_path, comfy_path, tmp_path_factory) -> set[str]:
+    """What the console says when the host without the pack shows its templates."""
+    with ComfyServer(tmp_path_factory.mktemp("bare"), host=comfy_path, with_pack=False) as bare:
+        with open_page(browser_path, bare) as (page, errors):
+            page.wait_for_timeout(3000)
+        return errors
+
+
+def test_balance_a_batch(browser_path, server, bare_errors):
+    with open_page(browser_path, server) as (page, errors):
+        page.get_by_text("node-pack").first.click()
+        page.get_by_text("balance_a_batch").first.click()
+        page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'RespoBalance')")
+        unknown = "() => app.graph.nodes.map(n => n.type).filter(t => !(t in LiteGraph.registered_node_types))"
+        assert page.evaluate(unknown) == []
+        assert overlapping(page.evaluate("() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])")) == []
+
+        page.get_by_role("button", name="Run", exact=True).click()
+        shown = "() => ['Before', 'After'].every(t => app.graph.nodes.find(n => n.title === t).imgs?.length === 8)"
+        page.wait_for_function(shown, timeout=10 * SLOW)
+        widgets = "app.graph.nodes.find(n => n.type === 'RespoBalance').widgets"
+        text = page.evaluate(f"() => {widgets}.find(w => w.name === 'respo_text').value")
+        assert text.startswith("8 pictures: woman 4, man 4")
+        page.wait_for_timeout(1000)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "balance_a_batch.png")
+        assert errors - bare_errors == set()
+
+
+def overlapping(boxes: list[list]) -> list[tuple[str, str]]:
+    """Titles of nodes that cover each other. A box is [title, x, y, width, height]."""
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+    return [
+        (a[0], b[0])
+        for a, b in pairs
+        if a[1] < b[1] + b[3] and b[1] < a[1] + a[3] and a[2] < b[2] + b[4] and b[2] < a[2] + a[4]
+    ]

@@ -1,0 +1,145 @@
+"""The pack in a ComfyUI that a user would start: it loads, lists its nodes, runs its template, and explains errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from benchmarks.api_format import to_api
+from benchmarks.comfy_server import PromptFailed
+from respo_train.core.architecture import Architecture
+from respo_train.core.attribute import Attribute
+from respo_train.core.checkpoint import save_attribute
+from respo_train.core.concept import ConceptModule
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINT = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
+TEMPLATE = json.loads((ROOT / "example_workflows" / "balance_a_batch.json").read_text(encoding="utf-8"))
+EMOJI_WORLD = Architecture("emoji_world", 64, 128, 0, 128)
+SD1 = Architecture("sd1", 320, 768, 0, 1280)
+
+
+@pytest.fixture(scope="module")
+def modules(server):
+    """The server's `respo` folder with good.safetensors, sd1.safetensors, and broken ones."""
+    folder = server.model_folders["respo"]
+    for name, architecture in (("good", EMOJI_WORLD), ("sd1", SD1)):
+        concepts = {c: ConceptModule(architecture.middle_channels, 4, 4) for c in ("woman", "man")}
+        torch.nn.init.normal_(concepts["woman"].responsible.full, std=3.0, generator=torch.Generator().manual_seed(0))
+        torch.nn.init.normal_(concepts["man"].responsible.full, std=3.0, generator=torch.Generator().manual_seed(1))
+        base = {"name": "some.safetensors"}
+        attribute = Attribute("gender", "fairness", concepts, architecture, base, {"objective": "none"})
+        save_attribute(folder / f"{name}.safetensors", attribute)
+    data = (folder / "good.safetensors").read_bytes()
+    (folder / "half.safetensors").write_bytes(data[: len(data) // 2])
+    (folder / "nan.safetensors").write_bytes(data[:-4] + b"\x00\x00\xc0\x7f")
+    return folder
+
+
+def graph(module="good.safetensors", node="RespoBalance", patched=True, **inputs):
+    """Two pictures in two steps; the node's defaults are left to its schema."""
+    given = {"model": ["1", 0], "module": ["2", 0], "strength": 1.0, "fidelity": 1.0, "start_percent": 0.0}
+    given |= {"end_percent": 1.0, "enabled": True}
+    last = "3" if patched else "1"
+    own = {"distribution": "", "seed": 0, "count": 2} if node == "RespoBalance" else {"concept": "", "guidance": "both"}
+    sampler = {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    links = {
+        "model": ["3" if patched else "1", 0],
+        "positive": ["4", 0],
+        "negative": ["5", 0],
+        "latent_image": ["6", 0],
+    }
+    prompt = {
+        "1": ("CheckpointLoaderSimple", {"ckpt_name": CHECKPOINT.name}),
+        "2": ("RespoLoadModule", {"module": module}),
+        "3": (node, {**given, **own, **inputs}),
+        "4": ("CLIPTextEncode", {"text": "a photo of a doctor", "clip": ["1", 1]}),
+        "5": ("CLIPTextEncode", {"text": "", "clip": ["1", 1]}),
+        "6": ("EmptyLatentImage", {"width": 128, "height": 128, "batch_size": 2}),
+        "7": ("KSampler", {**sampler, **links}),
+        "8": ("VAEDecode", {"samples": ["7", 0], "vae": ["1", 2]}),
+        "9": ("SaveImage", {"images": ["8", 0], "filename_prefix": "respo"}),
+    }
+    return {key: {"class_type": kind, "inputs": values} for key, (kind, values) in prompt.items()}
+
+
+def pictures(server, prompt):
+    """The pixels of what a prompt saves: its files also hold the prompt, which differs."""
+    return [picture.tobytes() for picture in server.images(server.run(prompt), "9")]
+
+
+def test_loads_without_a_word_of_warning(server):
+    boot = server.log.split("Starting server")[0]
+    name = re.search(r"Import times for custom nodes:\n.*/(\S+)\n", boot)[1]
+    assert "-" in name
+    assert [line for line in boot.splitlines() if re.search(r"warn|error|fail|traceback", line, re.IGNORECASE)] == []
+
+
+def test_lists_nodes_modules_and_checkpoint(server, modules):
+    info = server.object_info()
+    assert {"RespoLoadModule", "RespoApplyModule", "RespoBalance"} <= info.keys()
+    assert {"good.safetensors", "sd1.safetensors"} <= set(
+        info["RespoLoadModule"]["input"]["required"]["module"][1]["options"]
+    )
+    assert CHECKPOINT.name in info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+
+
+def test_template_runs(server):
+    entry = server.run(to_api(TEMPLATE, server.object_info()))
+    before, after = (server.images(entry, key) for key in template_nodes("Before", "After"))
+    assert len(before) == len(after) == 8
+    assert all(a.tobytes() != b.tobytes() for a, b in zip(before, after, strict=True))
+    (balance,) = (str(node["id"]) for node in TEMPLATE["nodes"] if node["type"] == "RespoBalance")
+    assert entry["outputs"][balance]["text"][0].startswith("8 pictures: woman 4, man 4")
+
+
+def template_nodes(*titles):
+    """Ids of the template's nodes by title."""
+    ids = {node.get("title"): str(node["id"]) for node in TEMPLATE["nodes"]}
+    return [ids[title] for title in titles]
+
+
+def test_template_needs_only_what_ships():
+    values = [
+        value for node in TEMPLATE["nodes"] for value in node["widgets_values"] if str(value).endswith(".safetensors")
+    ]
+    shipped = {path.name for path in (ROOT / "emoji_world").rglob("*.safetensors")}
+    assert set(values) <= shipped
+
+
+def test_off_gives_the_same_pictures(server, modules):
+    plain = pictures(server, graph(patched=False))
+    for node in ("RespoBalance", "RespoApplyModule"):
+        assert pictures(server, graph(node=node)) != plain
+        assert pictures(server, graph(node=node, strength=0.0)) == plain
+        assert pictures(server, graph(node=node, enabled=False)) == plain
+    assert pictures(server, graph(patched=False)) == plain
+
+
+ERRORS = {
+    "truncated": ({"module": "half.safetensors"}, "2", "half.safetensors"),
+    "nan": ({"module": "nan.safetensors"}, "2", "NaN"),
+    "other model": ({"module": "sd1.safetensors"}, "3", "Stable Diffusion 1.x"),
+    "unknown concept": ({"node": "RespoApplyModule", "concept": "robot"}, "3", "woman, man"),
+    "path": ({"module": "../good.safetensors"}, "2", "inside the 'respo' model folder"),
+    "missing": ({"module": "lost/age.safetensors"}, "2", "models"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_are_shown_on_the_node(server, modules, case):
+    arguments, node, words = ERRORS[case]
+    with pytest.raises(PromptFailed) as caught:
+        server.run(graph(**arguments))
+    assert words in str(caught.value.node_errors[node])
+
+
+def test_middle_block_is_what_the_module_says():
+    with safe_open(CHECKPOINT, "pt") as file:
+        shape = file.get_slice("model.diffusion_model.middle_block.0.out_layers.3.weight").get_shape()
+    assert shape[0] == EMOJI_WORLD.middle_channels
