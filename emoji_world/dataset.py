@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +36,15 @@ def uses_test_art(picture: Picture) -> bool:
     return any((name, picture.style) in world.TEST_OBJECTS for name in (picture.weapon, picture.thing))
 
 
-def make(folder: Path, art: Art, count: int, seed: int) -> Dataset:
-    """Compose `count` pictures into `folder` unless they are there already, and return them."""
+def make(folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture] = sample_picture) -> Dataset:
+    """Compose `count` pictures that `sample` draws into `folder`, unless they are there already, and return them."""
     done = folder / "pictures.json"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         shape = (count, world.IMAGE_SIZE, world.IMAGE_SIZE)
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
         masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
-        pictures = list(_draw(Studio(art, seed), images, masks, seed))
+        pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
         images.flush(), masks.flush()
         done.write_text(json.dumps([p.to_dict() for p in pictures]))  # written last: it says that the rest is complete
     return load(folder)
@@ -56,9 +56,11 @@ def load(folder: Path) -> Dataset:
     return Dataset(np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), pictures)
 
 
-def _draw(studio: Studio, images: np.ndarray, masks: np.ndarray, seed: int) -> Iterator[Picture]:
+def _draw(
+    studio: Studio, sample: Callable[[np.random.Generator], Picture], images: np.ndarray, masks: np.ndarray, seed: int
+) -> Iterator[Picture]:
     rng = np.random.default_rng(seed)
     for index in tqdm(range(len(images)), desc="pictures", unit="img"):
-        picture = sample_picture(rng)
+        picture = sample(rng)
         images[index], masks[index] = studio.compose(picture, rng)
         yield picture

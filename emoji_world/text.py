@@ -37,17 +37,17 @@ def build(tokens: int) -> CLIPTextModel:
 
 
 class Vocabulary:
-    """Tokenizes with CLIP's tokenizer and numbers the tokens that occur."""
+    """Tokenizes with CLIP's tokenizer and numbers the tokens that it knows; one more row serves all the others."""
 
-    def __init__(self, tokenizer_folder: Path, captions: Iterable[str]) -> None:
+    def __init__(self, tokenizer_folder: Path, captions: Iterable[str] = (), token_ids: Iterable[int] = ()) -> None:
         self._tokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
         self._cache: dict[str, list[int]] = {}
-        used = {START, END}
+        used = {START, END, *token_ids}
         for caption in set(captions):
             used.update(self._tokens(caption))
         self.token_ids = sorted(used)
         self._row = {token: row for row, token in enumerate(self.token_ids)}
-        self.unknown = len(self.token_ids)  # one more row, for all the words that Emoji World does not know
+        self.unknown = len(self.token_ids)
         self.size = self.unknown + 1
 
     def _tokens(self, caption: str) -> list[int]:
@@ -60,8 +60,8 @@ class Vocabulary:
         return self._cache[caption]
 
     def rows(self, caption: str) -> list[int]:
-        """Return MAX_TOKENS row numbers; KeyError for a token that no training caption has."""
-        return [self._row[token] for token in self._tokens(caption)]
+        """Return MAX_TOKENS row numbers."""
+        return [self._row.get(token, self.unknown) for token in self._tokens(caption)]
 
     def rows_with_unknown(self, caption: str, place: float) -> list[int]:
         """Return the rows with the unknown word put in at `place` in [0, 1) of the caption: words of no consequence."""

@@ -175,17 +175,25 @@ class UNet(nn.Module):
         self.out = nn.Sequential(nn.GroupNorm(32, narrow), nn.SiLU(), nn.Conv2d(narrow, 4, 3, padding=1))
         nn.init.zeros_(self.out[2].weight)
 
-    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        """Predict the noise in `x`."""
+    def encoder(self, x: Tensor, timesteps: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Run the input blocks and the middle block: (h [B, 128, H/2, W/2], skips, time embedding)."""
         emb = self.time_embed(timestep_embedding(timesteps, CHANNELS))
         skips = []
         for block in self.input_blocks:
             x = _run(block, x, emb, context)
             skips.append(x)
-        x = _run(self.middle_block, x, emb, context)
+        return _run(self.middle_block, x, emb, context), skips, emb
+
+    def decoder(self, h: Tensor, skips: list[Tensor], emb: Tensor, context: Tensor) -> Tensor:
+        """Run the output blocks from a given `h`."""
+        remaining = list(skips)
         for block in self.output_blocks:
-            x = _run(block, torch.cat([x, skips.pop()], dim=1), emb, context)
-        return self.out(x)
+            h = _run(block, torch.cat([h, remaining.pop()], dim=1), emb, context)
+        return self.out(h)
+
+    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """Predict the noise in `x`."""
+        return self.decoder(*self.encoder(x, timesteps, context), context)
 
 
 def _run(layers: nn.ModuleList, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:

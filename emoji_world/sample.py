@@ -1,0 +1,93 @@
+"""Draw pictures with the trained networks, without the host: what the bench's own figures are measured on.
+
+The shipped float16 checkpoint is read back, so what is measured is what people get (a test holds this sampler's network
+against the host's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from . import text
+from .autoencoder import Autoencoder
+from .pack import TOKEN_IDS
+from .train_unet import Denoiser, alphas_cumprod
+
+STEPS, GUIDANCE = 20, 3.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked; with `h_from`, the bottleneck of the conditional pass is taken from that prompt instead."""
+
+    words: str
+    h_from: str | None = None
+
+
+class World:
+    """The checkpoint, ready to draw."""
+
+    def __init__(self, checkpoint: Path, tokenizer: Path) -> None:
+        state = load_file(checkpoint)
+        token_ids = state.pop(TOKEN_IDS).tolist()
+        self._vocabulary = text.Vocabulary(tokenizer, token_ids=token_ids)
+        denoiser, autoencoder = {}, {}
+        for name, weight in state.items():
+            if name.startswith("model.diffusion_model."):
+                denoiser["unet." + name.removeprefix("model.diffusion_model.")] = weight.float()
+            elif name.startswith("cond_stage_model.transformer.text_model."):
+                denoiser["text." + name.removeprefix("cond_stage_model.transformer.text_model.")] = weight.float()
+            elif "taesd" in name:
+                autoencoder[name.removeprefix("first_stage_model.")] = weight.float()
+        self.denoiser = Denoiser(len(token_ids) + 1)
+        prefix = "text_model." if any(k.startswith("text.text_model.") for k in self.denoiser.state_dict()) else ""
+        self.denoiser.load_state_dict({k.replace("text.", f"text.{prefix}", 1) if k.startswith("text.") else k: v for k, v in denoiser.items()})
+        self.autoencoder = Autoencoder()
+        self.autoencoder.load_state_dict(autoencoder)
+        for network in (self.denoiser, self.autoencoder):
+            network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._schedule = alphas_cumprod()
+
+    def context(self, prompts: Sequence[str]) -> Tensor:
+        """Return [B, MAX_TOKENS, CONTEXT]."""
+        return text.context(self.denoiser.text, torch.tensor([self._vocabulary.rows(p) for p in prompts]))
+
+    @torch.inference_mode()
+    def draw(self, prompts: Sequence[Prompt], seeds: Sequence[int], batch: int = 64) -> Tensor:
+        """Draw one picture per prompt and seed: float32 [B, 3, 128, 128] in [0, 1]. DDIM, 20 steps, guidance 3."""
+        parts = []
+        for start in range(0, len(prompts), batch):
+            parts.append(self._draw(prompts[start : start + batch], seeds[start : start + batch]))
+        return torch.cat(parts)
+
+    def _draw(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+        z = torch.stack([torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(s)) for s in seeds])
+        conditional = self.context([p.words for p in prompts])
+        lent = self.context([p.h_from or p.words for p in prompts]) if any(p.h_from for p in prompts) else None
+        empty = self.context([""]).expand_as(conditional)
+        times = torch.linspace(999, 0, STEPS + 1).long()
+        with torch.autocast("cpu", torch.bfloat16):
+            for now, after in zip(times[:-1], times[1:], strict=True):
+                t = now.expand(len(z))
+                guided = self._predict(z, t, conditional, lent)
+                free = self.denoiser.unet(z, t, empty).float()
+                z = self._step(z, free + GUIDANCE * (guided - free), int(now), int(after))
+            return self.autoencoder.taesd_decoder(z).float().clamp(0, 1)
+
+    def _predict(self, z: Tensor, t: Tensor, context: Tensor, lent: Tensor | None) -> Tensor:
+        unet = self.denoiser.unet
+        h, skips, emb = unet.encoder(z, t, context)
+        if lent is not None:
+            h = unet.encoder(z, t, lent)[0]
+        return unet.decoder(h, skips, emb, context).float()
+
+    def _step(self, z: Tensor, noise: Tensor, now: int, after: int) -> Tensor:
+        a, b = self._schedule[now], self._schedule[after] if after > 0 else torch.tensor(1.0)
+        clean = (z - (1 - a).sqrt() * noise) / a.sqrt()
+        return b.sqrt() * clean + (1 - b).sqrt() * noise
