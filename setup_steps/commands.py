@@ -11,6 +11,7 @@ from pathlib import Path
 from .browser import VARIABLE, ensure_browser
 from .environment import LOCK, REQUIREMENTS, TORCH, check_space, ensure_venv, install, one_at_a_time, venv_python
 from .host import OWN_HOST, ensure_host, find_host, link_pack
+from .processes import end_as_interrupted, stop
 from .report import ROOT, SetupError, say
 from .ui import choose_port, serve
 
@@ -59,7 +60,12 @@ def install_torch(title: str, version: str) -> None:
 def run_module(module: str, arguments: list[str], **variables: str) -> int:
     """Run a module with the Python of `.venv` in the repository's root; return its exit status."""
     command: list[str | Path] = [venv_python(), "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}).returncode
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables})
+    try:
+        return process.wait()
+    except KeyboardInterrupt as interrupt:
+        stop(process, interrupt)
+        raise
 
 
 def demo(arguments: list[str]) -> int:
@@ -97,6 +103,7 @@ def main(arguments: list[str]) -> int:
         asked_for_help = arguments[:1] in (["-h"], ["--help"], ["help"])
         print(USAGE, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
+    end_as_interrupted()
     try:
         return command(arguments[1:])
     except SetupError as error:

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from .environment import venv_python
+from .processes import stop
 from .report import ROOT, SetupError, say
 
 DEFAULT_PORT = 8188
@@ -81,8 +82,7 @@ def serve(host: Path, port: int, extra: list[str]) -> int:
                 say(f"\nComfyUI with Respo is at {url} (Ctrl-C stops it)\n")
                 told = True
             time.sleep(0.5)
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
+    except KeyboardInterrupt as interrupt:
+        stop(process, interrupt)
         return 0
     return process.returncode

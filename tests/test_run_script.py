@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -23,9 +25,12 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights o
 
 @pytest.fixture(autouse=True)
 def own_log(tmp_path, monkeypatch):
-    """Keep the real set-up's log, and let its path be told relative to a root."""
+    """Keep the real set-up's log and pytest's own handling of signals."""
     monkeypatch.setattr(report, "ROOT", tmp_path)
     monkeypatch.setattr(report, "LOG", tmp_path / "out" / "setup.log")
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 class TestPython:
@@ -345,3 +350,30 @@ class TestBrowser:
         stub.chmod(0o755)
         assert not browser.starts(str(stub))
         assert browser.starts(shutil.which("true"))
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_child_may_clean_up_when_run_py_is_told_to_end(number, tmp_path):
+    """SIGINT goes to the whole group, as from a terminal; SIGTERM to run.py alone, as from a supervisor."""
+    (tmp_path / "child.py").write_text(
+        "import pathlib, time\n"
+        "try:\n    pathlib.Path('started').touch()\n    time.sleep(60)\n"
+        "finally:\n    time.sleep(1)\n    pathlib.Path('cleaned').touch()\n"
+    )
+    script = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from setup_steps import commands\n"
+        "commands.ROOT, commands.venv_python = pathlib.Path.cwd(), lambda: sys.executable\n"
+        "commands.COMMANDS['demo'] = lambda arguments: commands.run_module('child', arguments)\n"
+        "sys.exit(commands.main(['demo']))"
+    )
+    command = [sys.executable, "-c", script, str(ROOT)]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    send = os.killpg if number == signal.SIGINT else os.kill
+    send(process.pid, number)
+    assert process.wait(timeout=30) == 130
+    assert (tmp_path / "cleaned").exists()
