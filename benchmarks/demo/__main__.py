@@ -1,0 +1,155 @@
+"""`python run.py demo`: draw with the biased model, train gender from scratch, draw again, measure, show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.comfy_server import ComfyServer, ServerError
+from emoji_world import world
+from respo_train.core.balance import assign, parse_shares
+from respo_train.core.judge import load_judge
+from respo_train.core.metrics import Interval
+from respo_train.core.segmenter import load_segmenter
+
+from . import show
+from .scoring import Pictures, Score, agreement, background_psnr, perfect, score
+from .workflow import IMAGES_NODE, workflow
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "emoji_world"
+MODULE = "demo_gender.safetensors"
+CONCEPTS = ("woman", "man")
+FIRST_SEED = 42
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    options = _options()
+    out: Path = options.out
+    (out / "modules").mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    print("Starting ComfyUI", flush=True)
+    try:
+        with ComfyServer(out / "server", model_folders={"respo": out / "modules"}) as server:
+            before = _timed(seconds, "before", lambda: draw(server, options.images, None))
+            _timed(seconds, "train", lambda: train(out / "modules" / MODULE))
+            after = _timed(seconds, "after", lambda: draw(server, options.images, MODULE))
+    except (ServerError, subprocess.CalledProcessError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    report(out, before, after, seconds, started)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run.py demo", description=__doc__)
+    parser.add_argument("--images", type=int, default=30, help="pictures a profession (default 30)")
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="folder for what it makes")
+    options = parser.parse_args()
+    if options.images < 2:
+        parser.error(f"--images: expected at least 2, found {options.images}")
+    return options
+
+
+def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
+    started = time.monotonic()
+    result = work()
+    seconds[name] = round(time.monotonic() - started, 1)
+    return result
+
+
+def professions() -> list[tuple[str, int]]:
+    """Return every profession with its seed; consecutive professions' seeds do not overlap."""
+    return [(p.word, FIRST_SEED + 10_000 * index) for index, p in enumerate(world.PROFESSIONS)]
+
+
+def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictures]:
+    """Draw `count` pictures of every profession through the server."""
+    runs = {}
+    for profession, seed in tqdm(professions(), desc="After " if module else "Before", unit="profession"):
+        article = "an" if profession[0] in "aeiou" else "a"
+        entry = server.run(workflow(f"a photo of {article} {profession}", seed, count, module))
+        runs[profession] = np.stack([np.asarray(image.convert("RGB")) for image in server.images(entry, IMAGES_NODE)])
+    return runs
+
+
+def train(target: Path) -> None:
+    """Train woman and man from scratch, in a process of its own, as anybody would."""
+    print("Training: woman and man, from the prompt 'a person' alone", flush=True)
+    command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target]
+    subprocess.run([*command, "--checkpoint", BENCH / "checkpoint" / "emoji_world.safetensors"], cwd=ROOT, check=True)
+
+
+def report(out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], seconds: dict[str, float], started: float) -> None:
+    """Judge both runs, print the table, write the pictures, the page and report.json."""
+    judge, segmenter = (load(BENCH / "judges" / f"{n}.safetensors") for load, n in ((load_judge, "judge"), (load_segmenter, "segmenter")))
+    count = len(next(iter(before.values())))
+    labels = {p: assign(seed, count, parse_shares("woman 1, man 1")) for p, seed in professions()}
+    first, second = (score(judge, run, CONCEPTS) for run in (before, after))
+    obeyed, background = agreement(judge, after, labels), background_psnr(segmenter, before, after)
+    ideal = perfect(labels)
+    show.save_grid(out / "before.png", before)
+    show.save_grid(out / "after.png", after)
+    show.save_chart(out / "deviation.png", first, second, ideal)
+    rows = table(first, second, ideal, obeyed, background)
+    total = round(time.monotonic() - started, 1)
+    figures = {
+        "images": count * len(before),
+        "professions": len(before),
+        "deviation_ratio": {"before": vars(first.overall), "after": vars(second.overall), "perfect_method": ideal},
+        "per_profession": {p: {"before": vars(first.interval(p)), "after": vars(second.interval(p))} for p in before},
+        "profession_accuracy": {"before": first.profession_accuracy, "after": second.profession_accuracy},
+        "unsure": {"before": first.unsure, "after": second.unsure},
+        "asked_and_seen": obeyed,
+        "background_psnr": vars(background),
+        "seconds": {**seconds, "total": total},
+    }
+    (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    sentence = (
+        f"{figures['images']} pictures of {len(before)} professions. Training took {seconds['train']:.0f} s and saw one "
+        "prompt about people: “a person”. No profession was named."
+    )
+    titles = (("Before", "before.png"), ("After", "after.png"), ("Deviation ratio", "deviation.png"))
+    show.save_page(out / "index.html", rows, sentence, [(title, out / name) for title, name in titles])
+    _print(rows, first, second, out, total)
+
+
+def table(before: Score, after: Score, ideal: float, obeyed: Mapping[str, float], background: Interval) -> list[tuple[str, str, str]]:
+    """Return (what, before, after) as text."""
+    return [
+        ("deviation ratio, gender (95 % interval)", _text(before.overall), _text(after.overall)),
+        ("  a perfect method, same sampling", "", f"{ideal:.3f}"),
+        ("profession right", f"{before.profession_accuracy:.1%}", f"{after.profession_accuracy:.1%}"),
+        ("judge unsure of gender", f"{before.unsure:.1%}", f"{after.unsure:.1%}"),
+        *((f"asked for a {concept} and seen", "", f"{share:.1%}") for concept, share in sorted(obeyed.items())),
+        ("background against before, PSNR", "", f"{background.value:.1f} dB [{background.low:.1f}, {background.high:.1f}]"),
+    ]
+
+
+def _text(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _print(rows: Sequence[tuple[str, str, str]], before: Score, after: Score, out: Path, total: float) -> None:
+    print(f"\n{'':42}{'before':>24}{'after':>24}")
+    for profession in before.counts:
+        print(f"{profession:42}{_text(before.interval(profession)):>24}{_text(after.interval(profession)):>24}")
+    print()
+    for what, first, second in rows:
+        print(f"{what:42}{first:>24}{second:>24}")
+    print(f"\n{total:.0f} s. Look at {out / 'index.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
