@@ -15,7 +15,7 @@ BUILD = ROOT.parent / "build" / "emoji_world"
 SEED = 20_26
 
 
-def pictures(arguments: argparse.Namespace) -> None:
+def pictures(_: argparse.Namespace) -> None:
     """Fetch the art and compose the training pictures."""
     dataset.make(BUILD / "pictures", art.fetch(BUILD / "art"), 40_000, SEED)
 
@@ -42,7 +42,7 @@ def denoiser(arguments: argparse.Namespace) -> None:
     train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 3000, SEED)
 
 
-def checkpoint(arguments: argparse.Namespace) -> None:
+def checkpoint(_: argparse.Namespace) -> None:
     """Write the one file that ComfyUI loads."""
     from . import pack
 
@@ -54,10 +54,14 @@ def judge(arguments: argparse.Namespace) -> None:
     """Train the judge; print its accuracy on held-out emoji."""
     from . import train_judge
 
-    training = dataset.make(BUILD / "judge-train", art.fetch(BUILD / "art"), 20_000, SEED + 1, train_judge.sample_training)
+    training = dataset.make(
+        BUILD / "judge-train", art.fetch(BUILD / "art"), 20_000, SEED + 1, train_judge.sample_training
+    )
     test = dataset.make(BUILD / "judge-test", art.fetch(BUILD / "art"), 2_000, SEED + 2, train_judge.sample_test)
     train_judge.check_split(training)
-    model = train_judge.train_judge(training, BUILD, ROOT / "judges" / "judge.safetensors", arguments.steps or 2400, SEED)
+    model = train_judge.train_judge(
+        training, BUILD, ROOT / "judges" / "judge.safetensors", arguments.steps or 2400, SEED
+    )
     for name, figures in train_judge.judge_accuracy(model, test).items():
         print(f"judge, {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
 
@@ -67,7 +71,9 @@ def segmenter(arguments: argparse.Namespace) -> None:
     from . import train_judge
 
     training, test = dataset.load(BUILD / "judge-train"), dataset.load(BUILD / "judge-test")
-    model = train_judge.train_segmenter(training, BUILD, ROOT / "judges" / "segmenter.safetensors", arguments.steps or 600, SEED)
+    model = train_judge.train_segmenter(
+        training, BUILD, ROOT / "judges" / "segmenter.safetensors", arguments.steps or 600, SEED
+    )
     print(f"segmenter: mean intersection over union {train_judge.segmenter_iou(model, test):.3f}")
 
 

@@ -6,6 +6,8 @@ Factor 8, four latent channels; pictures are in [0, 1].
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +55,7 @@ class Upsample(nn.Module):
 def encoder(widths: tuple[int, ...] = ENCODER_WIDTHS) -> nn.Sequential:
     """Build the encoder; layer numbers are TAESD's."""
     layers: list[nn.Module] = [_conv(3, widths[0]), Block(widths[0])]
-    for before, width in zip(widths, widths[1:], strict=False):
+    for before, width in pairwise(widths):
         layers += [_conv(before, width, stride=2, bias=False), Block(width), Block(width), Block(width)]
     return nn.Sequential(*layers, _conv(widths[-1], LATENT_CHANNELS))
 
@@ -61,7 +63,7 @@ def encoder(widths: tuple[int, ...] = ENCODER_WIDTHS) -> nn.Sequential:
 def decoder(widths: tuple[int, ...] = DECODER_WIDTHS) -> nn.Sequential:
     """Build the decoder; layer numbers are TAESD's."""
     layers: list[nn.Module] = [Clamp(), _conv(LATENT_CHANNELS, widths[0]), nn.ReLU()]
-    for width, after in zip(widths, widths[1:], strict=False):
+    for width, after in pairwise(widths):
         layers += [Block(width), Block(width), Block(width), Upsample(), _conv(width, after, bias=False)]
     return nn.Sequential(*layers, Block(widths[-1]), _conv(widths[-1], 3))
 

@@ -31,8 +31,13 @@ class Studio:
         canvas = self._backdrop(picture.scene, int(rng.integers(SCENE_VARIANTS))).copy()
         mask = Image.new("L", (side, side))
         if picture.profession:
-            person = self._scaled("person", picture.style, int(rng.integers(100, 113)), (picture.profession, picture.gender, picture.tone))
-            at = ((side - person.width) // 2 + int(rng.integers(-7, 8)), side - person.height + int(rng.integers(-1, 4)))
+            person = self._scaled(
+                "person", picture.style, int(rng.integers(100, 113)), (picture.profession, picture.gender, picture.tone)
+            )
+            at = (
+                (side - person.width) // 2 + int(rng.integers(-7, 8)),
+                side - person.height + int(rng.integers(-1, 4)),
+            )
             canvas.paste(person, at, person)
             mask.paste(person.getchannel("A"), at)
         if picture.weapon or picture.thing:
@@ -55,7 +60,11 @@ class Studio:
     def _centre(self, canvas: Image.Image, code: str, style: str, size: int, rng: Random) -> None:
         item = self._scaled("object", style, size, code)
         spare = world.IMAGE_SIZE - item.width
-        canvas.paste(item, (spare // 2 + int(rng.integers(-9, 10)), world.IMAGE_SIZE - item.height - int(rng.integers(4, 20))), item)
+        canvas.paste(
+            item,
+            (spare // 2 + int(rng.integers(-9, 10)), world.IMAGE_SIZE - item.height - int(rng.integers(4, 20))),
+            item,
+        )
 
     def _scaled_uncached(self, what: str, style: str, height: int, key: str | tuple) -> Image.Image:
         if what == "person":

@@ -31,12 +31,16 @@ class Dataset:
 
 def uses_test_art(picture: Picture) -> bool:
     """Say whether any emoji in the picture is held out from the autoencoder's and the judge's training."""
-    if picture.profession and world.in_test_split(picture.profession, str(picture.gender), int(picture.tone or 0), picture.style):
+    if picture.profession and world.in_test_split(
+        picture.profession, str(picture.gender), int(picture.tone or 0), picture.style
+    ):
         return True
     return any((name, picture.style) in world.TEST_OBJECTS for name in (picture.weapon, picture.thing))
 
 
-def make(folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture] = sample_picture) -> Dataset:
+def make(
+    folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture] = sample_picture
+) -> Dataset:
     """Compose `count` pictures that `sample` draws into `folder`, unless they are there already, and return them."""
     done = folder / "pictures.json"
     if not done.exists():
@@ -53,7 +57,9 @@ def make(folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.ran
 def load(folder: Path) -> Dataset:
     """Open a folder that `make` has filled."""
     pictures = [Picture(**fields) for fields in json.loads((folder / "pictures.json").read_text())]
-    return Dataset(np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), pictures)
+    return Dataset(
+        np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "masks.npy", mmap_mode="r"), pictures
+    )
 
 
 def _draw(

@@ -1,4 +1,4 @@
-"""Measure the finished bench against its bars: what the model draws, asked and unasked, and what its bottleneck carries.
+"""Measure the finished bench: what the model draws, asked and unasked, and what its bottleneck carries.
 
 Everything here is counted by the judge on the model's own samples; "unsure" counts as not right.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -47,7 +48,9 @@ class World:
                 autoencoder[name.removeprefix("first_stage_model.")] = weight.float()
         self.denoiser = Denoiser(len(token_ids) + 1)
         prefix = "text_model." if any(k.startswith("text.text_model.") for k in self.denoiser.state_dict()) else ""
-        self.denoiser.load_state_dict({k.replace("text.", f"text.{prefix}", 1) if k.startswith("text.") else k: v for k, v in denoiser.items()})
+        self.denoiser.load_state_dict(
+            {k.replace("text.", f"text.{prefix}", 1) if k.startswith("text.") else k: v for k, v in denoiser.items()}
+        )
         self.autoencoder = Autoencoder()
         self.autoencoder.load_state_dict(autoencoder)
         for network in (self.denoiser, self.autoencoder):
@@ -73,7 +76,7 @@ class World:
         empty = self.context([""]).expand_as(conditional)
         times = torch.linspace(999, 0, STEPS + 1).long()
         with torch.autocast("cpu", torch.bfloat16):
-            for now, after in zip(times[:-1], times[1:], strict=True):
+            for now, after in pairwise(times):
                 t = now.expand(len(z))
                 guided = self._predict(z, t, conditional, lent)
                 free = self.denoiser.unet(z, t, empty).float()

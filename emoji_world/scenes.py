@@ -63,7 +63,13 @@ def _plain(rng: Random) -> Image.Image:
 def _beach(rng: Random) -> Image.Image:
     image = _gradient(_colour(rng, 0.56, 0.45, 0.97), _colour(rng, 0.54, 0.14, 1.0))
     draw = ImageDraw.Draw(image)
-    _disc(draw, rng.choice([rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9)]), rng.uniform(0.1, 0.2), 0.085, _colour(rng, 0.13, 0.55, 1.0))
+    _disc(
+        draw,
+        rng.choice([rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9)]),
+        rng.uniform(0.1, 0.2),
+        0.085,
+        _colour(rng, 0.13, 0.55, 1.0),
+    )
     horizon = rng.uniform(0.46, 0.54)
     _box(draw, 0, horizon, 1, 1, _colour(rng, 0.53, 0.65, 0.78))
     _box(draw, 0, horizon + 0.1, 1, 1, _colour(rng, 0.50, 0.45, 0.86))
@@ -159,7 +165,14 @@ def _snow(rng: Random) -> Image.Image:
         peak, half = rng.uniform(0.2, 0.32), rng.uniform(0.34, 0.44)
         draw.polygon([_at(x - half, 0.72), _at(x + half, 0.72), _at(x, peak)], fill=_colour(rng, 0.60, 0.25, 0.68))
         cap = 0.3
-        draw.polygon([_at(x - half * cap, peak + (0.72 - peak) * cap), _at(x + half * cap, peak + (0.72 - peak) * cap), _at(x, peak)], fill=(250, 252, 255))
+        draw.polygon(
+            [
+                _at(x - half * cap, peak + (0.72 - peak) * cap),
+                _at(x + half * cap, peak + (0.72 - peak) * cap),
+                _at(x, peak),
+            ],
+            fill=(250, 252, 255),
+        )
     _hills(draw, rng, 0.74, 0.06, _colour(rng, 0.58, 0.06, 0.95, 0.015))
     for _ in range(16):
         _disc(draw, rng.uniform(), rng.uniform(0, 0.9), rng.uniform(0.009, 0.015), (255, 255, 255))

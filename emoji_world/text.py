@@ -1,7 +1,7 @@
 """The text encoder: CLIP's architecture, two layers, with CLIP's real tokenizer and only the tokens that captions use.
 
-The shipped file keeps one row per used token and one for unknown words; the host's class expands them to CLIP's whole vocabulary when it loads
-(`respo_train/host/emoji_world_model.py`), and every other token gets the row of the unknown word.
+The shipped file keeps one row per used token and one for unknown words; the host's class expands them to CLIP's whole
+vocabulary when it loads (`respo_train/host/emoji_world_model.py`).
 """
 
 from __future__ import annotations
@@ -72,6 +72,6 @@ class Vocabulary:
 
 
 def context(model: nn.Module, rows: Tensor) -> Tensor:
-    """[B, MAX_TOKENS] rows -> [B, MAX_TOKENS, CONTEXT], after the final layer norm, as Stable Diffusion 1.x takes it."""
+    """[B, MAX_TOKENS] rows -> [B, MAX_TOKENS, CONTEXT], after the final layer norm, as Stable Diffusion 1.x has it."""
     mask = torch.ones_like(rows)
     return model(input_ids=rows, attention_mask=mask).last_hidden_state

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,7 +29,7 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     Both [B, 3, H, W] in [0, 1]; returns a scalar.
     """
     error = output - target
-    edges = (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean())
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     return 10 * error.square().mean() + 0.3 * error.abs().mean() + 0.3 * edges
 
 
@@ -41,7 +40,7 @@ def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
     seen = data.indices(held_out=False)
     forward = torch.compile(model) if os.environ.get("EMOJI_WORLD_COMPILE", "1") == "1" else model
 
-    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+    def loss_of(generator: torch.Generator) -> Tensor:
         rows = seen[torch.randint(len(seen), (BATCH,), generator=generator).numpy()]
         images = to_tensor(data.images[rows]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):

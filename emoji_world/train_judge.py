@@ -84,7 +84,7 @@ def targets(pictures: list[Picture]) -> dict[str, Tensor]:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, scale, mirror, blur, relight and add noise: [B, 3, H, W] -> [B, 3, INPUT_SIDE, INPUT_SIDE], both in [0, 1].
+    """Shift, scale, mirror, blur, relight, add noise: [B, 3, H, W] -> [B, 3, INPUT_SIDE, INPUT_SIDE], all in [0, 1].
 
     The blur stands for what any autoencoder does to a picture, without showing the judge this one.
     """
@@ -113,7 +113,7 @@ def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int
     model = Judge(CLASSES, THRESHOLDS).to(memory_format=torch.channels_last)
     answers = targets(data.pictures)
 
-    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+    def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator)
         images = augment(to_tensor(data.images[rows.numpy()]), generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
@@ -121,7 +121,9 @@ def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int
         losses = [functional.cross_entropy(logits[n].float(), answers[n][rows], label_smoothing=0.02) for n in CLASSES]
         return torch.stack(losses).sum()
 
-    weights = Loop(model, split_optimizers(model, 0.02, 2e-3), folder / "judge.pt", steps, seed, ema=0.99).run(loss_of, "judge")
+    weights = Loop(model, split_optimizers(model, 0.02, 2e-3), folder / "judge.pt", steps, seed, ema=0.99).run(
+        loss_of, "judge"
+    )
     _save(weights, target, {"judge": json.dumps({"classes": CLASSES, "thresholds": THRESHOLDS})})
     model.load_state_dict(weights)
     return model.eval()
@@ -132,7 +134,7 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
     torch.manual_seed(seed)
     model = Segmenter().to(memory_format=torch.channels_last)
 
-    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+    def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator).numpy()
         images = to_tensor(data.images[rows])
         images = images + 0.04 * torch.rand(1, generator=generator) * torch.randn(images.shape, generator=generator)
@@ -141,7 +143,9 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
             logits = model(images.contiguous(memory_format=torch.channels_last))
         return functional.binary_cross_entropy_with_logits(logits.float(), truth)
 
-    weights = Loop(model, split_optimizers(model, 0.02, 2e-3), folder / "segmenter.pt", steps, seed, ema=0.99).run(loss_of, "segmenter")
+    weights = Loop(model, split_optimizers(model, 0.02, 2e-3), folder / "segmenter.pt", steps, seed, ema=0.99).run(
+        loss_of, "segmenter"
+    )
     _save(weights, target, {})
     model.load_state_dict(weights)
     return model.eval()
@@ -150,7 +154,9 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
 def _save(weights: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(".part")
-    save_file({n: (w.half() if w.is_floating_point() else w).contiguous() for n, w in weights.items()}, beside, metadata)
+    save_file(
+        {n: (w.half() if w.is_floating_point() else w).contiguous() for n, w in weights.items()}, beside, metadata
+    )
     os.replace(beside, target)
 
 
@@ -163,7 +169,11 @@ def judge_accuracy(judge: Judge, data: Dataset) -> dict[str, dict[str, float]]:
         labels = verdicts[name].labels
         right = sum(a == b for a, b in zip(labels, expected, strict=True))
         decided = sum(label != "unsure" for label in labels)
-        result[name] = {"accuracy": right / len(labels), "of_decided": right / max(decided, 1), "unsure": 1 - decided / len(labels)}
+        result[name] = {
+            "accuracy": right / len(labels),
+            "of_decided": right / max(decided, 1),
+            "unsure": 1 - decided / len(labels),
+        }
     return result
 
 

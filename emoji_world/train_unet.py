@@ -1,4 +1,7 @@
-"""Train the U-Net and the text encoder together on the pictures' latents: noise prediction, Stable Diffusion 1.x's schedule."""
+"""Train the U-Net and the text encoder together on the pictures' latents.
+
+Noise prediction, Stable Diffusion 1.x's schedule.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def train(data: Dataset, folder: Path, tokenizer: Path, steps: int, seed: int) -
     schedule = alphas_cumprod()
     weight = _min_snr_weights(schedule)
 
-    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+    def loss_of(generator: torch.Generator) -> Tensor:
         index = torch.randint(len(latents), (BATCH,), generator=generator)
         z = latents[index].float()
         noise = torch.randn(z.shape, generator=generator)
@@ -88,7 +91,9 @@ def train(data: Dataset, folder: Path, tokenizer: Path, steps: int, seed: int) -
             predicted = forward(noisy, t, words)
         return (weight[t] * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
 
-    optimizers = split_optimizers(model, muon_lr=0.02, adam_lr=1.5e-3, plain=("embedding", "unet.out.", "input_blocks.0."))
+    optimizers = split_optimizers(
+        model, muon_lr=0.02, adam_lr=1.5e-3, plain=("embedding", "unet.out.", "input_blocks.0.")
+    )
     weights = Loop(model, optimizers, folder / "denoiser.pt", steps, seed).run(loss_of, "denoiser")
     target = folder / "denoiser.safetensors"
     save_file({k: v.contiguous() for k, v in weights.items()}, target, {"token_ids": json.dumps(vocabulary.token_ids)})
@@ -99,7 +104,10 @@ def _tokenize(vocabulary: text.Vocabulary, captions: list[str], seed: int) -> Te
     rng = np.random.default_rng(seed)
     foreign = rng.uniform(size=(len(captions), 2))
     return torch.tensor(
-        [vocabulary.rows_with_unknown(c, p) if u < UNKNOWN_WORD else vocabulary.rows(c) for c, (u, p) in zip(captions, foreign, strict=True)]
+        [
+            vocabulary.rows_with_unknown(c, p) if u < UNKNOWN_WORD else vocabulary.rows(c)
+            for c, (u, p) in zip(captions, foreign, strict=True)
+        ]
     )
 
 

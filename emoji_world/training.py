@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # noqa: ARG002 - torch's signature
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
@@ -51,7 +51,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """[N, rows, columns] -> the same shape, singular values near one. In float32: a CPU's bfloat16 has no fast path here."""
+    """[N, rows, columns] -> the same shape, singular values near one.
+
+    In float32: a CPU's bfloat16 has no fast path here.
+    """
     transposed = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if transposed else matrices
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
@@ -61,8 +64,13 @@ def _orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     return x.mT if transposed else x
 
 
-def split_optimizers(model: nn.Module, muon_lr: float, adam_lr: float, plain: tuple[str, ...] = ()) -> list[torch.optim.Optimizer]:
-    """Return [Muon, AdamW]: matrices and kernels to Muon, the rest (and every name containing one of `plain`) to AdamW."""
+def split_optimizers(
+    model: nn.Module, muon_lr: float, adam_lr: float, plain: tuple[str, ...] = ()
+) -> list[torch.optim.Optimizer]:
+    """Return [Muon, AdamW]: matrices and kernels to Muon, the rest to AdamW.
+
+    So does every name that contains one of `plain`: first and last layers, embeddings.
+    """
     matrices, rest = [], []
     for name, p in model.named_parameters():
         (matrices if p.ndim >= 2 and not any(word in name for word in plain) else rest).append(p)
@@ -70,9 +78,17 @@ def split_optimizers(model: nn.Module, muon_lr: float, adam_lr: float, plain: tu
 
 
 class Loop:
-    """Runs `loss_of(step, generator)` for `steps` steps; saves everything now and then and goes on where it stopped."""
+    """Runs `loss_of(generator)` for `steps` steps; saves everything now and then and goes on where it stopped."""
 
-    def __init__(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], file: Path, steps: int, seed: int, ema: float = 0.998) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        file: Path,
+        steps: int,
+        seed: int,
+        ema: float = 0.998,
+    ) -> None:
         self.model, self.optimizers, self.file, self.steps, self.ema = model, optimizers, file, steps, ema
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.generator = torch.Generator().manual_seed(seed)
@@ -81,16 +97,16 @@ class Loop:
         if file.exists():
             self._load()
 
-    def run(self, loss_of: Callable[[int, torch.Generator], Tensor], name: str) -> dict[str, Tensor]:
+    def run(self, loss_of: Callable[[torch.Generator], Tensor], name: str) -> dict[str, Tensor]:
         """Train to the end and return the averaged weights."""
         bar = tqdm(initial=self.step, total=self.steps, desc=name, unit="step", mininterval=5)
-        smooth, started = None, time.monotonic()
+        smooth, started = math.nan, time.monotonic()
         while self.step < self.steps:
             factor = schedule(self.step, self.steps)
             for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
-            loss = loss_of(self.step, self.generator)
+            loss = loss_of(self.generator)
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             for optimizer in self.optimizers:
@@ -99,15 +115,17 @@ class Loop:
             self._update_average()
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise FloatingPointError(f"{name}: the loss became {value} at step {self.step}; {self.file} keeps the last good state")
-            smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
+                raise FloatingPointError(
+                    f"{name}: loss {value} at step {self.step}; {self.file} keeps the last good state"
+                )
+            smooth = value if math.isnan(smooth) else 0.98 * smooth + 0.02 * value
             self.step += 1
             bar.set_postfix_str(f"loss {smooth:.4f}", refresh=False)
             bar.update()
             if self.step % SAVE_EVERY == 0 or self.step == self.steps:
                 self._save()
         bar.close()
-        print(f"{name}: {self.step} steps, loss {smooth if smooth is not None else math.nan:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+        print(f"{name}: {self.step} steps, loss {smooth:.4f}, {time.monotonic() - started:.0f} s", flush=True)
         return self.average
 
     def _update_average(self) -> None:

@@ -1,4 +1,4 @@
-"""The U-Net: Stable Diffusion 1.x's layout and key names in miniature, so that the host's own UNetModel runs the weights.
+"""The U-Net: Stable Diffusion 1.x's layout and key names in miniature; the host's own UNetModel runs the weights.
 
 Two levels (16x16, 8x8), one residual block each; cross-attention only where the bottleneck depends on it: in the last
 input block and in the middle block. A wider prototype with attention everywhere had a dead bottleneck: setting `h` to
@@ -58,7 +58,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """[B, N, width], [B, M, context] -> [B, N, width]."""
-        q, k, v = (t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in (self.to_q(x), self.to_k(context), self.to_v(context)))
+        q, k, v = (
+            t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
         weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
         return self.to_out((weights @ v).transpose(1, 2).flatten(2))
 

@@ -1,1 +1,1 @@
-"""The main job in one command: a biased model, a module trained from scratch, the same prompts again, and the figures."""
+"""The main job in one command: draw with a biased model, train a module, draw again, measure, show."""

@@ -86,14 +86,19 @@ def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictu
 
 def train(target: Path) -> None:
     """Train woman and man from scratch, in a process of its own, as anybody would."""
-    print("Training: woman and man, from the prompt 'a person' alone", flush=True)
+    print("Training: woman and man, without a word about professions", flush=True)
     command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target]
     subprocess.run([*command, "--checkpoint", BENCH / "checkpoint" / "emoji_world.safetensors"], cwd=ROOT, check=True)
 
 
-def report(out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], seconds: dict[str, float], started: float) -> None:
+def report(
+    out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], seconds: dict[str, float], started: float
+) -> None:
     """Judge both runs, print the table, write the pictures, the page and report.json."""
-    judge, segmenter = (load(BENCH / "judges" / f"{n}.safetensors") for load, n in ((load_judge, "judge"), (load_segmenter, "segmenter")))
+    judge, segmenter = (
+        load(BENCH / "judges" / f"{n}.safetensors")
+        for load, n in ((load_judge, "judge"), (load_segmenter, "segmenter"))
+    )
     count = len(next(iter(before.values())))
     labels = {p: assign(seed, count, parse_shares("woman 1, man 1")) for p, seed in professions()}
     first, second = (score(judge, run, CONCEPTS) for run in (before, after))
@@ -117,15 +122,17 @@ def report(out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictur
     }
     (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     sentence = (
-        f"{figures['images']} pictures of {len(before)} professions. Training took {seconds['train']:.0f} s and saw one "
-        "prompt about people: “a person”. No profession was named."
+        f"{figures['images']} pictures of {len(before)} professions. Training took {seconds['train']:.0f} s "
+        "and knew the words “a person”, “a woman” and “a man”: no profession was named."
     )
     titles = (("Before", "before.png"), ("After", "after.png"), ("Deviation ratio", "deviation.png"))
     show.save_page(out / "index.html", rows, sentence, [(title, out / name) for title, name in titles])
     _print(rows, first, second, out, total)
 
 
-def table(before: Score, after: Score, ideal: float, obeyed: Mapping[str, float], background: Interval) -> list[tuple[str, str, str]]:
+def table(
+    before: Score, after: Score, ideal: float, obeyed: Mapping[str, float], background: Interval
+) -> list[tuple[str, str, str]]:
     """Return (what, before, after) as text."""
     return [
         ("deviation ratio, gender (95 % interval)", _text(before.overall), _text(after.overall)),
@@ -133,7 +140,11 @@ def table(before: Score, after: Score, ideal: float, obeyed: Mapping[str, float]
         ("profession right", f"{before.profession_accuracy:.1%}", f"{after.profession_accuracy:.1%}"),
         ("judge unsure of gender", f"{before.unsure:.1%}", f"{after.unsure:.1%}"),
         *((f"asked for a {concept} and seen", "", f"{share:.1%}") for concept, share in sorted(obeyed.items())),
-        ("background against before, PSNR", "", f"{background.value:.1f} dB [{background.low:.1f}, {background.high:.1f}]"),
+        (
+            "background against before, PSNR",
+            "",
+            f"{background.value:.1f} dB [{background.low:.1f}, {background.high:.1f}]",
+        ),
     ]
 
 

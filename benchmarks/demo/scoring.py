@@ -41,7 +41,10 @@ def to_tensor(pictures: Pictures) -> Tensor:
 
 
 def score(judge: Judge, runs: Mapping[str, Pictures], concepts: Sequence[str]) -> Score:
-    """Judge every profession's pictures. "Unsure" belongs to no concept; a wrong or unsure profession is not accurate."""
+    """Judge every profession's pictures.
+
+    "Unsure" belongs to no concept; a profession that is wrong or unsure is not accurate.
+    """
     counts: dict[str, dict[str, int]] = {}
     unsure, right, total = 0, 0, 0
     for profession, pictures in runs.items():
@@ -71,7 +74,7 @@ def perfect(labels: Mapping[str, Sequence[str]]) -> float:
 
 
 def background_psnr(segmenter: Segmenter, before: Mapping[str, Pictures], after: Mapping[str, Pictures]) -> Interval:
-    """Return the mean PSNR in dB between pictures of the same seed, outside both pictures' persons, and its interval."""
+    """Return the mean PSNR in dB between pictures of the same seed, outside both persons, and its interval."""
     values = []
     for profession in before:
         first, second = to_tensor(before[profession]), to_tensor(after[profession])

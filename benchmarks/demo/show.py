@@ -43,11 +43,27 @@ def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
     for score, shift, colour, label in ((before, 0.18, BEFORE, "before"), (after, -0.18, AFTER, "after")):
         intervals = [score.interval(name) for name in names]
         values = np.array([i.value for i in intervals])
-        spread = [values - np.minimum([i.low for i in intervals], values), np.maximum([i.high for i in intervals], values) - values]
+        spread = [
+            values - np.minimum([i.low for i in intervals], values),
+            np.maximum([i.high for i in intervals], values) - values,
+        ]
         mean = score.overall.value
-        axes.barh(places + shift, values, 0.34, color=colour, label=f"{label} (mean {mean:.2f})", xerr=spread, ecolor="#55555588")
+        axes.barh(
+            places + shift,
+            values,
+            0.34,
+            color=colour,
+            label=f"{label} (mean {mean:.2f})",
+            xerr=spread,
+            ecolor="#55555588",
+        )
     axes.axvline(perfect, color=INK, linestyle=":", linewidth=1.2, label=f"a perfect method ({perfect:.2f})")
-    axes.set(yticks=places, yticklabels=names, xlim=(0, 1.02), xlabel="deviation ratio: 0 = half women, half men; 1 = all the same")
+    axes.set(
+        yticks=places,
+        yticklabels=names,
+        xlim=(0, 1.02),
+        xlabel="deviation ratio: 0 = half women, half men; 1 = all the same",
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.09), ncols=3, frameon=False)
     figure.tight_layout()
@@ -55,7 +71,9 @@ def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
     plt.close(figure)
 
 
-def save_page(path: Path, rows: Sequence[tuple[str, str, str]], sentence: str, pictures: Sequence[tuple[str, Path]]) -> None:
+def save_page(
+    path: Path, rows: Sequence[tuple[str, str, str]], sentence: str, pictures: Sequence[tuple[str, Path]]
+) -> None:
     """Write one self-contained page: a sentence, a table of (what, before, after), pictures with their titles."""
     cells = "".join(
         f"<tr><th>{html.escape(what)}</th><td>{html.escape(first)}</td><td>{html.escape(second)}</td></tr>"
@@ -72,11 +90,13 @@ def save_page(path: Path, rows: Sequence[tuple[str, str, str]], sentence: str, p
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Respo: before and after</title>
 <style>
-body {{ font: 17px/1.5 system-ui, sans-serif; color: #22223b; background: #fff; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 17px/1.5 system-ui, sans-serif; color: #22223b; background: #fff }}
+body {{ max-width: 1100px; margin: 2rem auto; padding: 0 1rem }}
 h1 {{ font-size: 1.7rem; margin-bottom: .3rem }} table {{ border-collapse: collapse; margin: 1.2rem 0 }}
 th, td {{ padding: .35rem 1.1rem .35rem 0; text-align: left; border-bottom: 1px solid #e4e4ec; font-weight: 400 }}
 td {{ font-variant-numeric: tabular-nums }} thead th {{ font-weight: 650 }}
-figure {{ margin: 1.6rem 0 }} figcaption {{ font-weight: 650; margin-bottom: .5rem }} img {{ max-width: 100%; border-radius: 6px }}
+figure {{ margin: 1.6rem 0 }} figcaption {{ font-weight: 650; margin-bottom: .5rem }}
+img {{ max-width: 100%; border-radius: 6px }}
 </style>
 <h1>Same prompts, same seeds, one small module</h1><p>{sentence}</p>
 <table><thead><tr><th></th><th>before</th><th>after</th></tr></thead><tbody>{cells}</tbody></table>

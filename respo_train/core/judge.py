@@ -1,6 +1,7 @@
 """The judge: a small classifier that says who and what is in a picture of Emoji World, or that it is unsure.
 
-It never saw the model, the autoencoder or a module that it judges: `emoji_world/train_judge.py` trains it on real emoji.
+It never saw the model, the autoencoder or a module that it judges: it is trained on real emoji
+(`emoji_world/train_judge.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ WIDTHS = (32, 64, 128)
 
 @dataclass(frozen=True)
 class Verdict:
-    """One attribute of a batch: `labels[i]` is a class name or UNSURE, `confidence[i]` the winning class's probability."""
+    """One attribute of a batch: a class name or UNSURE, and the winning class's probability, for each picture."""
 
     labels: tuple[str, ...]
     confidence: tuple[float, ...]
@@ -58,7 +59,11 @@ class Judge(nn.Module):
         super().__init__()
         self.classes = {name: tuple(labels) for name, labels in classes.items()}
         self.thresholds = dict(thresholds)
-        layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, WIDTHS[0], 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(WIDTHS[0]),
+            nn.ReLU(),
+        ]
         before = WIDTHS[0]
         for index, width in enumerate(WIDTHS):
             layers += [_Block(before, width, 1 if index == 0 else 2), _Block(width, width, 1)]

@@ -33,7 +33,11 @@ class Segmenter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         fine, middle, coarse = WIDTHS
-        self.fine, self.middle, self.coarse = _convolutions(3, fine), _convolutions(fine, middle), _convolutions(middle, coarse)
+        self.fine, self.middle, self.coarse = (
+            _convolutions(3, fine),
+            _convolutions(fine, middle),
+            _convolutions(middle, coarse),
+        )
         self.up_middle, self.up_fine = _convolutions(coarse + middle, middle), _convolutions(middle + fine, fine)
         self.out = nn.Conv2d(fine, 1, 1)
 

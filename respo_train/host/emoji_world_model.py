@@ -10,7 +10,7 @@ The host finds a checkpoint's architecture by asking every class in `comfy.suppo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import comfy.sd1_clip
 import comfy.supported_models
@@ -105,15 +105,15 @@ class EmojiWorldClip(comfy.sd1_clip.SD1ClipModel):
 class EmojiWorld(comfy.supported_models.SD15):
     """Stable Diffusion 1.x in miniature: same schedule, latent format and key names, smaller numbers."""
 
-    unet_config = {
+    unet_config: ClassVar = {
         "context_dim": WIDTH,
         "model_channels": 64,
         "use_linear_in_transformer": False,
         "adm_in_channels": None,
         "use_temporal_attention": False,
     }
-    unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
-    required_keys = {TOKEN_IDS}
+    unet_extra_config: ClassVar = {"num_heads": 4, "num_head_channels": -1}
+    required_keys: ClassVar = {TOKEN_IDS}
 
     def process_clip_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """Expand the embedding to CLIP's vocabulary, then do what Stable Diffusion 1.x does."""
@@ -125,7 +125,7 @@ class EmojiWorld(comfy.supported_models.SD15):
         """Pad the autoencoder to TAESD's widths."""
         return pad_autoencoder(state_dict)
 
-    def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:
+    def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:  # noqa: ARG002 - the host's
         """Name the tokenizer and text encoder classes."""
         return comfy.supported_models_base.ClipTarget(EmojiWorldTokenizer, EmojiWorldClip)
 
