@@ -9,7 +9,18 @@ import sys
 from pathlib import Path
 
 from .browser import VARIABLE, ensure_browser
-from .environment import LOCK, REQUIREMENTS, TORCH, check_space, ensure_venv, install, one_at_a_time, venv_python
+from .environment import (
+    LOCK,
+    PYTORCH_GB,
+    REQUIREMENTS,
+    TORCH,
+    ensure_venv,
+    holds,
+    install,
+    one_at_a_time,
+    require_space,
+    venv_python,
+)
 from .host import OWN_HOST, ensure_host, find_host, link_pack
 from .processes import end_as_interrupted, stop
 from .report import ROOT, SetupError, say
@@ -53,7 +64,8 @@ def prepare(*groups: str) -> Path:
 
 def install_torch(title: str, version: str) -> None:
     """Install the pinned PyTorch, the largest step by far."""
-    check_space(title)
+    if not holds("torch"):
+        require_space(title, ROOT, PYTORCH_GB)
     install(title, "torch", ["-r", TORCH, "-c", LOCK], version, proof=TRY_TORCH)
 
 

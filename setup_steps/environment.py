@@ -23,7 +23,8 @@ REQUIREMENTS = ROOT / "requirements"
 TORCH = REQUIREMENTS / "torch.txt"
 LOCK = REQUIREMENTS / "lock.txt"
 # PyTorch's Linux builds bring CUDA: 5.5 GB unpacked, besides what pip needs for a moment.
-NEEDED_GB = 7 if sys.platform == "linux" else 3
+PYTORCH_GB = 7.0 if sys.platform == "linux" else 3.0
+VENV_GB = 0.1
 
 
 def venv_python(venv: Path = VENV) -> Path:
@@ -85,6 +86,7 @@ def ensure_venv(title: str, venv: Path = VENV) -> str:
         return version
     if venv.exists():
         say(f"{title}: the {venv.name} found does not work (half made?), so it is made anew")
+    require_space(title, venv.parent, VENV_GB)
     run_step(title, [sys.executable, "-m", "venv", "--clear", venv])
     version = venv_version(venv)
     if not version:
@@ -95,6 +97,11 @@ def ensure_venv(title: str, venv: Path = VENV) -> str:
 def site_packages(venv: Path = VENV) -> list[Path]:
     """Return the package folders of a virtual environment."""
     return [*venv.glob("lib/python3*/site-packages"), *venv.glob("Lib/site-packages")]
+
+
+def holds(package: str, venv: Path = VENV) -> bool:
+    """Say whether a package's folder is in a virtual environment, complete or not."""
+    return any((folder / package).is_dir() for folder in site_packages(venv))
 
 
 def drop_half_installed(folders: Sequence[Path]) -> list[str]:
@@ -113,10 +120,8 @@ def drop_half_installed(folders: Sequence[Path]) -> list[str]:
     return sorted(dropped)
 
 
-def check_space(title: str, folder: Path = ROOT, needed_gb: float = NEEDED_GB) -> None:
-    """Raise SetupError when PyTorch is to come and the disk cannot hold it: better now than after a long download."""
-    if any((packages / "torch").is_dir() for packages in site_packages(folder / VENV.name)):
-        return
+def require_space(title: str, folder: Path, needed_gb: float) -> None:
+    """Raise SetupError when a disk cannot hold what is to come: better now than after a long download."""
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < needed_gb:
         found = f"needs about {needed_gb:g} GB of disk, {free_gb:.1f} GB are free"

@@ -37,6 +37,10 @@ REMEDIES = (
         ("ensurepip is not available", "No module named ensurepip", "No module named venv"),
         "this Python comes without venv: install it (Debian, Ubuntu: apt install python3-venv) and run it again",
     ),
+    (
+        ("'ensurepip',", '"ensurepip",'),
+        "pip could not be put into it: try another Python, or reinstall this one",
+    ),
     (("Permission denied", "WinError 5", "[Errno 13]"), "a file may not be written: check who owns this folder"),
     (
         ("No matching distribution found",),

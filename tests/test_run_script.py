@@ -145,11 +145,19 @@ class TestSteps:
 
     def test_too_small_a_disk(self, tmp_path):
         with pytest.raises(SetupError, match=r"needs about 1e.* GB of disk"):
-            environment.check_space("PyTorch", tmp_path, needed_gb=1e9)
+            environment.require_space("PyTorch", tmp_path, 1e9)
 
-    def test_a_small_disk_does_once_pytorch_is_there(self, tmp_path):
-        (tmp_path / ".venv" / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
-        environment.check_space("PyTorch", tmp_path, needed_gb=1e9)
+    def test_a_small_disk_does_once_pytorch_is_there(self, tmp_path, monkeypatch):
+        def refuse(title, folder, needed_gb):
+            raise SetupError("too small")
+
+        monkeypatch.setattr(commands, "require_space", refuse)
+        monkeypatch.setattr(commands, "install", lambda *arguments, **options: None)
+        monkeypatch.setattr(commands, "holds", lambda package: environment.holds(package, tmp_path))
+        with pytest.raises(SetupError, match="too small"):
+            commands.install_torch("PyTorch", "3.11")
+        (tmp_path / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
+        commands.install_torch("PyTorch", "3.11")
 
     def test_two_runs_do_not_set_up_at_once(self, tmp_path):
         script = (
