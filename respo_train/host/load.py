@@ -31,7 +31,7 @@ def load_unet(path: str | os.PathLike[str], precision: Precision = "auto") -> Ho
         patcher, clip = _load(path)
         management.load_models_gpu([patcher], force_full_load=True)
         device = management.get_torch_device()
-        return HostUNet(patcher.model, clip, device, _dtype(precision, device))
+        return HostUNet(patcher, clip, device, _dtype(precision, device))
 
 
 def _load(path: Path) -> tuple[Any, Any]:

@@ -19,15 +19,17 @@ _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_
 
 
 class HostUNet:
-    """Implements `network.SplitUNet` on a `comfy.model_base.BaseModel` and its `comfy.sd.CLIP`.
+    """Implements `network.SplitUNet` on the host's model patcher (loaded, see `load.py`) and its `comfy.sd.CLIP`.
 
     The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 as it is.
     Raises RespoError for models without a middle block and for noise schedules that are not discrete.
     """
 
-    def __init__(self, model: Any, clip: Any, device: torch.device, dtype: torch.dtype):
+    def __init__(self, patcher: Any, clip: Any, device: torch.device, dtype: torch.dtype):
+        model = patcher.model
         self.architecture = Architecture.from_unet_config(model.model_config.unet_config)
-        self._model, self._clip, self._device, self._dtype = model, clip, device, dtype
+        # The host unloads a model whose patcher nobody holds.
+        self._patcher, self._clip, self._device, self._dtype = patcher, clip, device, dtype
         self._net = model.diffusion_model.requires_grad_(False).eval()
         self.fingerprint = fingerprint(self._net.middle_block[0].out_layers[3].weight)
         self.latent_shape = _latent_shape(model, self.architecture)
@@ -87,7 +89,7 @@ class HostUNet:
         with torch.inference_mode(False), torch.no_grad():
             found = self._clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
             size = 8 * self.latent_shape[1]
-            entries = self._model.extra_conds(
+            entries = self._patcher.model.extra_conds(
                 cross_attn=found["cond"],
                 pooled_output=found.get("pooled_output"),
                 width=size,

@@ -55,7 +55,7 @@ def small(kind: str, **changes: Any) -> Any:
 
 
 def split(model: Any, dtype: torch.dtype = torch.float32) -> HostUNet:
-    return HostUNet(model, FakeClip(16, 8), CPU, dtype)
+    return HostUNet(SimpleNamespace(model=model), FakeClip(16, 8), CPU, dtype)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -152,9 +152,9 @@ def test_refuses_what_cannot_be_trained(host: SimpleNamespace) -> None:
         split(small("sd1", in_channels=9))
     with pytest.raises(RespoError, match="middle block removed"):
         split(small("sd1", transformer_depth_middle=-2))
+    edm = small("sd1")
+    edm.model_sampling = comfy.model_base.model_sampling(edm.model_config, comfy.model_base.ModelType.EDM)
     with pytest.raises(RespoError, match="noise schedule"):
-        edm = small("sd1")
-        edm.model_sampling = comfy.model_base.model_sampling(edm.model_config, comfy.model_base.ModelType.EDM)
         split(edm)
     dit = SimpleNamespace(model_config=models.Flux({"image_model": "flux", "guidance_embed": True}))
     with pytest.raises(RespoError, match="'flux'"):

@@ -77,7 +77,7 @@ def test_one_step_restated() -> None:
     """Losses, gradients and the next latents, written down plainly from the paper."""
     unet, settings = ToyUNet(), config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5)
     prompts = encode_prompts(settings, unet)["woman"]
-    state = start(settings, unet, encode_prompts(settings, unet)).concepts["woman"]
+    state = start(settings, unet, "woman", prompts)
     generator = torch.Generator().manual_seed(5)
     for parameter in state.module.parameters():
         parameter.data.normal_(0, 0.1, generator=generator)
