@@ -6,8 +6,7 @@ are known before anything is sampled.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -123,7 +122,7 @@ class Balance(io.ComfyNode):
             if share > 0
         ]
         labels = assign(seed, count, shares)
-        text = f"{describe(labels)}\n{note}".strip()
+        text = f"{describe(labels, shares)}\n{note}".strip()
         return io.NodeOutput(with_edits(model, edits), "\n".join(labels), ui=ui.PreviewText(text))
 
 
@@ -137,7 +136,7 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
     return shares
 
 
-def describe(labels: list[str]) -> str:
-    """Counts for the node's face: "8 pictures: woman 4, man 4"."""
-    counts = ", ".join(f"{name} {number}" for name, number in Counter(labels).most_common())
+def describe(labels: list[str], names: Iterable[str]) -> str:
+    """Counts for the node's face, in the order of the shares: "8 pictures: woman 4, man 4"."""
+    counts = ", ".join(f"{name} {labels.count(name)}" for name in names)
     return f"{len(labels)} picture{'s' if len(labels) != 1 else ''}: {counts}"

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from benchmarks.comfy_server import ComfyServer
+from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "out" / "screenshots"
@@ -33,10 +34,7 @@ def open_page(browser_path: str, server: ComfyServer) -> Iterator[tuple[Any, set
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(SLOW)
-        page.on(
-            "console", lambda m: errors.add(plain(f"{m.text} {m.location.get('url')}")) if m.type == "error" else None
-        )
-        page.on("pageerror", lambda error: errors.add(plain(str(error))))
+        page.on("console", lambda said: errors.add(plain(said)) if said.type == "error" else None)
         page.goto(server.url)
         page.wait_for_function(READY)
         page.evaluate("() => { app.extensionManager.command.execute('Comfy.BrowseTemplates') }")
@@ -60,9 +58,9 @@ def bare_errors(browser_path, comfy_path, tmp_path_factory) -> set[str]:
         return errors
 
 
-def test_balance_a_batch(browser_path, server, bare_errors):
+def test_balance_a_batch(browser_path, comfy_path, server, bare_errors):
     with open_page(browser_path, server) as (page, errors):
-        page.get_by_text("node-pack").first.click()
+        page.get_by_text(linked_name(comfy_path), exact=True).first.click()
         page.get_by_text("balance_a_batch").first.click()
         page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'RespoBalance')")
         unknown = "() => app.graph.nodes.map(n => n.type).filter(t => !(t in LiteGraph.registered_node_types))"

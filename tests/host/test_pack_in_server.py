@@ -42,18 +42,13 @@ def modules(server):
 
 
 def graph(module="good.safetensors", node="RespoBalance", patched=True, **inputs):
-    """Two pictures in two steps; the node's defaults are left to its schema."""
+    """A prompt for two pictures in two steps, saved by node "9"; unpatched, the Respo node is left out."""
     given = {"model": ["1", 0], "module": ["2", 0], "strength": 1.0, "fidelity": 1.0, "start_percent": 0.0}
     given |= {"end_percent": 1.0, "enabled": True}
     last = "3" if patched else "1"
     own = {"distribution": "", "seed": 0, "count": 2} if node == "RespoBalance" else {"concept": "", "guidance": "both"}
     sampler = {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    links = {
-        "model": ["3" if patched else "1", 0],
-        "positive": ["4", 0],
-        "negative": ["5", 0],
-        "latent_image": ["6", 0],
-    }
+    links = {"model": [last, 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["6", 0]}
     prompt = {
         "1": ("CheckpointLoaderSimple", {"ckpt_name": CHECKPOINT.name}),
         "2": ("RespoLoadModule", {"module": module}),
