@@ -62,12 +62,13 @@ class Architecture:
             found = sorted(values) if isinstance(values, Mapping) else values
             raise RespoError(f"expected an architecture with the entries {', '.join(names)}, found {found!r}")
         if not isinstance(values["family"], str):
-            raise RespoError(f"expected the architecture's family as text, found {values['family']!r}")
+            raise RespoError(f"expected the architecture's family as text, found {str(values['family'])[:80]!r}")
         for name in names[1:]:
             value = values[name]
             lowest = 1 if name in ("model_channels", "middle_channels") else 0
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise RespoError(f"expected the architecture's {name} as a whole number >= {lowest}, found {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value < 2**31:
+                found = str(value)[:80]
+                raise RespoError(f"expected the architecture's {name} as a whole number >= {lowest}, found {found!r}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

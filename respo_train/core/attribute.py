@@ -33,7 +33,7 @@ class Attribute:
     def __post_init__(self) -> None:
         check_name("attribute", self.name)
         if self.purpose not in PURPOSES:
-            raise RespoError(f"expected the purpose {' or '.join(PURPOSES)}, found {self.purpose!r}")
+            raise RespoError(f"expected the purpose {' or '.join(PURPOSES)}, found {str(self.purpose)[:80]!r}")
         if not self.concepts:
             raise RespoError(f"expected at least one concept in the attribute {self.name!r}, found none")
         for name, module in self.concepts.items():

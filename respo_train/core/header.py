@@ -40,7 +40,10 @@ def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
 def parse_json(text: str, what: str) -> Any:
     """Parse strict JSON: no key twice, no NaN, no bottomless nesting. Raises ModuleFileError naming `what`."""
     try:
-        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        # Numbers beyond a float's range and lone surrogates could be read, but never be written again.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise ModuleFileError(f"{what} is not valid JSON ({str(error)[:120]}). Get the file again.") from error
 

@@ -28,17 +28,20 @@ def load_unet(path: str | os.PathLike[str], precision: Precision = "auto") -> Ho
     emoji_world_model.register()
     # Nodes run in inference mode, whose tensors cannot be trained with.
     with torch.inference_mode(False):
-        patcher, clip = _load(path)
-        management.load_models_gpu([patcher], force_full_load=True)
         device = management.get_torch_device()
-        return HostUNet(patcher, clip, device, _dtype(precision, device))
+        dtype = _dtype(precision, device)
+        patcher, clip = _load(path, dtype)
+        management.load_models_gpu([patcher], force_full_load=True)
+        return HostUNet(patcher, clip, device, dtype)
 
 
-def _load(path: Path) -> tuple[Any, Any]:
+def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     import comfy.sd
 
+    # Autocast takes weights of any precision; without it they have to be float32, which the host would not choose.
+    options = {"dtype": dtype} if dtype == torch.float32 else {}
     try:
-        patcher, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, output_clip=True)
+        patcher, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, model_options=options)
     except Exception as error:  # the host raises whatever its loader stumbles over
         raise RespoError(f"ComfyUI cannot load {path.name}: {str(error).splitlines()[0]}") from error
     if patcher is None or clip is None:

@@ -134,6 +134,8 @@ def test_saving_refuses_nan_and_missing_folders(tmp_path: Path) -> None:
         ({"respo": "[" * 100_000}, "not valid JSON"),
         ({"respo": '{"name": 1, "name": 2}'}, "same key twice"),
         ({"respo": '{"name": NaN}'}, "not a number"),
+        ({"respo": '{"name": 1e999}'}, "not valid JSON"),
+        ({"respo": '{"name": "\\ud800"}'}, "not valid JSON"),
     ],
 )
 def test_metadata_defects(good: Path, changes: dict[str, str | None], message: str) -> None:
