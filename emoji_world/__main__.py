@@ -95,6 +95,15 @@ def measure(arguments: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2))
 
 
+def grids(_: argparse.Namespace) -> None:
+    """Draw the README's picture grids."""
+    from .grids import save_grids
+    from .sample import World
+
+    for path in save_grids(World(ROOT / "checkpoint" / "emoji_world.safetensors", _tokenizer()), ROOT / "pictures"):
+        print(path)
+
+
 def _tokenizer() -> Path:
     """CLIP's tokenizer, as every ComfyUI carries it."""
     from respo_train.host.locate import find_host
@@ -103,7 +112,7 @@ def _tokenizer() -> Path:
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
-    stage.__name__: stage for stage in (pictures, autoencoder, denoiser, checkpoint, judge, segmenter, measure)
+    stage.__name__: stage for stage in (pictures, autoencoder, denoiser, checkpoint, judge, segmenter, measure, grids)
 }
 
 
