@@ -14,7 +14,7 @@ from .trainer import Losses
 
 
 def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
-    """Write a PNG with both losses of every concept, smoothed, on logarithmic axes. Raises RespoError."""
+    """Write a PNG with both losses of every concept, raw and smoothed. Raises RespoError."""
     from matplotlib.figure import Figure  # slow to import, and only wanted at the end
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -24,7 +24,8 @@ def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
             steps = np.arange(1, len(values) + 1)
             axes.plot(steps, values, color=f"C{index}", alpha=0.25, linewidth=0.8)
             axes.plot(steps, smooth(values), color=f"C{index}", label=name)
-        axes.set(title=f"{part} loss", xlabel="step", yscale="symlog" if _has_zero(history, part) else "log")
+        axes.set(title=f"{part} loss", xlabel="step")
+        axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
@@ -38,7 +39,3 @@ def smooth(values: NDArray[np.float64], span: int = 20) -> NDArray[np.float64]:
     starts = np.maximum(ends - span, 0)
     means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
     return means
-
-
-def _has_zero(history: Mapping[str, Sequence[Losses]], part: str) -> bool:
-    return any(getattr(loss, part) <= 0 for losses in history.values() for loss in losses)
