@@ -90,14 +90,14 @@ def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
     """Build the host's `fn(h, hsp, transformer_options)`; lru_cache, as hosts may call it from several threads."""
 
     @lru_cache(maxsize=_SIZES_KEPT)
-    def deltas(height: int, width: int, device: torch.device) -> list[Tensor]:
+    def deltas(height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return [edit.delta(height, width).to(device, torch.float32) for edit in edits]
+            return tuple(edit.delta(height, width).to(device, torch.float32) for edit in edits)
 
     @lru_cache(maxsize=_SIZES_KEPT)
-    def seats(count: int, device: torch.device) -> list[Tensor | None]:
+    def seats(count: int, device: torch.device) -> tuple[Tensor | None, ...]:
         flags = [None if edit.images is None else edit.images(count) for edit in edits]
-        return [None if f is None else _column(torch.tensor(f, device=device)) for f in flags]
+        return tuple(None if f is None else _column(torch.tensor(f, device=device)) for f in flags)
 
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,23 @@ from typing import Any
 import pytest
 import requests
 
+from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
 from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "example_workflows" / "balance_a_batch.json"
 SCREENSHOTS = ROOT / "out" / "screenshots"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FLAGS += ["--disable-sync", "--no-first-run"]
 READY = "() => window.app?.extensionManager && window.app.graph && document.querySelector('canvas')"
+UNKNOWN_TYPES = "() => app.graph.nodes.map(n => n.type).filter(type => !(type in LiteGraph.registered_node_types))"
+BOXES = "() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])"
+PROMPT = """async () => Object.fromEntries(
+    Object.entries((await app.graphToPrompt()).output).map(([id, { _meta, ...node }]) => [id, node]))"""
+ALL_PICTURES = "() => ['Before', 'After'].every(t => app.graph.nodes.find(n => n.title === t).imgs?.length === 8)"
+BALANCE_TEXT = """() => app.graph.nodes.find(n => n.type === 'RespoBalance')
+    .widgets.find(widget => widget.name === 'respo_text').value"""
 SLOW = 120_000  # milliseconds; two busy cores draw a page slowly
 
 
@@ -63,17 +73,15 @@ def test_balance_a_batch(browser_path, comfy_path, server, bare_errors):
         page.get_by_text(linked_name(comfy_path), exact=True).first.click()
         page.get_by_text("balance_a_batch").first.click()
         page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'RespoBalance')")
-        unknown = "() => app.graph.nodes.map(n => n.type).filter(t => !(t in LiteGraph.registered_node_types))"
-        assert page.evaluate(unknown) == []
-        assert overlapping(page.evaluate("() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])")) == []
+        assert page.evaluate(UNKNOWN_TYPES) == []
+        assert overlapping(page.evaluate(BOXES)) == []
+        template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+        assert page.evaluate(PROMPT) == to_api(template, server.object_info())
 
         page.get_by_role("button", name="Run", exact=True).click()
-        shown = "() => ['Before', 'After'].every(t => app.graph.nodes.find(n => n.title === t).imgs?.length === 8)"
-        page.wait_for_function(shown, timeout=10 * SLOW)
-        widgets = "app.graph.nodes.find(n => n.type === 'RespoBalance').widgets"
-        text = page.evaluate(f"() => {widgets}.find(w => w.name === 'respo_text').value")
-        assert text.startswith("8 pictures: woman 4, man 4")
-        page.wait_for_timeout(1000)
+        page.wait_for_function(ALL_PICTURES, timeout=10 * SLOW)
+        assert page.evaluate(BALANCE_TEXT).startswith("8 pictures: woman 4, man 4")
+        page.wait_for_timeout(1000)  # the page draws them a little later
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / "balance_a_batch.png")
         assert errors - bare_errors == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -175,3 +176,16 @@ def test_setting_hides_the_checkpoint(host, pack, tmp_path, monkeypatch):
     for value in (True, False):
         settings.write_text(json.dumps({pack.folders.SHOW_CHECKPOINT: value}))
         assert pack.folders.shows_checkpoint() is value
+
+
+def test_hidden_checkpoint_is_not_listed(host, pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(host.folder_paths, "get_user_directory", lambda: str(tmp_path))
+    (tmp_path / "default").mkdir()
+    for value in (False, True):
+        monkeypatch.setitem(
+            host.folder_paths.folder_names_and_paths, "checkpoints", ([str(tmp_path)], {".safetensors"})
+        )
+        (tmp_path / "default" / "comfy.settings.json").write_text(json.dumps({pack.folders.SHOW_CHECKPOINT: value}))
+        pack.folders.register()
+        folders = [Path(folder) for folder in host.folder_paths.get_folder_paths("checkpoints")]
+        assert any(folder.parts[-2:] == ("emoji_world", "checkpoint") for folder in folders) is value

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import requests
 import torch
 from safetensors import safe_open
 
@@ -16,6 +17,7 @@ from respo_train.core.architecture import Architecture
 from respo_train.core.attribute import Attribute
 from respo_train.core.checkpoint import save_attribute
 from respo_train.core.concept import ConceptModule
+from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
@@ -68,10 +70,17 @@ def pictures(server, prompt):
     return [picture.tobytes() for picture in server.images(server.run(prompt), "9")]
 
 
-def test_loads_without_a_word_of_warning(server):
-    boot = server.log.split("Starting server")[0]
-    name = re.search(r"Import times for custom nodes:\n.*/(\S+)\n", boot)[1]
+@pytest.fixture(scope="module")
+def pack_name(comfy_path):
+    """The pack's folder in `custom_nodes`."""
+    name = linked_name(comfy_path)
     assert "-" in name
+    return name
+
+
+def test_loads_without_a_word_of_warning(server, pack_name):
+    boot = server.log.split("Starting server")[0]
+    assert re.search(rf"Import times for custom nodes:\n.*{pack_name}\n", boot)
     assert [line for line in boot.splitlines() if re.search(r"warn|error|fail|traceback", line, re.IGNORECASE)] == []
 
 
@@ -82,6 +91,19 @@ def test_lists_nodes_modules_and_checkpoint(server, modules):
         info["RespoLoadModule"]["input"]["required"]["module"][1]["options"]
     )
     assert CHECKPOINT.name in info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("extensions/{pack}/docs/RespoBalance.md", "# Balance"),
+        ("extensions/{pack}/js/settings.js", "Respo.EmojiWorld.ShowCheckpoint"),
+        ("i18n", "RespoBalance"),
+        ("workflow_templates", "balance_a_batch"),
+    ],
+)
+def test_page_gets_help_names_and_templates(server, pack_name, path, words):
+    assert words in requests.get(f"{server.url}/{path.format(pack=pack_name)}", timeout=60).text
 
 
 def test_template_runs(server):
