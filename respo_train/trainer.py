@@ -70,9 +70,9 @@ OnStep = Callable[[TrainState], None]
 
 
 def train(config: TrainConfig, unet: SplitUNet, on_step: OnStep | None = None) -> TrainState:
-    """Train every concept of `config` on `unet`. Same configuration, machine and thread count: same bytes.
+    """Train every concept of `config` on `unet`. Same configuration, same machine: same bytes.
 
-    Raises RespoError when a loss stops being finite.
+    (With a single concept on a CPU: same number of threads, too.) Raises RespoError when a loss stops being finite.
     """
     prompts = encode_prompts(config, unet)
     names = list(config.concepts)

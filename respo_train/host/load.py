@@ -43,7 +43,8 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         patcher, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, model_options=options)
     except Exception as error:  # the host raises whatever its loader stumbles over
-        raise RespoError(f"ComfyUI cannot load {path.name}: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RespoError(f"ComfyUI cannot load {path.name}: {reason}") from error
     if patcher is None or clip is None:
         raise RespoError(
             f"{path.name} has no text encoder inside. Use a full checkpoint (the kind that goes into "

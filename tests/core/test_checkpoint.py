@@ -100,9 +100,11 @@ def test_nothing_half_written(good: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
+    other = make()
+    other.concept("woman").responsible.full.data.zero_()
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(RespoError, match="No space left"):
-        save_attribute(good, make())
+        save_attribute(good, other)
     assert good.read_bytes() == before
     assert os.listdir(good.parent) == [good.name]
 

@@ -66,6 +66,15 @@ def test_same_seed_same_bytes_and_frozen_network() -> None:
     assert all(torch.equal(value, before[key]) for key, value in unet.state_dict().items())
 
 
+def test_number_of_threads_changes_nothing_and_stays() -> None:
+    results = []
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        results.append(tensors(train(config(steps=5), ToyUNet())))
+        assert torch.get_num_threads() == threads
+    assert all(torch.equal(value, results[1][key]) for key, value in results[0].items())
+
+
 @pytest.mark.parametrize("kind", [{"kind": "channel"}, {"kind": "low_rank", "rank": 2}])
 def test_other_kinds_learn_too(kind: dict[str, Any]) -> None:
     state = train(config(steps=150, **kind), ToyUNet())
