@@ -109,9 +109,13 @@ def test_range_acts_only_between_its_sigmas(apply, sample, by_hand, model, woman
     assert torch.equal(sample(apply(start_percent=0.25, end_percent=0.75)), wanted)
 
 
-def test_two_ranges_that_meet_are_one(apply, sample):
+def test_two_ranges_that_meet_are_one(apply, sample, model):
     halves = apply(model=apply(end_percent=0.5), start_percent=0.5)
     assert torch.equal(sample(halves), sample(apply()))
+    border = model.get_model_object("model_sampling").percent_to_sigma(0.5)
+    options = {"block": ("output", 0), "cond_or_uncond": [0], "sigmas": torch.tensor([border])}
+    h = torch.zeros(1, 128, 4, 4)
+    assert torch.equal(patch_of(halves)(h, None, options)[0], patch_of(apply())(h, None, options)[0])
 
 
 def test_off_is_the_same_model(apply, balance, model):
