@@ -152,7 +152,14 @@ def test_order_of_respo_nodes_does_not_change_a_bit(apply, balance, sample):
     wanted = sample(one)
     assert torch.equal(sample(two), wanted)
     assert torch.equal(sample(three), wanted)
-    assert len(three.model_options["transformer_options"]["patches"]["output_block_patch"]) == 1
+    assert len(patches_of(three)) == 1
+
+
+def test_only_neighbours_share_a_patch(apply, host, model):
+    (freeu,) = host.freeu(model, 1.3, 1.4, 0.9, 0.2)
+    assert len(patches_of(apply(model=apply(model=freeu)))) == 2
+    (between,) = host.freeu(apply(), 1.3, 1.4, 0.9, 0.2)
+    assert len(patches_of(apply(model=between))) == 3
 
 
 def test_freeu_keeps_its_place_in_the_graph(apply, sample, by_hand, model, woman, host):
@@ -184,9 +191,14 @@ def add_to_second_chunk(woman):
     return patch
 
 
+def patches_of(patched):
+    """The functions that the host will call."""
+    return patched.model_options["transformer_options"]["patches"]["output_block_patch"]
+
+
 def patch_of(patched):
-    """The function that the host will call."""
-    return patched.model_options["transformer_options"]["patches"]["output_block_patch"][-1]
+    """The last of them."""
+    return patches_of(patched)[-1]
 
 
 def test_patch_alone(apply, balance, woman):
