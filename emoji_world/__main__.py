@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from . import art, dataset
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT.parent / "build" / "emoji_world"
 SEED = 20_26
+CHECKPOINT = ROOT / "checkpoint" / "emoji_world.safetensors"
+JUDGE, SEGMENTER = ROOT / "judges" / "judge.safetensors", ROOT / "judges" / "segmenter.safetensors"
+FIGURES, FROZEN = ROOT / "figures.json", ROOT / "frozen.json"
 
 
 def pictures(_: argparse.Namespace) -> None:
@@ -21,37 +26,31 @@ def pictures(_: argparse.Namespace) -> None:
 
 
 def autoencoder(arguments: argparse.Namespace) -> None:
-    """Train the autoencoder; print its PSNR on held-out pictures."""
-    from safetensors.torch import load_file
-
+    """Train the autoencoder."""
     from . import train_autoencoder
-    from .autoencoder import Autoencoder
 
-    data = dataset.load(BUILD / "pictures")
-    weights = train_autoencoder.train(data, BUILD, arguments.steps or 2000, SEED)
-    model = Autoencoder()
-    model.load_state_dict(load_file(weights))
-    values = train_autoencoder.psnr(model.eval(), data, data.indices(held_out=True)[:1000])
-    print(f"autoencoder: {values.mean():.2f} dB PSNR on {len(values)} held-out pictures")
+    train_autoencoder.train(dataset.load(BUILD / "pictures"), BUILD, arguments.steps or 2000, SEED)
 
 
 def denoiser(arguments: argparse.Namespace) -> None:
     """Train the U-Net and the text encoder."""
     from . import train_unet
 
-    train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 3000, SEED)
+    train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 2600, SEED)
 
 
 def checkpoint(_: argparse.Namespace) -> None:
     """Write the one file that ComfyUI loads."""
     from . import pack
 
-    target = pack.write_checkpoint(BUILD, ROOT / "checkpoint" / "emoji_world.safetensors")
+    target = pack.write_checkpoint(BUILD, CHECKPOINT)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 def judge(arguments: argparse.Namespace) -> None:
     """Train the judge; print its accuracy on held-out emoji."""
+    from respo_train.core.judge import load_judge
+
     from . import train_judge
 
     training = dataset.make(
@@ -59,40 +58,39 @@ def judge(arguments: argparse.Namespace) -> None:
     )
     test = dataset.make(BUILD / "judge-test", art.fetch(BUILD / "art"), 2_000, SEED + 2, train_judge.sample_test)
     train_judge.check_split(training)
-    model = train_judge.train_judge(
-        training, BUILD, ROOT / "judges" / "judge.safetensors", arguments.steps or 2400, SEED
-    )
-    for name, figures in train_judge.judge_accuracy(model, test).items():
-        print(f"judge, {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    train_judge.train_judge(training, BUILD, JUDGE, arguments.steps or 2400, SEED)
+    _record("judge", {**train_judge.judge_accuracy(load_judge(JUDGE), test), "pictures": len(test.pictures)})
 
 
 def segmenter(arguments: argparse.Namespace) -> None:
     """Train the person segmenter; print its overlap with the known masks on held-out emoji."""
+    from respo_train.core.segmenter import load_segmenter
+
     from . import train_judge
 
     training, test = dataset.load(BUILD / "judge-train"), dataset.load(BUILD / "judge-test")
-    model = train_judge.train_segmenter(
-        training, BUILD, ROOT / "judges" / "segmenter.safetensors", arguments.steps or 600, SEED
-    )
-    print(f"segmenter: mean intersection over union {train_judge.segmenter_iou(model, test):.3f}")
+    train_judge.train_segmenter(training, BUILD, SEGMENTER, arguments.steps or 600, SEED)
+    _record("segmenter", {"intersection_over_union": train_judge.segmenter_iou(load_segmenter(SEGMENTER), test)})
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Draw and judge some 3,000 pictures; print the bench's figures."""
-    import json
-
+    """Measure the shipped checkpoint: reconstructions, and some 3,000 pictures drawn and judged."""
     from respo_train.core.judge import load_judge
 
     from . import measure as figures
     from .sample import World
+    from .train_autoencoder import psnr
 
-    model = World(ROOT / "checkpoint" / "emoji_world.safetensors", _tokenizer())
-    examiner = load_judge(ROOT / "judges" / "judge.safetensors")
+    model = World(CHECKPOINT, _tokenizer())
+    examiner = load_judge(JUDGE)
+    data = dataset.load(BUILD / "pictures")
+    values = psnr(model.autoencoder, data, data.indices(held_out=True)[:1000])
+    _record("autoencoder", {"psnr": float(values.mean()), "pictures": len(values)})
     count = arguments.steps or 15
     result = figures.measure_explicit(model, examiner, count, 1_000_000)
     result |= figures.measure_bias(model, examiner, 2 * count, 2_000_000)
     result |= figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000)
-    print(json.dumps(result, indent=2))
+    _record("model", result)
 
 
 def grids(_: argparse.Namespace) -> None:
@@ -100,8 +98,24 @@ def grids(_: argparse.Namespace) -> None:
     from .grids import save_grids
     from .sample import World
 
-    for path in save_grids(World(ROOT / "checkpoint" / "emoji_world.safetensors", _tokenizer()), ROOT / "pictures"):
+    for path in save_grids(World(CHECKPOINT, _tokenizer()), ROOT / "pictures"):
         print(path)
+
+
+def freeze(_: argparse.Namespace) -> None:
+    """Write down the shipped files' hashes: from now on whoever changes one re-runs every published number."""
+    hashes = {
+        str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (CHECKPOINT, JUDGE, SEGMENTER)
+    }
+    FROZEN.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+
+
+def _record(part: str, figures: dict[str, object]) -> None:
+    """Print a stage's figures and keep them in figures.json."""
+    known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    known[part] = figures
+    FIGURES.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps({part: figures}, indent=2))
 
 
 def _tokenizer() -> Path:
@@ -112,7 +126,8 @@ def _tokenizer() -> Path:
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
-    stage.__name__: stage for stage in (pictures, autoencoder, denoiser, checkpoint, judge, segmenter, measure, grids)
+    stage.__name__: stage
+    for stage in (pictures, autoencoder, denoiser, checkpoint, judge, segmenter, measure, grids, freeze)
 }
 
 
@@ -122,7 +137,9 @@ def main() -> None:
     stages = parser.add_subparsers(dest="stage", required=True)
     for name, run in STAGES.items():
         stage = stages.add_parser(name, help=run.__doc__)
-        stage.add_argument("--steps", type=int, help="training steps, instead of the recipe's")
+        stage.add_argument(
+            "--steps", type=int, help="training steps (measure: pictures a prompt) instead of the recipe's"
+        )
         stage.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -32,7 +32,7 @@ CLASSES = {
     "profession": (*(p.word for p in world.PROFESSIONS), world.PERSON.word, NOBODY),
     "weapon": ("no", "yes"),
 }
-THRESHOLDS = {"gender": 0.65, "skin": 0.60, "profession": 0.50, "weapon": 0.65}
+THRESHOLDS = dict.fromkeys(CLASSES, 0.55)  # under this probability the judge says "unsure"
 
 
 def sample_training(rng: Random) -> Picture:
@@ -107,8 +107,8 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return out.clamp(0, 1)
 
 
-def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> Judge:
-    """Train for `steps`, write `target`, return the judge."""
+def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> None:
+    """Train for `steps` and write `target`."""
     torch.manual_seed(seed)
     model = Judge(CLASSES, THRESHOLDS).to(memory_format=torch.channels_last)
     answers = targets(data.pictures)
@@ -125,12 +125,10 @@ def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int
         loss_of, "judge"
     )
     _save(weights, target, {"judge": json.dumps({"classes": CLASSES, "thresholds": THRESHOLDS})})
-    model.load_state_dict(weights)
-    return model.eval()
 
 
-def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> Segmenter:
-    """Train for `steps`, write `target`, return the segmenter."""
+def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> None:
+    """Train for `steps` and write `target`."""
     torch.manual_seed(seed)
     model = Segmenter().to(memory_format=torch.channels_last)
 
@@ -147,8 +145,6 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
         loss_of, "segmenter"
     )
     _save(weights, target, {})
-    model.load_state_dict(weights)
-    return model.eval()
 
 
 def _save(weights: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> None:
