@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from benchmarks.comfy_server import ComfyServer, require_host
 from setup_steps.browser import VARIABLE, find_installed
 from setup_steps.host import link_pack
 from setup_steps.report import SetupError
 
+# On a busy machine the first example of a test may take longer than Hypothesis's limit of 0.2 s.
+settings.register_profile("respo", deadline=None)
+settings.load_profile("respo")
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
