@@ -45,4 +45,5 @@ def test_muon_steps_have_the_size_of_the_learning_rate() -> None:
     p.grad = torch.randn(8, 32, generator=torch.Generator().manual_seed(0)) * 1e-3
     optimizer.step()
     singular = torch.linalg.svdvals(p.detach()) / 0.1
-    assert singular.min() > 0.6 and singular.max() < 1.3
+    assert singular.min() > 0.6
+    assert singular.max() < 1.3
