@@ -30,6 +30,7 @@ BENCH = ROOT / "emoji_world"
 MODULE = "demo_gender.safetensors"
 CONCEPTS = ("woman", "man")
 FIRST_SEED = 42
+SHOWN = ("doctor", "nurse", "pilot", "teacher", "mechanic")  # the rows of before_after.png
 
 
 def main() -> int:
@@ -106,6 +107,8 @@ def report(
     ideal = perfect(labels)
     show.save_grid(out / "before.png", before)
     show.save_grid(out / "after.png", after)
+    some = [p for p in SHOWN if p in before]
+    show.save_pair(out / "before_after.png", {p: before[p] for p in some}, {p: after[p] for p in some})
     show.save_chart(out / "deviation.png", first, second, ideal)
     rows = table(first, second, ideal, obeyed, background)
     total = round(time.monotonic() - started, 1)

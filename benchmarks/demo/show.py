@@ -1,4 +1,4 @@
-"""What the demo leaves behind to look at: two grids, a chart and one page."""
+"""What the demo leaves behind to look at: grids, a chart and one page."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ def save_grid(path: Path, runs: Mapping[str, Pictures], columns: int = COLUMNS) 
         for column, picture in enumerate(pictures[:columns]):
             sheet.paste(Image.fromarray(picture), (margin + column * (side + gap), top))
     sheet.save(path)
+
+
+def save_pair(path: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], columns: int = 6) -> None:
+    """Write the two runs side by side, the same prompts and seeds in the same places: the picture of the README."""
+    side = next(iter(before.values())).shape[1]
+    gap, margin, between, head = 4, 132, 44, 44
+    panel = columns * (side + gap)
+    sheet = Image.new("RGB", (margin + 2 * panel + between, head + len(before) * (side + gap)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, (title, run) in enumerate((("without Respo", before), ("with Respo", after))):
+        left = margin + index * (panel + between)
+        draw.text((left + panel // 2, head // 2), title, INK, ImageFont.load_default(size=26), anchor="mm")
+        for row, (profession, pictures) in enumerate(run.items()):
+            top = head + row * (side + gap)
+            if index == 0:
+                draw.text((margin - 12, top + side // 2), profession, INK, ImageFont.load_default(size=20), anchor="rm")
+            for column, picture in enumerate(pictures[:columns]):
+                sheet.paste(Image.fromarray(picture), (left + column * (side + gap), top))
+    sheet.save(path, optimize=True)
 
 
 def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
