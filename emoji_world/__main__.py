@@ -36,7 +36,7 @@ def denoiser(arguments: argparse.Namespace) -> None:
     """Train the U-Net and the text encoder."""
     from . import train_unet
 
-    train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 2600, SEED)
+    train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 2400, SEED)
 
 
 def checkpoint(_: argparse.Namespace) -> None:

@@ -81,10 +81,11 @@ def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
         yticks=places,
         yticklabels=names,
         xlim=(0, 1.02),
+        ylim=(-0.7, len(names) - 0.3),
         xlabel="deviation ratio: 0 = half women, half men; 1 = all the same",
     )
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.09), ncols=3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.07), ncols=3, frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
