@@ -55,6 +55,9 @@ class TrainConfig(Strict):
     trajectory_steps: int = Field(50, ge=2, le=1000, description="DDIM steps of a trajectory")
     trajectory_guidance: Weight = 3.0
     target_guidance: Positive = 4.0
+    target_from: Literal["unconditional", "neutral", "others"] = Field(
+        "unconditional", description="what target_guidance leads away from: the paper's choice, or see the objective"
+    )
     responsible_lr: Positive = 1e-2
     semantic_lr: Weight = Field(1e-4, description="0 leaves the semantic part at zero")
     semantic_weight: Weight = Field(0.5, alias="lambda", description="weight of the semantic loss")
@@ -97,6 +100,8 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
         raise RespoError(f"{source}: {_explain(error.errors()[0])}") from None
     if (config.kind == "low_rank") != (config.rank is not None):
         raise RespoError(f"{source}: give 'rank' with kind = \"low_rank\", and only then (kinds: {', '.join(KINDS)})")
+    if config.target_from == "others" and len(config.concepts) < 2:
+        raise RespoError(f'{source}: target_from = "others" needs at least two concepts; use "neutral"')
     return config
 
 

@@ -1,8 +1,8 @@
 """The training loop: all concepts of an attribute, one optimizer step each in turn.
 
 One step costs about 6 U-Net forward equivalents a latent, backward passes included: three encoders (neutral, target,
-unconditional), five decoders of which two have gradients. The unconditional prediction serves target and trajectory,
-and the semantic student's is the trajectory's own.
+unconditional), five decoders of which two have gradients; one more for each other concept that a target leads away
+from. The unconditional prediction serves target and trajectory, and the semantic student's is the trajectory's own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Prompts:
     neutral: Conditioning
     target: Conditioning
     uncond: Conditioning
+    others: tuple[Conditioning, ...]  # the other concepts' targets
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,11 @@ def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
     """Encode the prompts of every concept; each text once."""
     targets = [concept.target for concept in config.concepts.values()]
     uncond, neutral, *encoded = unet.encode_prompts(["", config.neutral, *targets])
-    return {name: Prompts(neutral, target, uncond) for name, target in zip(config.concepts, encoded, strict=True)}
+    prompts = {}
+    for index, name in enumerate(config.concepts):
+        others = (*encoded[:index], *encoded[index + 1 :])
+        prompts[name] = Prompts(neutral, encoded[index], uncond, others)
+    return prompts
 
 
 def start(config: TrainConfig, unet: SplitUNet, name: str, prompts: Prompts) -> ConceptState:
@@ -151,9 +156,11 @@ def train_step(config: TrainConfig, unet: SplitUNet, name: str, state: ConceptSt
     neutral = unet.encoder(latents, timesteps, prompts.neutral)
     plain = unet.decoder(neutral, neutral.h)
     uncond = _predict(unet, latents, timesteps, prompts.uncond)
-    target = fairness_target(
-        uncond, _predict(unet, latents, timesteps, prompts.target), config.of(name, "target_guidance")
-    )
+    origin = away = uncond if config.target_from == "unconditional" else plain
+    if config.target_from == "others":
+        away = torch.stack([_predict(unet, latents, timesteps, other) for other in prompts.others]).mean(0)
+    towards = _predict(unet, latents, timesteps, prompts.target)
+    target = fairness_target(origin, towards, away, config.of(name, "target_guidance"))
 
     size = neutral.h.shape[2], neutral.h.shape[3]
     responsible = state.module.responsible.resized(*size)

@@ -14,9 +14,15 @@ def guided(uncond: Tensor, cond: Tensor, guidance: float) -> Tensor:
     return uncond + guidance * (cond - uncond)
 
 
-def fairness_target(uncond: Tensor, target: Tensor, guidance: float) -> Tensor:
-    """Return what the responsible part shall reach: the frozen U-Net's guided prediction for the target prompt."""
-    return guided(uncond, target, guidance).detach()
+def fairness_target(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
+    """Return what the responsible part shall reach: `origin + guidance * (towards - away)`, all by the frozen U-Net.
+
+    `towards` is the prediction for the target prompt. The paper's `origin` and `away` are the unconditional prediction,
+    so that the target differs from the neutral one in all that guidance sharpens. With the neutral prediction as
+    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092, equation 8) it differs in
+    the attribute alone.
+    """
+    return (origin + guidance * (towards - away)).detach()
 
 
 def responsible_loss(student: Tensor, target: Tensor) -> Tensor:

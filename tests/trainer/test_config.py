@@ -49,6 +49,7 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"purpose": "beauty"}, "purpose"),
         ({"kind": "low_rank"}, "give 'rank'"),
         ({"rank": 3}, "give 'rank'"),
+        ({"target_from": "others"}, "at least two concepts"),
     ],
 )
 def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:

@@ -17,7 +17,8 @@ from respo_train.trajectory import ddim_step
 
 
 def config(**changes: Any) -> TrainConfig:
-    quick = {"steps": 40, "batch": 4, "trajectory_steps": 8, "responsible_lr": 0.03}
+    quick = {"steps": 40, "batch": 4, "trajectory_steps": 8, "responsible_lr": 0.03, "semantic_lr": 1e-4}
+    quick |= {"target_from": "unconditional", "target_guidance": 4.0}
     return read_config("gender", {**quick, **changes})
 
 
@@ -82,9 +83,11 @@ def test_other_kinds_learn_too(kind: dict[str, Any]) -> None:
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_one_step_restated() -> None:
+@pytest.mark.parametrize("target_from", ["unconditional", "neutral", "others"])
+def test_one_step_restated(target_from: str) -> None:
     """Losses, gradients and the next latents, written down plainly from the paper."""
-    unet, settings = ToyUNet(), config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5)
+    unet = ToyUNet()
+    settings = config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5, target_from=target_from)
     prompts = encode_prompts(settings, unet)["woman"]
     state = start(settings, unet, "woman", prompts)
     generator = torch.Generator().manual_seed(5)
@@ -100,7 +103,11 @@ def test_one_step_restated() -> None:
         return unet.decoder(encoded, encoded.h + delta)
 
     uncond = predict(prompts.uncond)
-    target = uncond + 4.0 * (predict(prompts.target) - uncond)
+    neutral, man = predict(prompts.neutral), predict(unet.encode_prompts(["a man"])[0])
+    origin, away = {"unconditional": (uncond, uncond), "neutral": (neutral, neutral), "others": (neutral, man)}[
+        target_from
+    ]
+    target = origin + 4.0 * (predict(prompts.target) - away)
     loss_responsible = ((predict(prompts.neutral, responsible) - target) ** 2).mean()
     student = predict(prompts.neutral, responsible.detach() + semantic)
     loss_semantic = 0.7 * ((student - predict(prompts.neutral)) ** 2).mean()
@@ -134,11 +141,13 @@ class CountingUNet(ToyUNet):
         return super().decoder(encoded, h)
 
 
-def test_a_step_runs_three_encoders_and_five_decoders() -> None:
+@pytest.mark.parametrize(("target_from", "more"), [("unconditional", 0), ("neutral", 0), ("others", 1)])
+def test_a_step_runs_three_encoders_and_five_decoders(target_from: str, more: int) -> None:
     unet, counts = CountingUNet(), []
-    train(config(steps=3), unet, lambda state: counts.append((unet.encoders, unet.decoders)))
+    settings = config(steps=3, target_from=target_from)
+    train(settings, unet, lambda state: counts.append((unet.encoders, unet.decoders)))
     per_step = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(counts)]
-    assert per_step == [(6, 10), (6, 10)]  # two concepts
+    assert per_step == [(6 + 2 * more, 10 + 2 * more)] * 2  # two concepts
 
 
 def test_stops_at_a_loss_that_is_not_a_number() -> None:
