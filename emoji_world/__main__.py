@@ -36,7 +36,16 @@ def denoiser(arguments: argparse.Namespace) -> None:
     """Train the U-Net and the text encoder."""
     from . import train_unet
 
-    train_unet.train(dataset.load(BUILD / "pictures"), BUILD, _tokenizer(), arguments.steps or 2400, SEED)
+    data = dataset.load(BUILD / "pictures")
+    train_unet.train(data, BUILD, _tokenizer(), SEED, arguments.steps or train_unet.FIRST_RUN)
+
+
+def refine(arguments: argparse.Namespace) -> None:
+    """Go on training them, on explicit captions above all."""
+    from . import train_unet
+
+    data = dataset.load(BUILD / "pictures")
+    train_unet.refine(data, BUILD, _tokenizer(), SEED, arguments.steps or train_unet.SECOND_RUN)
 
 
 def checkpoint(_: argparse.Namespace) -> None:
@@ -127,7 +136,7 @@ def _tokenizer() -> Path:
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     stage.__name__: stage
-    for stage in (pictures, autoencoder, denoiser, checkpoint, judge, segmenter, measure, grids, freeze)
+    for stage in (pictures, autoencoder, denoiser, refine, checkpoint, judge, segmenter, measure, grids, freeze)
 }
 
 

@@ -24,8 +24,8 @@ METADATA = {
 
 def write_checkpoint(build: Path, target: Path) -> Path:
     """Join `build`'s two trained files into `target`; returns it."""
-    denoiser, autoencoder = load_file(build / "denoiser.safetensors"), load_file(build / "autoencoder.safetensors")
-    with safe_open(build / "denoiser.safetensors", "pt") as file:
+    denoiser, autoencoder = load_file(build / "refined.safetensors"), load_file(build / "autoencoder.safetensors")
+    with safe_open(build / "refined.safetensors", "pt") as file:
         token_ids = json.loads(file.metadata()["token_ids"])
     state: dict[str, Tensor] = {TOKEN_IDS: torch.tensor(token_ids, dtype=torch.int32)}
     for name, weight in denoiser.items():

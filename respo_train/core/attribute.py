@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class Attribute:
             raise RespoError(f"expected the purpose {' or '.join(PURPOSES)}, found {str(self.purpose)[:80]!r}")
         if not self.concepts:
             raise RespoError(f"expected at least one concept in the attribute {self.name!r}, found none")
+        if not all(isinstance(x, float) and math.isfinite(x) for x in _listed(self.base.get("fingerprint", ()))):
+            raise RespoError("expected the base's fingerprint as a list of finite numbers, found something else")
         for name, module in self.concepts.items():
             check_name("concept", name)
             if module.channels != self.architecture.middle_channels:
@@ -49,6 +52,10 @@ class Attribute:
         if name not in self.concepts:
             raise UnknownConcept(f"{self.name!r} has no concept {name!r}; it has {', '.join(self.concepts)}.")
         return self.concepts[name]
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def check_name(what: str, name: Any) -> None:

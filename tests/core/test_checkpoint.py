@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,9 @@ def test_mutated_files_are_read_or_refused(good: Path, chance: random.Random) ->
     except ModuleFileError:
         return
     assert all(torch.isfinite(p).all() for module in attribute.concepts.values() for p in module.parameters())
+
+
+@pytest.mark.parametrize("fingerprint", [["a"], "abc", [float("nan")], [[1.0]], 7, {"a": 1.0}])
+def test_a_fingerprint_that_is_no_list_of_numbers_is_refused(fingerprint: object) -> None:
+    with pytest.raises(RespoError, match="fingerprint"):
+        replace(make(), base={"name": "x", "fingerprint": fingerprint})
