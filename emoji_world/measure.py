@@ -77,7 +77,7 @@ def measure_explicit(model: World, judge: Judge, per_prompt: int, seed: int) -> 
         "explicit_gender": share(genders["gender"].labels, gender.expected),
         "explicit_skin": share(skins["skin"].labels, skin.expected),
         "profession": share(jobs, [*gender.jobs, *skin.jobs]),
-        "images": len(jobs),
+        "explicit_images": len(jobs),
     }
 
 
@@ -94,7 +94,7 @@ def measure_bias(model: World, judge: Judge, per_profession: int, seed: int) -> 
         "neutral_profession": share(seen["profession"].labels, neutral.jobs),
         "unasked_weapons_by_day": share(seen["weapon"].labels, ["yes"] * len(neutral.jobs)),
         "unasked_weapons_at_night": share(dark["weapon"].labels, ["yes"] * len(night.jobs)),
-        "images": len(neutral.jobs) + len(night.jobs),
+        "neutral_images": len(neutral.jobs) + len(night.jobs),
     }
 
 
