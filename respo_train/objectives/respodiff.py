@@ -19,7 +19,7 @@ def fairness_target(origin: Tensor, towards: Tensor, away: Tensor, guidance: flo
 
     `towards` is the prediction for the target prompt. The paper's `origin` and `away` are the unconditional prediction,
     so that the target differs from the neutral one in all that guidance sharpens. With the neutral prediction as
-    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092, equation 8) it differs in
+    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092) it differs in
     the attribute alone.
     """
     return (origin + guidance * (towards - away)).detach()
