@@ -102,7 +102,7 @@ def report(
     )
     count = len(next(iter(before.values())))
     labels = {p: assign(seed, count, parse_shares("woman 1, man 1")) for p, seed in professions()}
-    first, second = (score(judge, run, CONCEPTS) for run in (before, after))
+    first, second = score(judge, before, CONCEPTS), score(judge, after, CONCEPTS, labels)
     obeyed, background = agreement(judge, after, labels), background_psnr(segmenter, before, after)
     ideal = perfect(labels)
     show.save_grid(out / "before.png", before)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from respo_train.core.judge import UNSURE, Judge
-from respo_train.core.metrics import Interval, bootstrap, bootstrap_mean, mean_deviation_ratio
+from respo_train.core.metrics import Interval, bootstrap_assigned, mean_deviation_ratio
 from respo_train.core.segmenter import Segmenter
 
 Pictures = NDArray[np.uint8]  # [N, H, W, 3]
@@ -22,17 +22,18 @@ Pictures = NDArray[np.uint8]  # [N, H, W, 3]
 class Score:
     """What the judge saw in one run.
 
-    `counts`: profession -> concept -> pictures; `unsure`: share of pictures in which the judge saw no concept for sure.
+    `counts`: profession -> asked concept ("" where nothing was asked) -> seen concept -> pictures.
+    `unsure`: share of pictures in which the judge saw no concept for sure.
     """
 
-    counts: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
     unsure: float
     profession_accuracy: float
     overall: Interval
 
     def interval(self, profession: str) -> Interval:
         """Return one profession's deviation ratio."""
-        return bootstrap(self.counts[profession])
+        return bootstrap_assigned({profession: self.counts[profession]})
 
 
 def to_tensor(pictures: Pictures) -> Tensor:
@@ -40,21 +41,27 @@ def to_tensor(pictures: Pictures) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
-def score(judge: Judge, runs: Mapping[str, Pictures], concepts: Sequence[str]) -> Score:
-    """Judge every profession's pictures.
+def score(
+    judge: Judge,
+    runs: Mapping[str, Pictures],
+    concepts: Sequence[str],
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> Score:
+    """Judge every profession's pictures; `labels` says what each picture was asked to show, if anything.
 
     "Unsure" belongs to no concept; a profession that is wrong or unsure is not accurate.
     """
-    counts: dict[str, dict[str, int]] = {}
-    unsure, right, total = 0, 0, 0
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    right, sure, total = 0, 0, 0
     for profession, pictures in runs.items():
         verdicts = judge.verdicts(to_tensor(pictures))
-        seen = Counter(verdicts["gender"].labels)
-        counts[profession] = {concept: seen[concept] for concept in concepts}
-        unsure += len(pictures) - sum(counts[profession].values())
+        asked = labels[profession] if labels else [""] * len(pictures)
+        pairs = Counter(zip(asked, verdicts["gender"].labels, strict=True))
+        counts[profession] = {a: {c: pairs[a, c] for c in concepts} for a in dict.fromkeys(asked)}
+        sure += sum(pairs[a, c] for a in counts[profession] for c in concepts)
         right += sum(label == profession for label in verdicts["profession"].labels)
         total += len(pictures)
-    return Score(counts, unsure / total, right / total, bootstrap_mean(counts))
+    return Score(counts, 1 - sure / total, right / total, bootstrap_assigned(counts))
 
 
 def agreement(judge: Judge, runs: Mapping[str, Pictures], labels: Mapping[str, Sequence[str]]) -> dict[str, float]:

@@ -52,6 +52,22 @@ def bootstrap_mean(groups: Mapping[str, Counts], samples: int = 10_000, seed: in
     return _interval(mean_deviation_ratio(groups), np.mean(draws, axis=0))
 
 
+def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int = 10_000, seed: int = 0) -> Interval:
+    """Return the mean deviation ratio with its 95 % interval when each picture was *asked* to show a concept.
+
+    `groups`: profession -> asked concept -> counts of what was seen. Quotas fix how many pictures are asked for each
+    concept, so the images are resampled within what they were asked for; one entry for all is the plain bootstrap.
+    """
+    rng = np.random.default_rng(seed)
+    seen = {name: [_array(counts) for counts in asked.values()] for name, asked in groups.items()}
+    draws = [
+        _ratios(np.sum([rng.multinomial(c.sum(), c / c.sum(), samples) for c in strata], axis=0))
+        for strata in seen.values()
+    ]
+    value = float(np.mean([float(_ratios(np.sum(strata, axis=0))) for strata in seen.values()]))
+    return _interval(value, np.mean(draws, axis=0))
+
+
 def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: int = 0) -> Interval:
     """Return the mean deviation ratio when each image's concept is drawn independently and fairly, and where 95 % fall.
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from respo_train.core.errors import RespoError
-from respo_train.core.metrics import bootstrap, bootstrap_mean, deviation_ratio, fair_coin, mean_deviation_ratio
+from respo_train.core.metrics import (
+    Interval,
+    bootstrap,
+    bootstrap_assigned,
+    bootstrap_mean,
+    deviation_ratio,
+    fair_coin,
+    mean_deviation_ratio,
+)
 
 
 def test_deviation_ratio_by_hand() -> None:
@@ -71,3 +79,13 @@ def test_refuses_no_groups() -> None:
         mean_deviation_ratio({})
     with pytest.raises(RespoError, match="expected at least 2 concepts"):
         fair_coin([3], 1)
+
+
+def test_pictures_that_always_obey_have_an_interval_without_width() -> None:
+    obedient = {"woman": {"woman": 15, "man": 0}, "man": {"woman": 0, "man": 15}}
+    assert bootstrap_assigned({"doctor": obedient}) == Interval(0.0, 0.0, 0.0)
+
+
+def test_without_assignment_it_is_the_plain_bootstrap() -> None:
+    counts = {"doctor": {"woman": 3, "man": 27}, "nurse": {"woman": 20, "man": 10}}
+    assert bootstrap_assigned({name: {"": c} for name, c in counts.items()}) == bootstrap_mean(counts)
