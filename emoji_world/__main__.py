@@ -83,7 +83,7 @@ def segmenter(arguments: argparse.Namespace) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Measure the shipped checkpoint: reconstructions, and some 3,000 pictures drawn and judged."""
+    """Measure the shipped checkpoint: reconstructions, and some 1,500 pictures drawn and judged."""
     from respo_train.core.judge import load_judge
 
     from . import measure as figures
@@ -95,7 +95,7 @@ def measure(arguments: argparse.Namespace) -> None:
     data = dataset.load(BUILD / "pictures")
     values = psnr(model.autoencoder, data, data.indices(held_out=True)[:1000])
     _record("autoencoder", {"psnr": float(values.mean()), "pictures": len(values)})
-    count = arguments.steps or 15
+    count = arguments.steps or 7
     result = figures.measure_explicit(model, examiner, count, 1_000_000)
     result |= figures.measure_bias(model, examiner, 2 * count, 2_000_000)
     result |= figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000)

@@ -29,7 +29,7 @@ def _save(model: World, rows: list[tuple[str, str]], path: Path, columns: int) -
     prompts = [Prompt(words) for _, words in rows for _ in range(columns)]
     pictures = model.draw(prompts, range(5_000_000, 5_000_000 + len(prompts)))
     pixels = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    side, margin = world.IMAGE_SIZE, 150
+    side, margin = world.IMAGE_SIZE, 172
     sheet = Image.new("RGB", (margin + columns * (side + GAP), len(rows) * (side + GAP)), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=20)
