@@ -55,7 +55,7 @@ def test_the_checkpoint_is_small() -> None:
     assert CHECKPOINT.stat().st_size <= 24e6
 
 
-@pytest.mark.parametrize(("path", "bar"), BARS.items(), ids=".".join)
+@pytest.mark.parametrize(("path", "bar"), BARS.items(), ids=[".".join(path) for path in BARS])
 def test_the_recorded_figures_reach_the_bars(path: tuple[str, ...], bar: float) -> None:
     figure: Any = json.loads((BENCH / "figures.json").read_text(encoding="utf-8"))
     for name in path:
