@@ -73,10 +73,10 @@ def test_a_fresh_sample_agrees_with_the_recorded_figures(model: World, judge: Ju
 
 def test_the_segmenter_finds_the_person_and_no_other(model: World) -> None:
     segmenter = load_segmenter(BENCH / "judges" / "segmenter.safetensors")
-    pictures = model.draw([Prompt("a photo of a doctor"), Prompt("a photo of a car")], [1, 1])
-    masks = segmenter.masks(pictures)
-    assert 0.1 < masks[0].float().mean() < 0.7
-    assert masks[1].float().mean() < 0.05
+    prompts = [Prompt("a photo of a doctor")] * 4 + [Prompt("a photo of a car")] * 4
+    shares = segmenter.masks(model.draw(prompts, range(8))).float().mean((1, 2))
+    assert shares[:4].min() > 0.15
+    assert shares[4:].mean() < 0.10
 
 
 def test_words_from_outside_change_little(model: World) -> None:

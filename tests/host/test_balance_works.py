@@ -16,7 +16,7 @@ from respo_train.core.judge import load_judge
 
 BENCH = Path(__file__).resolve().parents[2] / "emoji_world"
 MODULE = "emoji_world_gender.safetensors"
-COUNT, SEED = 12, 5
+COUNT, SEED = 12, 4  # an even seed starts at a block's border: exactly half of twelve
 
 
 def seen(server: ComfyServer, words: str, module: str | None) -> tuple[list[str], list[str]]:
