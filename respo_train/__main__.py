@@ -57,15 +57,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from .config import read_config  # not before it is needed: `info` works without pydantic
     from .host.load import load_unet
     from .job import Base, check_job, train_to_file
+    from .preset_files import read_config  # not before it is needed: `info` works without pydantic
     from .progress import Progress
 
     given = {"steps": options.steps, "seed": options.seed}
     config = read_config(options.preset, {key: value for key, value in given.items() if value is not None})
     check_job(config, options.out)
-    unet = load_unet(options.checkpoint, options.precision)
+    unet = load_unet(options.checkpoint, options.precision, config.size)
     print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps")
     with Progress(config.steps) as progress:
         train_to_file(config, unet, Base.of(options.checkpoint), options.out, progress)

@@ -1,28 +1,20 @@
-"""What to train and how: a checked configuration, read from a preset or from a TOML file of one's own."""
+"""What to train and how: the checked configuration."""
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from .core.errors import RespoError
 from .core.grid import KINDS
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-PRESETS = Path(__file__).parent / "presets"
-
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=64, le=4096, multiple_of=8)]
+Overridable = Literal["neutral", "target_guidance", "responsible_lr", "semantic_lr", "semantic_weight"]
 
 
 class Strict(BaseModel):
@@ -32,84 +24,109 @@ class Strict(BaseModel):
 
 
 class ConceptConfig(Strict):
-    """One concept: its target prompt, and whatever it needs otherwise than its attribute says."""
+    """One concept: its prompt, and whatever it needs otherwise than its attribute says."""
 
-    target: Text
+    target: Text | None = Field(None, description='fairness: the prompt to steer to, "a woman"')
+    negative: Text | None = Field(None, description='safety: the prompt to steer away from, "violence"')
+    neutral: Text | None = None
     target_guidance: Positive | None = None
     responsible_lr: Positive | None = None
     semantic_lr: Weight | None = None
+    semantic_weight: Weight | None = Field(None, alias="lambda")
+
+    @property
+    def asked(self) -> str:
+        """The concept's own prompt: target or negative (`check` sees to it that there is exactly one)."""
+        return self.target or self.negative or ""
+
+
+class WhereConfig(Strict):
+    """Learning Where It Matters, our reading: its three parts, each of which can be switched off."""
+
+    suppress: bool = Field(True, description="mask chi: no cross-attention output where the attribute dominates")
+    attenuate: bool = Field(True, description="map m: a weaker h where the attribute lives")
+    weigh: bool = Field(True, description="beta: a larger loss where the attribute lives")
+    layers: Literal["all", "last"] = Field("all", description="which cross-attention layers chi acts in")
+    tau: Share = Field(0.5, description="threshold of chi")
+    beta: Weight = 0.4
 
 
 class TrainConfig(Strict):
     """One attribute and its recipe."""
 
     attribute: Text
-    purpose: Literal["fairness"]
-    objective: Literal["respodiff"] = "respodiff"
+    purpose: Literal["fairness", "safety"]
     neutral: Text = Field(description="the prompt that is steered; it names no profession")
-    concepts: dict[str, ConceptConfig] = Field(min_length=1)
+    concepts: dict[str, ConceptConfig] = Field(min_length=1, max_length=64)
+    preview: list[Text] = Field(default=[], max_length=16, description="prompts to look at; never trained on")
+    licence: Text = "not stated"
 
+    recipe: Text = Field("respo", description="where the numbers below come from when the preset has none")
+    objective: Literal["respodiff", "sdisc", "where"] = "respodiff"
     steps: int = Field(200, ge=1, le=1_000_000, description="optimizer steps")
     seed: int = Field(0, ge=0, lt=2**64)
-    batch: int = Field(8, ge=1, le=4096, description="trajectories a concept")
+    batch: int = Field(8, ge=1, le=4096, description="latents a concept and step")
+    width: Pixels | None = Field(None, description="of the pictures trained on; default: the checkpoint's own size")
+    height: Pixels | None = None
+    responsible_lr: Positive = 1e-2
+    semantic_lr: Weight = Field(1e-4, description="0 leaves the semantic part at zero")
+    semantic_weight: Weight = Field(0.5, alias="lambda", description="higher: closer to the neutral picture")
+    weight_decay: Weight = 0.0
+    clip: Positive | None = Field(None, description="largest norm of a gradient")
+    kind: Literal["grid", "low_rank", "channel"] = "grid"
+    rank: int | None = Field(None, ge=1, le=1024)
+    grid: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] | None = Field(
+        None, description="height and width of the module's grid; default: that of h"
+    )
+
+    # respodiff
     trajectory_steps: int = Field(50, ge=2, le=1000, description="DDIM steps of a trajectory")
     trajectory_guidance: Weight = 3.0
     target_guidance: Positive = 4.0
     target_from: Literal["unconditional", "neutral", "others"] = Field(
         "unconditional", description="what target_guidance leads away from: the paper's choice, or see the objective"
     )
-    responsible_lr: Positive = 1e-2
-    semantic_lr: Weight = Field(1e-4, description="0 leaves the semantic part at zero")
-    semantic_weight: Weight = Field(0.5, alias="lambda", description="weight of the semantic loss")
-    kind: Literal["grid", "low_rank", "channel"] = "grid"
-    rank: int | None = Field(None, ge=1, le=1024)
-    licence: Text = "not stated"
 
-    def of(self, concept: str, key: Literal["target_guidance", "responsible_lr", "semantic_lr"]) -> float:
+    # sdisc and where
+    pictures: int = Field(1000, ge=1, le=100_000, description="pictures to learn each concept from")
+    picture_prompt: Text = Field("a photo of {}", description="what they are drawn with; {} is the concept's prompt")
+    picture_steps: int = Field(30, ge=2, le=1000)
+    picture_guidance: Weight = 7.5
+    where: WhereConfig = Field(default_factory=lambda: WhereConfig.model_validate({}))
+
+    def of(self, concept: str, key: Overridable) -> Any:
         """Return the concept's own value of `key`, else the attribute's."""
-        own: float | None = getattr(self.concepts[concept], key)
-        shared: float = getattr(self, key)
-        return shared if own is None else own
+        own = getattr(self.concepts[concept], key)
+        return getattr(self, key) if own is None else own
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures in pixels; None: the checkpoint's own."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
+
+    def picture_words(self, concept: str) -> str:
+        """Return the prompt of the pictures that a concept is learned from."""
+        asked = self.concepts[concept].asked if self.purpose == "fairness" else self.of(concept, "neutral")
+        return self.picture_prompt.replace("{}", asked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as a preset would spell it, unset entries left out."""
-        return self.model_dump(by_alias=True, exclude_none=True)
+        return self.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
-def read_config(name: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """Read a shipped preset by its name, or a TOML file by its path. Raises RespoError in one line.
-
-    `overrides` replaces top-level entries.
-    """
-    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
-    if not path.is_file():
-        shipped = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
-        raise RespoError(f"no preset {name!r}. Shipped presets: {shipped}; or give the path of a .toml file.")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
-        raise RespoError(f"cannot read {path}: {error}") from error
-    return check_config({**values, **(overrides or {})}, path.name)
-
-
-def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
-    """Turn plain values into a configuration. Raises RespoError naming the first wrong entry."""
-    try:
-        config = TrainConfig.model_validate(dict(values))
-    except ValidationError as error:
-        raise RespoError(f"{source}: {_explain(error.errors()[0])}") from None
+def check(config: TrainConfig, source: str) -> None:
+    """Find entries that do not go together. Raises RespoError."""
+    wanted, wrong = ("target", "negative") if config.purpose == "fairness" else ("negative", "target")
+    for name, concept in config.concepts.items():
+        if getattr(concept, wrong) or not getattr(concept, wanted):
+            raise RespoError(
+                f"{source}: concepts.{name}.{wanted}: a concept of {config.purpose} needs this prompt, and no {wrong!r}"
+            )
     if (config.kind == "low_rank") != (config.rank is not None):
         raise RespoError(f"{source}: give 'rank' with kind = \"low_rank\", and only then (kinds: {', '.join(KINDS)})")
-    if config.target_from == "others" and len(config.concepts) < 2:
+    if config.kind == "channel" and config.grid:
+        raise RespoError(f"{source}: kind = \"channel\" has no grid; leave 'grid' out")
+    if (config.width is None) != (config.height is None):
+        raise RespoError(f"{source}: give both 'width' and 'height', or neither")
+    if config.target_from == "others" and config.purpose == "fairness" and len(config.concepts) < 2:
         raise RespoError(f'{source}: target_from = "others" needs at least two concepts; use "neutral"')
-    return config
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']}, found {str(error['input'])[:80]!r}" if place else error["msg"]
-    model = ConceptConfig if error["loc"][0] == "concepts" else TrainConfig
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    nearest = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)
-    return f"unknown key {place!r}; did you mean {nearest[0]!r}?"

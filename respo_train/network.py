@@ -58,3 +58,6 @@ class SplitUNet(Protocol):
 
     def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
         """Run the output blocks from `h`, gradients flowing into it; return the predicted noise, float32."""
+
+    def decode(self, latents: Tensor) -> Tensor | None:
+        """Return pictures `[B, 3, 8 H, 8 W]` in 0 … 1, float32 on the CPU; None without an autoencoder."""

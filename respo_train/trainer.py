@@ -1,9 +1,4 @@
-"""The training loop: all concepts of an attribute, one optimizer step each in turn.
-
-One step costs about 6 U-Net forward equivalents a latent, backward passes included: three encoders (neutral, target,
-unconditional), five decoders of which two have gradients; one more for each other concept that a target leads away
-from. The unconditional prediction serves target and trajectory, and the semantic student's is the trajectory's own.
-"""
+"""The training loop, shared by all objectives: all concepts of an attribute, one optimizer step each in turn."""
 
 from __future__ import annotations
 
@@ -12,27 +7,24 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .config import TrainConfig
 from .core.concept import ConceptModule
 from .core.errors import RespoError
-from .network import Conditioning, SplitUNet
-from .objectives.respodiff import fairness_target, guided, responsible_loss, semantic_loss
-from .trajectory import Trajectories
+from .network import SplitUNet
+from .objectives import OBJECTIVES
+from .objectives.objective import Setting, Source
+from .prompts import encode_prompts
+from .randomness import keyed_noise
+from .team import ALONE, Team
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """The encoded prompts of one concept."""
-
-    neutral: Conditioning
-    target: Conditioning
-    uncond: Conditioning
-    others: tuple[Conditioning, ...]  # the other concepts' targets
+class NotFinite(RespoError):
+    """A loss or gradient is not a number any more; the modules are as they were before."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +40,15 @@ class ConceptState:
     """All that changes while one concept is trained."""
 
     module: ConceptModule
-    responsible_optimizer: torch.optim.Adam
-    semantic_optimizer: torch.optim.Adam
-    trajectories: Trajectories
+    responsible_optimizer: torch.optim.AdamW
+    semantic_optimizer: torch.optim.AdamW
+    source: Source
     losses: list[Losses] = field(default_factory=list)
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.AdamW]:
+        """Both optimizers by their part's name."""
+        return {"responsible": self.responsible_optimizer, "semantic": self.semantic_optimizer}
 
 
 @dataclass
@@ -68,23 +65,45 @@ class TrainState:
 
 # Called after every step; an exception raised in it stops the training.
 OnStep = Callable[[TrainState], None]
+# Called once before the first step; may bring a saved state back.
+Restore = Callable[[TrainState], None]
 
 
-def train(config: TrainConfig, unet: SplitUNet, on_step: OnStep | None = None) -> TrainState:
+def settings_of(
+    config: TrainConfig, unet: SplitUNet, team: Team = ALONE, folder: Path | None = None
+) -> dict[str, Setting]:
+    """Return what each concept's training needs and does not change."""
+    prompts = encode_prompts(config, unet)
+    rows = team.rows(config.batch)
+    return {name: Setting(config, name, unet, prompts[name], rows, folder) for name in config.concepts}
+
+
+def train(
+    config: TrainConfig,
+    unet: SplitUNet,
+    on_step: OnStep | None = None,
+    restore: Restore | None = None,
+    team: Team = ALONE,
+    folder: Path | None = None,
+) -> TrainState:
     """Train every concept of `config` on `unet`. Same configuration, same machine: same bytes.
 
-    (With a single concept on a CPU: same number of threads, too.) Raises RespoError when a loss stops being finite.
+    (With a single concept on a CPU: same number of threads, too.) Raises NotFinite when a loss stops being finite.
     """
-    prompts = encode_prompts(config, unet)
-    names = list(config.concepts)
+    settings = settings_of(config, unet, team, folder)
+    names = list(settings)
     with _each_on_its_core(len(names), unet) as for_each:
-        started = for_each(lambda name: start(config, unet, name, prompts[name]), names)
+        started = for_each(lambda name: start(settings[name]), names)
         state = TrainState(0, dict(zip(names, started, strict=True)))
+        if restore is not None:
+            restore(state)
         while state.step < config.steps:
-            losses = for_each(lambda name: train_step(config, unet, name, state.concepts[name], prompts[name]), names)
+            losses = for_each(lambda name: gradients(settings[name], state.concepts[name], state.step), names)
             for name, loss in zip(names, losses, strict=True):
-                _check_finite(name, loss, state.step + 1)
-                state.concepts[name].losses.append(loss)
+                _share(settings[name], state.concepts[name], loss, team, state.step + 1)
+            for concept in state.concepts.values():
+                for optimizer in concept.optimizers.values():
+                    optimizer.step()
             state.step += 1
             if on_step is not None:
                 on_step(state)
@@ -109,82 +128,50 @@ def _each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., 
         torch.set_num_threads(threads)
 
 
-def _check_finite(name: str, losses: Losses, step: int) -> None:
-    if not math.isfinite(losses.responsible + losses.semantic):
-        raise RespoError(
-            f"the loss of {name!r} became {losses.responsible} / {losses.semantic} at step {step}; "
-            "lower responsible_lr and semantic_lr."
+def start(setting: Setting) -> ConceptState:
+    """Return a concept's state before the first step: a module without effect, and where its latents come from."""
+    config, unet = setting.config, setting.unet
+    # Only the sizes of h are asked for.
+    latents = keyed_noise(unet.latent_shape, setting.key)[None].to(unet.alphas_cumprod)
+    h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
+    height, width = config.grid or (h.shape[2], h.shape[3])
+    module = ConceptModule(h.shape[1], height, width, config.kind, config.rank).to(h.device)
+    rates = (config.of(setting.name, "responsible_lr"), config.of(setting.name, "semantic_lr"))
+    optimizers = [
+        # Without weight decay this is Adam.
+        torch.optim.AdamW(part.parameters(), lr=rate, weight_decay=config.weight_decay)
+        for part, rate in zip((module.responsible, module.semantic), rates, strict=True)
+    ]
+    source = OBJECTIVES[config.objective].start(setting)
+    return ConceptState(module, optimizers[0], optimizers[1], source)
+
+
+def gradients(setting: Setting, state: ConceptState, step: int) -> dict[str, float]:
+    """Run one step's network passes of one concept, leave the gradients in its parameters; return the losses."""
+    for optimizer in state.optimizers.values():
+        optimizer.zero_grad()
+    losses = {"responsible": 0.0, "semantic": 0.0}
+    terms = OBJECTIVES[setting.config.objective].terms(setting, state.module, state.source, step)
+    for term in terms:
+        # Only the part's own parameters: the U-Net is frozen and the other part detached.
+        term.loss.backward()
+        losses[term.part] += term.loss.item()
+    return losses
+
+
+def _share(setting: Setting, state: ConceptState, losses: dict[str, float], team: Team, step: int) -> None:
+    """Average losses and gradients over all processes, keep the losses, clip the gradients. Raises NotFinite."""
+    grads = [parameter.grad for parameter in state.module.parameters() if parameter.grad is not None]
+    values = torch.tensor([losses["responsible"], losses["semantic"]], dtype=torch.float64)
+    team.average([*grads, values])
+    mean = Losses(*values.tolist())
+    norms = torch.stack([grad.norm() for grad in grads]) if grads else torch.zeros(1)
+    if not (math.isfinite(mean.responsible + mean.semantic) and bool(norms.isfinite().all())):
+        raise NotFinite(
+            f"the loss of {setting.name!r} became {mean.responsible} / {mean.semantic} at step {step}, or its "
+            "gradient is not finite. The modules are kept as they were before; lower responsible_lr and semantic_lr."
         )
-
-
-def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
-    """Encode the prompts of every concept; each text once."""
-    targets = [concept.target for concept in config.concepts.values()]
-    uncond, neutral, *encoded = unet.encode_prompts(["", config.neutral, *targets])
-    prompts = {}
-    for index, name in enumerate(config.concepts):
-        others = (*encoded[:index], *encoded[index + 1 :])
-        prompts[name] = Prompts(neutral, encoded[index], uncond, others)
-    return prompts
-
-
-def start(config: TrainConfig, unet: SplitUNet, name: str, prompts: Prompts) -> ConceptState:
-    """Return a concept's state before the first step: a module without effect, staggered trajectories."""
-    key = f"{config.seed} {name}"
-    trajectories = Trajectories.start(
-        key, unet.alphas_cumprod, config.trajectory_steps, config.batch, unet.latent_shape
-    )
-    h = unet.encoder(trajectories.latents[:1], trajectories.current_timesteps[:1], prompts.neutral).h
-    module = ConceptModule(h.shape[1], h.shape[2], h.shape[3], config.kind, config.rank).to(h.device)
-
-    def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
-        uncond = _predict(unet, latents, timesteps, prompts.uncond)
-        return guided(uncond, _predict(unet, latents, timesteps, prompts.neutral), config.trajectory_guidance)
-
-    trajectories.stagger(predict)
-    return ConceptState(
-        module,
-        torch.optim.Adam(module.responsible.parameters(), lr=config.of(name, "responsible_lr")),
-        torch.optim.Adam(module.semantic.parameters(), lr=config.of(name, "semantic_lr")),
-        trajectories,
-    )
-
-
-def train_step(config: TrainConfig, unet: SplitUNet, name: str, state: ConceptState, prompts: Prompts) -> Losses:
-    """Take one optimizer step with both parts of one concept and advance its trajectories by one DDIM step."""
-    latents, timesteps = state.trajectories.latents, state.trajectories.current_timesteps
-    neutral = unet.encoder(latents, timesteps, prompts.neutral)
-    plain = unet.decoder(neutral, neutral.h)
-    uncond = _predict(unet, latents, timesteps, prompts.uncond)
-    origin = away = uncond if config.target_from == "unconditional" else plain
-    if config.target_from == "others":
-        away = torch.stack([_predict(unet, latents, timesteps, other) for other in prompts.others]).mean(0)
-    towards = _predict(unet, latents, timesteps, prompts.target)
-    target = fairness_target(origin, towards, away, config.of(name, "target_guidance"))
-
-    size = neutral.h.shape[2], neutral.h.shape[3]
-    responsible = state.module.responsible.resized(*size)
-    student = unet.decoder(neutral, neutral.h + responsible.to(neutral.h))
-    loss = responsible_loss(student, target)
-    _gradient(state.responsible_optimizer, loss)
-
-    both = responsible.detach() + state.module.semantic.resized(*size)
-    student = unet.decoder(neutral, neutral.h + both.to(neutral.h))
-    loss_semantic = semantic_loss(student, plain, config.semantic_weight)
-    _gradient(state.semantic_optimizer, loss_semantic)
-
-    state.responsible_optimizer.step()
-    state.semantic_optimizer.step()
-    state.trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
-    return Losses(loss.item(), loss_semantic.item())
-
-
-def _predict(unet: SplitUNet, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-    encoded = unet.encoder(latents, timesteps, conditioning)
-    return unet.decoder(encoded, encoded.h)
-
-
-def _gradient(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    # Only the optimizer's own parameters: the U-Net is frozen and the other part detached.
-    optimizer.zero_grad()
-    loss.backward()
+    state.losses.append(mean)
+    if setting.config.clip is not None:
+        for part in (state.module.responsible, state.module.semantic):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), setting.config.clip)

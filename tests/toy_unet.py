@@ -49,6 +49,9 @@ class ToyUNet(nn.Module):
     def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
         return self.up(F.interpolate(h, scale_factor=2.0)) + self.skip(encoded.skips[-1])
 
+    def decode(self, latents: Tensor) -> Tensor | None:
+        return F.interpolate(latents[:, :3], scale_factor=8.0).sigmoid()
+
 
 def prompt_vector(prompt: str) -> Tensor:
     """A fixed random vector [C] for each text."""

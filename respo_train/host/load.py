@@ -15,8 +15,12 @@ from .split_unet import HostUNet
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def load_unet(path: str | os.PathLike[str], precision: Precision = "auto") -> HostUNet:
-    """Load any U-Net checkpoint that ComfyUI can load. Raises RespoError when it cannot be trained on."""
+def load_unet(
+    path: str | os.PathLike[str], precision: Precision = "auto", size: tuple[int, int] | None = None
+) -> HostUNet:
+    """Load any U-Net checkpoint that ComfyUI can load. `size`: height and width in pixels, else the model's own.
+
+    Raises RespoError when it cannot be trained on."""
     path = Path(path)
     if not path.is_file():
         raise RespoError(f"no checkpoint at {path}. Give the path of a .safetensors checkpoint.")
@@ -30,18 +34,18 @@ def load_unet(path: str | os.PathLike[str], precision: Precision = "auto") -> Ho
     with torch.inference_mode(False):
         device = management.get_torch_device()
         dtype = _dtype(precision, device)
-        patcher, clip = _load(path, dtype)
+        patcher, clip, vae = _load(path, dtype)
         management.load_models_gpu([patcher], force_full_load=True)
-        return HostUNet(patcher, clip, device, dtype)
+        return HostUNet(patcher, clip, vae, device, dtype, size)
 
 
-def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     import comfy.sd
 
     # Autocast takes weights of any precision; without it they have to be float32, which the host would not choose.
     options = {"dtype": dtype} if dtype == torch.float32 else {}
     try:
-        patcher, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, model_options=options)
+        patcher, clip, vae, *_ = comfy.sd.load_checkpoint_guess_config(str(path), model_options=options)
     except Exception as error:  # the host raises whatever its loader stumbles over
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RespoError(f"ComfyUI cannot load {path.name}: {reason}") from error
@@ -50,7 +54,7 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             f"{path.name} has no text encoder inside. Use a full checkpoint (the kind that goes into "
             "models/checkpoints), not a U-Net alone."
         )
-    return patcher, clip
+    return patcher, clip, vae
 
 
 def _dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -19,20 +19,30 @@ _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_
 
 
 class HostUNet:
-    """Implements `network.SplitUNet` on the host's model patcher (loaded, see `load.py`) and its `comfy.sd.CLIP`.
+    """Implements `network.SplitUNet` on the host's model patcher (loaded, see `load.py`), its `comfy.sd.CLIP` and, if
+    pictures are wanted, its `comfy.sd.VAE`.
 
     The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 as it is.
+    `size`: height and width in pixels of the pictures to train on; None: the size that the model was made for.
     Raises RespoError for models without a middle block and for noise schedules that are not discrete.
     """
 
-    def __init__(self, patcher: Any, clip: Any, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self,
+        patcher: Any,
+        clip: Any,
+        vae: Any,
+        device: torch.device,
+        dtype: torch.dtype,
+        size: tuple[int, int] | None = None,
+    ):
         model = patcher.model
         self.architecture = Architecture.from_unet_config(model.model_config.unet_config)
         # The host unloads a model whose patcher nobody holds.
-        self._patcher, self._clip, self._device, self._dtype = patcher, clip, device, dtype
+        self._patcher, self._clip, self._vae, self._device, self._dtype = patcher, clip, vae, device, dtype
         self._net = model.diffusion_model.requires_grad_(False).eval()
         self.fingerprint = fingerprint(self._net.middle_block[0].out_layers[3].weight)
-        self.latent_shape = _latent_shape(model, self.architecture)
+        self.latent_shape = _latent_shape(model, self.architecture, size)
         self.alphas_cumprod = _alphas_cumprod(model).to(device)
         self._predicts_velocity = _predicts_velocity(model)
 
@@ -76,6 +86,14 @@ class HostUNet:
             output = self._net.out(h).float()
         return self._as_noise(output, encoded)
 
+    def decode(self, latents: Tensor) -> Tensor | None:
+        """Decode with the host's autoencoder. See `network.SplitUNet`."""
+        if self._vae is None:
+            return None
+        with torch.inference_mode(False), torch.no_grad():
+            pictures = self._vae.decode(self._patcher.model.process_latent_out(latents))
+        return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
+
     def _as_noise(self, output: Tensor, encoded: Encoded) -> Tensor:
         if not self._predicts_velocity:
             return output
@@ -88,12 +106,11 @@ class HostUNet:
         # Nodes run in inference mode, and what is made there cannot be trained with.
         with torch.inference_mode(False), torch.no_grad():
             found = self._clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
-            size = 8 * self.latent_shape[1]
             entries = self._patcher.model.extra_conds(
                 cross_attn=found["cond"],
                 pooled_output=found.get("pooled_output"),
-                width=size,
-                height=size,
+                width=8 * self.latent_shape[2],
+                height=8 * self.latent_shape[1],
                 device=self._device,
             )
         context = entries["c_crossattn"].cond.to(self._device, torch.float32)
@@ -105,15 +122,17 @@ class HostUNet:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
 
-def _latent_shape(model: Any, architecture: Architecture) -> tuple[int, int, int]:
+def _latent_shape(model: Any, architecture: Architecture, size: tuple[int, int] | None) -> tuple[int, int, int]:
     channels = model.latent_format.latent_channels
     if model.model_config.unet_config["in_channels"] != channels:
         raise RespoError(
             f"expected a U-Net that takes a latent of {channels} channels, found one that takes "
             f"{model.model_config.unet_config['in_channels']} (an inpainting or editing model). Use its base model."
         )
-    size = _LATENT_SIZES.get(architecture.family, 64)
-    return channels, size, size
+    if size is not None:
+        return channels, size[0] // 8, size[1] // 8
+    own = _LATENT_SIZES.get(architecture.family, 64)
+    return channels, own, own
 
 
 def _alphas_cumprod(model: Any) -> Tensor:

@@ -1,1 +1,6 @@
-"""Training objectives: one small file of pure functions each."""
+"""The objectives: one small file each. The loop that they share is `trainer.py`."""
+
+from . import respodiff
+from .objective import Objective
+
+OBJECTIVES: dict[str, Objective] = {"respodiff": respodiff.OBJECTIVE}

@@ -1,26 +1,33 @@
 """RespoDiff (NeurIPS 2025, arXiv 2509.15257, section 3): what the two parts of a module are trained towards.
 
-All tensors are predicted noise, `[B, C, H, W]`, of the same latents at the same timesteps.
+All tensors are predicted noise, `[B, C, H, W]`, of the same latents at the same timesteps. One step costs about 6 U-Net
+forward equivalents a latent, backward passes included: three encoders (neutral, target, unconditional) and five
+decoders, two of them with gradients; one more for each other concept that a target leads away from. The unconditional
+prediction serves target and trajectory, and the semantic student's is the trajectory's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.concept import ConceptModule
+from ..sampling import guided, predict
+from ..trajectory import Trajectories
+from .objective import Objective, Setting, Term
 
-def guided(uncond: Tensor, cond: Tensor, guidance: float) -> Tensor:
-    """Return classifier-free guidance's `uncond + guidance * (cond - uncond)`."""
-    return uncond + guidance * (cond - uncond)
 
-
-def fairness_target(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
+def steered(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
     """Return what the responsible part shall reach: `origin + guidance * (towards - away)`, all by the frozen U-Net.
 
-    `towards` is the prediction for the target prompt. The paper's `origin` and `away` are the unconditional prediction,
-    so that the target differs from the neutral one in all that guidance sharpens. With the neutral prediction as
-    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092) it differs in
-    the attribute alone.
+    Fairness: `towards` is the prediction for the target prompt; the paper's `origin` and `away` are the unconditional
+    one, so that the target differs from the neutral one in all that guidance sharpens. With the neutral prediction as
+    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092) it differs in the
+    attribute alone. Safety: `towards` is the neutral prediction; the paper's `origin` and `away` are the unwanted
+    concept's, as in a negative prompt.
     """
     return (origin + guidance * (towards - away)).detach()
 
@@ -37,3 +44,58 @@ def semantic_loss(student: Tensor, neutral: Tensor, weight: float) -> Tensor:
     semantic = -responsible, so that its learning rate and the number of steps decide how much effect is given back.
     """
     return weight * F.mse_loss(student, neutral.detach())
+
+
+def start(setting: Setting) -> Trajectories:
+    """Begin staggered trajectories of the neutral prompt."""
+    config, unet = setting.config, setting.unet
+    trajectories = Trajectories.start(
+        setting.key, unet.alphas_cumprod, config.trajectory_steps, config.batch, unet.latent_shape, setting.rows
+    )
+
+    def noise(latents: Tensor, timesteps: Tensor) -> Tensor:
+        uncond = predict(unet, latents, timesteps, setting.prompts.uncond)
+        neutral = predict(unet, latents, timesteps, setting.prompts.neutral)
+        return guided(uncond, neutral, config.trajectory_guidance)
+
+    trajectories.stagger(noise)
+    return trajectories
+
+
+def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, step: int) -> Iterator[Term]:
+    """Yield both losses at the trajectories' latents, then take one DDIM step with them."""
+    del step  # the trajectories know where they are
+    config, unet, prompts = setting.config, setting.unet, setting.prompts
+    latents, timesteps = trajectories.latents, trajectories.current_timesteps
+    neutral = unet.encoder(latents, timesteps, prompts.neutral)
+    plain = unet.decoder(neutral, neutral.h)
+    uncond = predict(unet, latents, timesteps, prompts.uncond)
+    target = _target(setting, latents, timesteps, plain, uncond)
+
+    size = neutral.h.shape[2], neutral.h.shape[3]
+    responsible = module.responsible.resized(*size)
+    student = unet.decoder(neutral, neutral.h + responsible.to(neutral.h))
+    yield Term("responsible", responsible_loss(student, target))
+
+    both = responsible.detach() + module.semantic.resized(*size)
+    student = unet.decoder(neutral, neutral.h + both.to(neutral.h))
+    yield Term("semantic", semantic_loss(student, plain, config.of(setting.name, "semantic_weight")))
+
+    trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
+
+
+def _target(setting: Setting, latents: Tensor, timesteps: Tensor, plain: Tensor, uncond: Tensor) -> Tensor:
+    config, unet, prompts = setting.config, setting.unet, setting.prompts
+    guidance = config.of(setting.name, "target_guidance")
+    asked = predict(unet, latents, timesteps, prompts.target)
+    if config.purpose == "safety":
+        return steered(asked, plain, asked, guidance)
+    if config.target_from == "unconditional":
+        return steered(uncond, asked, uncond, guidance)
+    if config.target_from == "neutral":
+        return steered(plain, asked, plain, guidance)
+    others = torch.stack([predict(unet, latents, timesteps, other) for other in prompts.others]).mean(0)
+    return steered(plain, asked, others, guidance)
+
+
+OBJECTIVE = Objective("cond", start, terms)

@@ -55,7 +55,7 @@ def small(kind: str, **changes: Any) -> Any:
 
 
 def split(model: Any, dtype: torch.dtype = torch.float32) -> HostUNet:
-    return HostUNet(SimpleNamespace(model=model), FakeClip(16, 8), CPU, dtype)
+    return HostUNet(SimpleNamespace(model=model), FakeClip(16, 8), None, CPU, dtype)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,11 +11,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from respo_train.config import read_config
 from respo_train.core.errors import RespoError
 from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
-from respo_train.objectives.respodiff import fairness_target, responsible_loss
+from respo_train.objectives.respodiff import responsible_loss, steered
+from respo_train.preset_files import read_config
 from respo_train.trainer import TrainState, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,10 +46,10 @@ def test_emoji_world_trains(unet: HostUNet) -> None:
     for concept, towards, away in zip(state.concepts.values(), targets, reversed(targets), strict=True):
         assert concept.module.responsible.value().shape == (128, 8, 8)
         # With and without the module on the same latents: losses of successive steps are of different ones.
-        latents, timesteps = concept.trajectories.latents, concept.trajectories.current_timesteps
+        latents, timesteps = concept.source.latents, concept.source.current_timesteps
         encoded = [unet.encoder(latents, timesteps, prompt) for prompt in (person, towards, away)]
         neutral, wanted, unwanted = (unet.decoder(half, half.h) for half in encoded)
-        target = fairness_target(neutral, wanted, unwanted, 2.0)
+        target = steered(neutral, wanted, unwanted, 2.0)
         student = unet.decoder(encoded[0], encoded[0].h + concept.module.responsible.value())
         assert responsible_loss(student, target) < 0.95 * responsible_loss(neutral, target)
     assert all(parameter.abs().max() > 0 for parameter in tensors(state))

@@ -11,9 +11,9 @@ from toy_unet import ToyUNet
 import respo_train.host.load as load
 import respo_train.job as job
 from respo_train.__main__ import main
-from respo_train.config import read_config
 from respo_train.core.checkpoint import load_attribute
 from respo_train.core.errors import RespoError
+from respo_train.preset_files import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "in" / "toy.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"toy")
-    monkeypatch.setattr(load, "load_unet", lambda path, precision: ToyUNet())
+    monkeypatch.setattr(load, "load_unet", lambda path, precision, size: ToyUNet())
     return path
 
 

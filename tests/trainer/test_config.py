@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from respo_train.config import PRESETS, check_config, read_config
 from respo_train.core.errors import RespoError
+from respo_train.preset_files import PRESETS, check_config, read_config
 
 CONCEPTS = {"woman": {"target": "a woman"}}
 GOOD = {"attribute": "gender", "purpose": "fairness", "neutral": "a person", "concepts": CONCEPTS}

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from respo_train.config import TrainConfig, read_config
+from respo_train.config import TrainConfig
 from respo_train.core.errors import RespoError
+from respo_train.ddim import ddim_step
 from respo_train.network import Encoded
-from respo_train.trainer import TrainState, encode_prompts, start, train, train_step
-from respo_train.trajectory import ddim_step
+from respo_train.preset_files import read_config
+from respo_train.trainer import TrainState, gradients, settings_of, start, train
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -88,15 +89,15 @@ def test_one_step_restated(target_from: str) -> None:
     """Losses, gradients and the next latents, written down plainly from the paper."""
     unet = ToyUNet()
     settings = config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5, target_from=target_from)
-    prompts = encode_prompts(settings, unet)["woman"]
-    state = start(settings, unet, "woman", prompts)
+    setting = settings_of(settings, unet)["woman"]
+    prompts, state = setting.prompts, start(setting)
     generator = torch.Generator().manual_seed(5)
     for parameter in state.module.parameters():
         parameter.data.normal_(0, 0.1, generator=generator)
     responsible = state.module.responsible.full.detach().clone().requires_grad_()
     semantic = state.module.semantic.full.detach().clone().requires_grad_()
-    z, t = state.trajectories.latents.clone(), state.trajectories.current_timesteps.clone()
-    positions = list(state.trajectories.positions)
+    z, t = state.source.latents.clone(), state.source.current_timesteps.clone()
+    positions = list(state.source.positions)
 
     def predict(text: Any, delta: Tensor | float = 0.0) -> Tensor:
         encoded = unet.encoder(z, t, text)
@@ -114,19 +115,20 @@ def test_one_step_restated(target_from: str) -> None:
     loss_responsible.backward()
     loss_semantic.backward()
 
-    losses = train_step(settings, unet, "woman", state, prompts)
-    assert losses.responsible == pytest.approx(loss_responsible.item(), rel=1e-5)
-    assert losses.semantic == pytest.approx(loss_semantic.item(), rel=1e-5)
+    losses = gradients(setting, state, 0)
+    assert losses["responsible"] == pytest.approx(loss_responsible.item(), rel=1e-5)
+    assert losses["semantic"] == pytest.approx(loss_semantic.item(), rel=1e-5)
     torch.testing.assert_close(state.module.responsible.full.grad, responsible.grad)
     torch.testing.assert_close(state.module.semantic.full.grad, semantic.grad)
+    state.semantic_optimizer.step()
     # Adam's first step is the learning rate, against the sign of the gradient.
     moved = state.module.semantic.full.detach() - semantic.detach()
     torch.testing.assert_close(moved, -0.02 * semantic.grad.sign(), rtol=1e-2, atol=1e-4)
     guided = (uncond + 2.5 * (student - uncond)).detach()
-    alphas = state.trajectories.alphas
+    alphas = state.source.alphas
     expected = ddim_step(z, guided, alphas[positions], alphas[[p + 1 for p in positions]])
     unfinished = [b for b, p in enumerate(positions) if p + 1 < settings.trajectory_steps]
-    torch.testing.assert_close(state.trajectories.latents[unfinished], expected[unfinished])
+    torch.testing.assert_close(state.source.latents[unfinished], expected[unfinished])
 
 
 class CountingUNet(ToyUNet):
@@ -155,7 +157,7 @@ def test_stops_at_a_loss_that_is_not_a_number() -> None:
         def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
             return super().decoder(encoded, h) / 0
 
-    with pytest.raises(RespoError, match=r"'woman' became nan.*at step 1; lower responsible_lr"):
+    with pytest.raises(RespoError, match=r"'woman' became nan.*at step 1.*lower responsible_lr"):
         train(config(), Broken())
 
 
