@@ -13,10 +13,14 @@ from .core.architecture import Architecture
 
 @dataclass(frozen=True)
 class Conditioning:
-    """One encoded prompt: `context` `[1, tokens, D]` and, for SDXL, the added embedding `[1, A]`."""
+    """One encoded prompt: `context` `[1, places, D]` and, for SDXL, the added embedding `[1, A]`.
+
+    `tokens`: the word token at each place of `context`; None where there is none (begin, end, padding).
+    """
 
     context: Tensor
     added: Tensor | None = None
+    tokens: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,17 @@ class Encoded:
     context: Tensor
     latents: Tensor
     timesteps: Tensor
+
+
+class AttentionHook(Protocol):
+    """Takes the place of the attention in every cross-attention layer of one pass."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, size: tuple[int, int]) -> Tensor:
+        """Return what the layer's output projection shall get, `[B, H W, D]`.
+
+        `layer` counts from 0 through the whole network. `q` `[B, H W, D]` are the pixels' queries, `size` their
+        `(H, W)`; `k` and `v` `[B, places, D]` are made from the prompt. `D` is `heads` times a head's width.
+        """
 
 
 class SplitUNet(Protocol):
@@ -50,13 +65,19 @@ class SplitUNet(Protocol):
     def latent_shape(self) -> tuple[int, int, int]:
         """`(C, H, W)` of a latent at the size that the model was made for."""
 
+    @property
+    def attention_layers(self) -> int:
+        """How many cross-attention layers there are; hooks see their numbers."""
+
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt once, "" included."""
 
-    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+    def encoder(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
+    ) -> Encoded:
         """Run input blocks and middle block without gradient. `latents` `[B, C, H, W]`, `timesteps` `[B]` (int64)."""
 
-    def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
+    def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
         """Run the output blocks from `h`, gradients flowing into it; return the predicted noise, float32."""
 
     def decode(self, latents: Tensor) -> Tensor | None:

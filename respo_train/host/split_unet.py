@@ -12,7 +12,8 @@ from torch import Tensor
 from ..core.architecture import Architecture
 from ..core.errors import RespoError
 from ..core.fingerprint import fingerprint
-from ..network import Conditioning, Encoded
+from ..network import AttentionHook, Conditioning, Encoded
+from .attention_hook import attention_places, hook_options, word_tokens
 
 # Height and width of a latent at the size that each family was trained at.
 _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_world": 16}
@@ -45,12 +46,16 @@ class HostUNet:
         self.latent_shape = _latent_shape(model, self.architecture, size)
         self.alphas_cumprod = _alphas_cumprod(model).to(device)
         self._predicts_velocity = _predicts_velocity(model)
+        self._attention_places = attention_places(self._net)
+        self.attention_layers = len(self._attention_places)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""
         return [self._encode_prompt(prompt) for prompt in prompts]
 
-    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+    def encoder(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
+    ) -> Encoded:
         """Run input blocks and middle block without gradient. See `network.SplitUNet`."""
         from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed, timestep_embedding
 
@@ -61,6 +66,7 @@ class HostUNet:
             if conditioning.added is not None:
                 embedding = embedding + self._net.label_emb(conditioning.added.expand(batch, -1))
             options: dict[str, Any] = {"original_shape": list(latents.shape), "transformer_index": 0}
+            options |= hook_options(hook, self._attention_places, latents)
             h, skips = latents, []
             for index, block in enumerate(self._net.input_blocks):
                 options["block"] = ("input", index)
@@ -70,13 +76,14 @@ class HostUNet:
             h = forward_timestep_embed(self._net.middle_block, h, embedding, context, options)
         return Encoded(h, tuple(skips), embedding, context, latents, timesteps)
 
-    def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
+    def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
         """Run the output blocks from `h`. See `network.SplitUNet`."""
         from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
 
         skips = list(encoded.skips)
         with self._autocast():
             options: dict[str, Any] = {"original_shape": list(encoded.latents.shape), "transformer_index": 0}
+            options |= hook_options(hook, self._attention_places, encoded.latents)
             for index, block in enumerate(self._net.output_blocks):
                 options["block"] = ("output", index)
                 h = torch.cat([h, skips.pop()], dim=1)
@@ -114,9 +121,8 @@ class HostUNet:
                 device=self._device,
             )
         context = entries["c_crossattn"].cond.to(self._device, torch.float32)
-        if "y" not in entries:
-            return Conditioning(context)
-        return Conditioning(context, entries["y"].cond.to(self._device, torch.float32))
+        added = entries["y"].cond.to(self._device, torch.float32) if "y" in entries else None
+        return Conditioning(context, added, word_tokens(self._clip, prompt))
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)

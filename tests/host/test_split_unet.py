@@ -23,11 +23,12 @@ class FakeClip:
     def __init__(self, width: int, pooled: int):
         self.width, self.pooled = width, pooled
 
-    def tokenize(self, text: str) -> str:
-        return text
+    def tokenize(self, text: str) -> dict[str, list]:
+        words = [len(word) for word in text.split()][:2]
+        return {"l": [[(token, 1.0) for token in (-2, *words, *[-3] * (3 - len(words)))]]}
 
-    def encode_from_tokens(self, tokens: str, return_pooled: bool, return_dict: bool) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(len(tokens))
+    def encode_from_tokens(self, tokens: dict[str, list], return_pooled: bool, return_dict: bool) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(sum(token for token, _ in tokens["l"][0]) + 10)
         cond = torch.randn(1, 4, self.width, generator=generator)
         return {"cond": cond, "pooled_output": torch.randn(1, self.pooled, generator=generator)}
 

@@ -1,0 +1,71 @@
+"""Lets a `network.AttentionHook` see and replace the host's cross-attention, through the options of a single pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..core.errors import RespoError
+from ..network import AttentionHook
+
+# Where a layer is: half of the network, block in it, transformer block in that.
+Place = tuple[str, int, int]
+
+
+def attention_places(network: Any) -> list[Place]:
+    """Return where the cross-attention layers of the host's U-Net are, in the order in which they run."""
+    from comfy.ldm.modules.attention import SpatialTransformer
+
+    halves = (("input", network.input_blocks), ("middle", [network.middle_block]), ("output", network.output_blocks))
+    places = []
+    for half, blocks in halves:
+        for number, block in enumerate(blocks):
+            for layer in block:
+                if isinstance(layer, SpatialTransformer):
+                    found = enumerate(layer.transformer_blocks)
+                    places += [(half, number, index) for index, inner in found if inner.attn2 is not None]
+    return places
+
+
+def hook_options(hook: AttentionHook | None, places: list[Place], latents: Tensor) -> dict[str, Any]:
+    """Return what `transformer_options` of a pass over `latents` needs so that `hook` is asked; nothing without one."""
+    if hook is None:
+        return {}
+    height, width = latents.shape[2], latents.shape[3]
+
+    def replacement(layer: int, hook: AttentionHook) -> Any:
+        def replace(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+            return hook(layer, q, k, v, options["n_heads"], layer_size(q.shape[1], height, width))
+
+        return replace
+
+    return {"patches_replace": {"attn2": {place: replacement(i, hook) for i, place in enumerate(places)}}}
+
+
+def layer_size(pixels: int, height: int, width: int) -> tuple[int, int]:
+    """Return the size of a layer with so many pixels: that of the latents, halved (and rounded up) until it fits.
+
+    Raises RespoError when none fits.
+    """
+    size = height, width
+    while size[0] * size[1] > pixels:
+        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+    if size[0] * size[1] != pixels:
+        raise RespoError(
+            f"expected attention over a latent of {height} x {width}, halved some times, found {pixels} pixels; "
+            "this U-Net is built otherwise: use an objective that looks at no attention (respodiff, sdisc)"
+        )
+    return size
+
+
+def word_tokens(clip: Any, prompt: str) -> tuple[int | None, ...]:
+    """Return the word token at each place of the encoded prompt; None for begin, end and padding.
+
+    What an empty prompt consists of is no word. A textual inversion has no token of its own: -1.
+    """
+    # SDXL's two text encoders see the same words at the same places.
+    empty, full = (next(iter(clip.tokenize(text).values())) for text in ("", prompt))
+    special = {token for chunk in empty for token, *_ in chunk}
+    found = [token if isinstance(token, int) else -1 for chunk in full for token, *_ in chunk]
+    return tuple(None if token in special else token for token in found)
