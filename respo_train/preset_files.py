@@ -43,6 +43,13 @@ def read_config(name: str, overrides: Mapping[str, Any] | None = None, recipe: s
     return configure(_read(path), path.name, overrides, recipe)
 
 
+def parse_config(
+    text: str, source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
+) -> TrainConfig:
+    """Read a preset's text; see `read_config`. `source`: what messages call it."""
+    return configure(_parse(text, source), source, overrides, recipe)
+
+
 def configure(
     preset: Mapping[str, Any], source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
 ) -> TrainConfig:
@@ -76,9 +83,17 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # not readable, not UTF-8
         raise RespoError(f"cannot read {path}: {error}") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise RespoError(f"cannot read {source}: {error}") from error
 
 
 def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
