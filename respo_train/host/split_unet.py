@@ -95,10 +95,15 @@ class HostUNet:
 
     def decode(self, latents: Tensor) -> Tensor | None:
         """Decode with the host's autoencoder. See `network.SplitUNet`."""
-        if self._vae is None:
+        import comfy.model_management as management
+
+        # The host gives an empty VAE for a checkpoint that has none inside.
+        if self._vae is None or self._vae.first_stage_model is None:
             return None
         with torch.inference_mode(False), torch.no_grad():
             pictures = self._vae.decode(self._patcher.model.process_latent_out(latents))
+            # Where memory is short, the autoencoder has pushed the U-Net out.
+            management.load_models_gpu([self._patcher], force_full_load=True)
         return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
 
     def _as_noise(self, output: Tensor, encoded: Encoded) -> Tensor:
