@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..core.architecture import Architecture
 from ..core.errors import RespoError
 from ..core.fingerprint import fingerprint
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import attention_places, hook_options, word_tokens
+from .compute import check_same, probe, store_as_computed
 
 # Height and width of a latent at the size that each family was trained at.
 _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_world": 16}
@@ -25,6 +27,8 @@ class HostUNet:
 
     The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 as it is.
     `size`: height and width in pixels of the pictures to train on; None: the size that the model was made for.
+    `owned`: nobody else uses the model, so that its weights may be stored as they are computed with.
+    `checkpointing`: compute the decoder's activations twice instead of keeping them; None: for SDXL alone.
     Raises RespoError for models without a middle block and for noise schedules that are not discrete.
     """
 
@@ -36,6 +40,9 @@ class HostUNet:
         device: torch.device,
         dtype: torch.dtype,
         size: tuple[int, int] | None = None,
+        *,
+        owned: bool = False,
+        checkpointing: bool | None = None,
     ):
         model = patcher.model
         self.architecture = Architecture.from_unet_config(model.model_config.unet_config)
@@ -48,6 +55,10 @@ class HostUNet:
         self._predicts_velocity = _predicts_velocity(model)
         self._attention_places = attention_places(self._net)
         self.attention_layers = len(self._attention_places)
+        self._checkpointing = self.architecture.family == "sdxl" if checkpointing is None else checkpointing
+        self._first_half, self._second_half = self._run_first_half, self._run_second_half
+        if owned and dtype != torch.float32:
+            store_as_computed(self._net, dtype)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""
@@ -57,54 +68,87 @@ class HostUNet:
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
     ) -> Encoded:
         """Run input blocks and middle block without gradient. See `network.SplitUNet`."""
-        from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed, timestep_embedding
-
         batch = latents.shape[0]
         context = conditioning.context.expand(batch, -1, -1)
+        added = None if conditioning.added is None else conditioning.added.expand(batch, -1)
+        # A compiled half would have the first hook built in.
+        run = self._first_half if hook is None else self._run_first_half
         with torch.no_grad(), self._autocast():
-            embedding = self._net.time_embed(timestep_embedding(timesteps, self._net.model_channels))
-            if conditioning.added is not None:
-                embedding = embedding + self._net.label_emb(conditioning.added.expand(batch, -1))
-            options: dict[str, Any] = {"original_shape": list(latents.shape), "transformer_index": 0}
-            options |= hook_options(hook, self._attention_places, latents)
-            h, skips = latents, []
-            for index, block in enumerate(self._net.input_blocks):
-                options["block"] = ("input", index)
-                h = forward_timestep_embed(block, h, embedding, context, options)
-                skips.append(h)
-            options["block"] = ("middle", 0)
-            h = forward_timestep_embed(self._net.middle_block, h, embedding, context, options)
-        return Encoded(h, tuple(skips), embedding, context, latents, timesteps)
+            h, skips, embedding = run(latents, timesteps, context, added, self._options(latents, hook))
+        return Encoded(h, skips, embedding, context, latents, timesteps)
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
         """Run the output blocks from `h`. See `network.SplitUNet`."""
-        from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
-
-        skips = list(encoded.skips)
+        run = self._second_half if hook is None else self._run_second_half
+        options = self._options(encoded.latents, hook)
         with self._autocast():
-            options: dict[str, Any] = {"original_shape": list(encoded.latents.shape), "transformer_index": 0}
-            options |= hook_options(hook, self._attention_places, encoded.latents)
-            for index, block in enumerate(self._net.output_blocks):
-                options["block"] = ("output", index)
-                h = torch.cat([h, skips.pop()], dim=1)
-                # Odd sizes: each upsampling has to meet the skip that comes next.
-                shape = skips[-1].shape if skips else None
-                h = forward_timestep_embed(block, h, encoded.embedding, encoded.context, options, shape)
-            output = self._net.out(h).float()
+            output = run(h, encoded.skips, encoded.embedding, encoded.context, options).float()
         return self._as_noise(output, encoded)
+
+    def compile(self) -> None:
+        """Compile both halves, minutes that pay on long runs. Raises RespoError when that fails or computes wrongly."""
+        expected = probe(self)
+        try:
+            self._first_half = torch.compile(self._run_first_half)
+            self._second_half = torch.compile(self._run_second_half)
+            found = probe(self)
+        except Exception as error:  # no C++ compiler, no Triton, whatever the compiler stumbles over
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RespoError(f"torch.compile failed on this machine, train without it: {reason}") from error
+        check_same(expected, found, self._dtype)
+
+    def _options(self, latents: Tensor, hook: AttentionHook | None) -> dict[str, Any]:
+        return {"original_shape": list(latents.shape), **hook_options(hook, self._attention_places, latents)}
+
+    def _run_first_half(
+        self, latents: Tensor, timesteps: Tensor, context: Tensor, added: Tensor | None, options: dict[str, Any]
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed, timestep_embedding
+
+        embedding = self._net.time_embed(timestep_embedding(timesteps, self._net.model_channels))
+        if added is not None:
+            embedding = embedding + self._net.label_emb(added)
+        h, skips = latents, []
+        for index, block in enumerate(self._net.input_blocks):
+            h = forward_timestep_embed(block, h, embedding, context, {**options, "block": ("input", index)})
+            skips.append(h)
+        options = {**options, "block": ("middle", 0)}
+        h = forward_timestep_embed(self._net.middle_block, h, embedding, context, options)
+        return h, tuple(skips), embedding
+
+    def _run_second_half(
+        self, h: Tensor, skips: tuple[Tensor, ...], embedding: Tensor, context: Tensor, options: dict[str, Any]
+    ) -> Tensor:
+        left = list(skips)
+        recompute = self._checkpointing and torch.is_grad_enabled() and h.requires_grad
+        for index, block in enumerate(self._net.output_blocks):
+            skip = left.pop()
+            # Odd sizes: each upsampling has to meet the skip that comes next.
+            shape = left[-1].shape if left else None
+            own = {**options, "block": ("output", index)}
+            arguments = (block, h, skip, embedding, context, own, shape)
+            if recompute:
+                # Nothing in there is random.
+                h = checkpoint(_output_block, *arguments, use_reentrant=False, preserve_rng_state=False)
+            else:
+                h = _output_block(*arguments)
+        return self._net.out(h)
 
     def decode(self, latents: Tensor) -> Tensor | None:
         """Decode with the host's autoencoder. See `network.SplitUNet`."""
-        import comfy.model_management as management
-
         # The host gives an empty VAE for a checkpoint that has none inside.
         if self._vae is None or self._vae.first_stage_model is None:
             return None
         with torch.inference_mode(False), torch.no_grad():
             pictures = self._vae.decode(self._patcher.model.process_latent_out(latents))
-            # Where memory is short, the autoencoder has pushed the U-Net out.
-            management.load_models_gpu([self._patcher], force_full_load=True)
+            self._bring_back()
         return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
+
+    def _bring_back(self) -> None:
+        """Load the U-Net again: where memory is short, the autoencoder has pushed it out."""
+        import comfy.model_management as management
+
+        management.load_models_gpu([self._patcher], force_full_load=True)
 
     def _as_noise(self, output: Tensor, encoded: Encoded) -> Tensor:
         if not self._predicts_velocity:
@@ -131,6 +175,21 @@ class HostUNet:
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
+
+
+def _output_block(
+    block: Any,
+    h: Tensor,
+    skip: Tensor,
+    embedding: Tensor,
+    context: Tensor,
+    options: dict[str, Any],
+    shape: torch.Size | None,
+) -> Tensor:
+    from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
+
+    # The host writes into its options, and with checkpointing this runs twice.
+    return forward_timestep_embed(block, torch.cat([h, skip], dim=1), embedding, context, dict(options), shape)
 
 
 def _latent_shape(model: Any, architecture: Architecture, size: tuple[int, int] | None) -> tuple[int, int, int]:

@@ -1,0 +1,148 @@
+"""Lends a model that is loaded in a running ComfyUI to the trainer, and gives it back untouched.
+
+The trainer gets a U-Net of its own: a copy, made through main memory, so that the device never has to hold both. The
+host makes its tensors in inference mode, and those cannot be trained with, so that the half which gets gradients would
+have to be copied anyway; a whole copy leaves nothing of the user's model to put back, whatever happens meanwhile. Nor
+can the host move it away in the middle of a step when it needs room for the text encoder or the autoencoder.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.architecture import Architecture
+from ..core.errors import RespoError
+from .load import Precision, _dtype
+from .split_unet import HostUNet
+
+# Training keeps the decoder's activations for the backward pass, which the host's estimate of one forward leaves out.
+_ACTIVATIONS = 4
+
+
+@dataclass(frozen=True)
+class Loan:
+    """`sha256`: over the U-Net's weights as they are trained on, patches included; see `weights_sha256`."""
+
+    unet: LentUNet
+    sha256: str
+
+
+class LentUNet(HostUNet):
+    """A U-Net that the host does not know of, and so cannot move away."""
+
+    def _bring_back(self) -> None:
+        """Nothing to do: it is where it was."""
+
+
+@contextmanager
+def borrowed(
+    model: Any,
+    clip: Any,
+    vae: Any = None,
+    *,
+    size: tuple[int, int] | None = None,
+    batch: int = 1,
+    precision: Precision = "auto",
+) -> Iterator[Loan]:
+    """Lend a host MODEL as it is, its weight patches (LoRA) included, with its CLIP and, for pictures, its VAE.
+
+    Inside, tensors can be trained with, though nodes run in inference mode. `size`: height and width in pixels to train
+    at; `batch`: how many latents at once, so that the host can make room. At the end, after an exception too, the
+    copy's memory is given back, whoever still holds it. Raises RespoError for a model that cannot be trained on, and
+    for a CLIP or VAE of another model.
+    """
+    import comfy.model_management as management
+
+    Architecture.from_unet_config(model.model.model_config.unet_config)
+    if getattr(model, "is_dynamic", bool)():  # newer hosts: weights that come and go one by one
+        model = model.clone(disable_dynamic=True)
+    management.load_models_gpu([model], force_full_load=True)
+    device = model.load_device
+    with torch.inference_mode(False), _in_training(management):
+        lent = _with_own_unet(model.model)
+        try:
+            sha256 = weights_sha256(lent.diffusion_model)
+            if device.type != "cpu":
+                _make_room(management, model, batch, size, device)
+            dtype = _dtype(precision, device)
+            # Only autocast takes weights of any precision.
+            lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
+            unet = LentUNet(SimpleNamespace(model=lent), clip, vae, device, dtype, size)
+            _check_fit(unet, clip, vae)
+            yield Loan(unet, sha256)
+        finally:
+            lent.diffusion_model.to("meta")
+            management.soft_empty_cache()
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """Hash every weight's name, type, shape and bytes. A node does not know which file its model came from.
+
+    Costs about a second for 2 GB; told apart are also one LoRA from another, and the same file at two precisions.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _with_own_unet(model: nn.Module) -> Any:
+    """Return the host's BaseModel with a U-Net of its own in main memory; all else is shared, the schedule too."""
+    network = model.diffusion_model
+    tensors = chain(network.parameters(), network.buffers())
+    own = {id(tensor): _own(tensor) for tensor in tensors}
+    lent = copy.copy(model)
+    lent._modules = {**model._modules, "diffusion_model": copy.deepcopy(network, own)}
+    return lent
+
+
+def _own(tensor: Tensor) -> Tensor:
+    values = tensor.detach().to("cpu", copy=True)
+    return nn.Parameter(values, requires_grad=False) if isinstance(tensor, nn.Parameter) else values
+
+
+def _make_room(management: Any, model: Any, batch: int, size: tuple[int, int] | None, device: torch.device) -> None:
+    """Let the host move away what is in the way, the original first of all."""
+    height, width = size or (1024, 1024)
+    shape = [batch, model.model.latent_format.latent_channels, height // 8, width // 8]
+    management.free_memory(model.model_size() + _ACTIVATIONS * model.memory_required(shape), device)
+
+
+@contextmanager
+def _in_training(management: Any) -> Iterator[None]:
+    """Tell newer hosts, which otherwise choose operations that have no gradient."""
+    if not hasattr(management, "in_training"):
+        yield
+        return
+    before, management.in_training = management.in_training, True
+    try:
+        yield
+    finally:
+        management.in_training = before
+
+
+def _check_fit(unet: HostUNet, clip: Any, vae: Any) -> None:
+    width = clip.encode_from_tokens(clip.tokenize("")).shape[-1]
+    if width != unet.architecture.context_dim:
+        raise RespoError(
+            f"expected the text encoder (CLIP) of {unet.architecture.describe()}, which gives "
+            f"{unet.architecture.context_dim} numbers a word, found one that gives {width}. Link the CLIP of the same "
+            "checkpoint."
+        )
+    channels = getattr(vae, "latent_channels", None)
+    if channels not in (None, unet.latent_shape[0]):
+        raise RespoError(
+            f"expected a VAE of {unet.latent_shape[0]} latent channels, found one of {channels}. Link the VAE of the "
+            "same checkpoint."
+        )

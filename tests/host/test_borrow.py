@@ -1,0 +1,132 @@
+"""A model lent to the trainer: what it is trained as, and that it comes back untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from respo_train.core.errors import RespoError
+from respo_train.host.borrow import Loan, borrowed
+from respo_train.preset_files import read_config
+from respo_train.trainer import train
+
+ROOT = Path(__file__).resolve().parents[2]
+EMOJI_WORLD = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
+PATCHED = "diffusion_model.output_blocks.0.0.in_layers.2.weight"
+
+
+@pytest.fixture
+def loaded(host: SimpleNamespace, pack: SimpleNamespace) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE as Load Checkpoint makes them: in inference mode."""
+    import comfy.sd
+
+    with torch.inference_mode():
+        return comfy.sd.load_checkpoint_guess_config(str(EMOJI_WORLD))[:3]
+
+
+def snapshot(model: Any) -> list[tuple]:
+    """All that training could leave behind: bits, types, memory formats, flags, modes, and which tensors these are."""
+    tensors = [*model.model.named_parameters(), *model.model.named_buffers()]
+    rows: list[tuple] = [
+        (
+            name,
+            id(t),
+            t.data_ptr(),
+            t.dtype,
+            t.device,
+            t.stride(),
+            t.requires_grad,
+            t.detach().clone().numpy().tobytes(),
+        )
+        for name, t in tensors
+    ]
+    modes = [(name, module.training, len(module._forward_hooks)) for name, module in model.model.named_modules()]
+    return [*rows, *modes, ("backup", list(model.backup)), ("options", repr(model.model_options))]
+
+
+def train_on(loan: Loan) -> Any:
+    config = read_config("gender", {"steps": 2, "batch": 2, "trajectory_steps": 4})
+    return train(config, loan.unet)
+
+
+def ruin(unet: Any) -> None:
+    """The worst that training could do, and then it fails."""
+    for parameter in unet._net.parameters():
+        parameter.data.zero_()
+    unet._net.half().train().requires_grad_(True)
+    raise ZeroDivisionError
+
+
+def test_trains_in_inference_mode_and_leaves_the_model_alone(loaded: Any) -> None:
+    model, clip, vae = loaded
+    assert all(parameter.is_inference() for parameter in model.model.parameters())
+    with torch.inference_mode():
+        next(model.model.parameters()).requires_grad_(False)
+    model.model.diffusion_model.out.train()
+    model.model.diffusion_model.input_blocks[1].to(memory_format=torch.channels_last)
+    before = snapshot(model)
+    with torch.inference_mode(), borrowed(model, clip, vae) as loan:
+        assert not torch.is_inference_mode_enabled()
+        state = train_on(loan)
+        pictures = loan.unet.decode(torch.zeros(1, 4, 16, 16))
+    assert all(bool(p.any()) for module in state.modules().values() for p in module.parameters())
+    assert pictures is not None
+    assert pictures.shape == (1, 3, 128, 128)
+    assert snapshot(model) == before
+
+
+def test_leaves_the_model_alone_after_an_exception_and_gives_memory_back(loaded: Any) -> None:
+    model, clip, _ = loaded
+    before = snapshot(model)
+    with pytest.raises(ZeroDivisionError), borrowed(model, clip) as loan:
+        ruin(loan.unet)
+    assert snapshot(model) == before
+    assert {p.device.type for p in loan.unet._net.parameters()} == {"meta"}
+    assert torch.is_grad_enabled()
+
+
+def test_trains_on_the_model_as_patched(loaded: Any) -> None:
+    model, clip, _ = loaded
+    with borrowed(model, clip) as plain:
+        original = plain.unet._net.output_blocks[0][0].in_layers[2].weight.clone()
+    change = 0.1 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
+    patched = model.clone()
+    patched.add_patches({PATCHED: (change,)})
+    with borrowed(patched, clip) as loan:
+        torch.testing.assert_close(loan.unet._net.output_blocks[0][0].in_layers[2].weight, original + change)
+    assert loan.sha256 != plain.sha256
+    with borrowed(model, clip) as again:
+        assert torch.equal(again.unet._net.output_blocks[0][0].in_layers[2].weight, original)
+    assert again.sha256 == plain.sha256
+
+
+def test_the_host_is_told_that_it_is_in_training(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comfy.model_management as management
+
+    monkeypatch.setattr(management, "in_training", False, raising=False)
+    with borrowed(*loaded) as loan:
+        assert management.in_training
+    with pytest.raises(ZeroDivisionError), borrowed(*loaded) as loan:
+        ruin(loan.unet)
+    assert management.in_training is False
+
+
+def test_the_clip_and_vae_of_another_model(loaded: Any, make_model: Callable) -> None:
+    model, clip, vae = loaded
+    with pytest.raises(RespoError, match=r"16 numbers a word, found one that gives 128"), borrowed(make_model(), clip):
+        pass
+    vae.latent_channels = 16
+    with pytest.raises(RespoError, match=r"VAE of 4 latent channels, found one of 16"), borrowed(model, clip, vae):
+        pass
+
+
+def test_a_model_without_a_unet(make_model: Callable) -> None:
+    flux = make_model()
+    flux.model.model_config.unet_config = {"image_model": "flux"}
+    with pytest.raises(RespoError, match="flux"), borrowed(flux, None):
+        pass
