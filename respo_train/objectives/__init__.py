@@ -1,6 +1,10 @@
 """The objectives: one small file each. The loop that they share is `trainer.py`."""
 
-from . import respodiff
+from . import respodiff, sdisc, where
 from .objective import Objective
 
-OBJECTIVES: dict[str, Objective] = {"respodiff": respodiff.OBJECTIVE}
+OBJECTIVES: dict[str, Objective] = {
+    "respodiff": respodiff.OBJECTIVE,
+    "sdisc": sdisc.OBJECTIVE,
+    "where": where.OBJECTIVE,
+}

@@ -1,0 +1,36 @@
+"""SDisc (Self-discovery, CVPR 2024): the common ancestor, and the baseline to beat.
+
+A module is trained so that the neutral prompt's prediction reconstructs the noise in pictures of the concept, which the
+frozen model has drawn before. There is no semantic part. For safety the pictures are drawn with the neutral prompt and
+the unwanted concept as negative prompt. At inference the released code adds its vector to the conditional half of
+guidance alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core.concept import ConceptModule
+from ..pictures import Pictures, pictures_of
+from .objective import Objective, Setting, Term
+
+
+def reconstruction_loss(predicted: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error between predicted noise and the noise that is in the latents, both `[B, C, H, W]`."""
+    return F.mse_loss(predicted, noise)
+
+
+def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int) -> Iterator[Term]:
+    """Yield the responsible part's loss: one encoder and one decoder."""
+    unet = setting.unet
+    batch = pictures.batch(step, unet.alphas_cumprod)
+    encoded = unet.encoder(batch.latents, batch.timesteps, setting.prompts.neutral)
+    responsible = module.responsible.resized(encoded.h.shape[2], encoded.h.shape[3])
+    predicted = unet.decoder(encoded, encoded.h + responsible.to(encoded.h))
+    yield Term("responsible", reconstruction_loss(predicted, batch.noise))
+
+
+OBJECTIVE = Objective("cond", pictures_of, terms)

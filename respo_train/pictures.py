@@ -1,0 +1,176 @@
+"""Pictures of a concept, drawn once by the frozen model: what `sdisc` and `where` learn from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .core.checkpoint import write_atomically
+from .core.errors import RespoError
+from .randomness import generator_of, keyed_noise
+from .sampling import sample
+
+if TYPE_CHECKING:  # the objectives import this file
+    from .objectives.objective import Setting
+
+AT_ONCE = 8  # pictures drawn together
+KEPT_EVERY = 40  # pictures after which the file is written again: what a kill can lose
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on: `latents` `[B, C, H, W]` at their `timesteps` `[B]`, and the `noise` in them."""
+
+    latents: Tensor
+    timesteps: Tensor
+    noise: Tensor
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Finished `latents` `[N, C, H, W]` (float16, CPU) and the batches made of them.
+
+    A batch is a pure function of `key`, the step and the row: nothing changes, so there is nothing to save.
+    """
+
+    key: str
+    latents: Tensor
+    batch_size: int
+    rows: range
+
+    def batch(self, step: int, alphas_cumprod: Tensor) -> Batch:
+        """Return this process's rows of the batch at `step`: pictures in random order, each once an epoch, at
+        timesteps drawn evenly from all."""
+        picked = torch.stack([self.latents[self._picture(step, row)] for row in self.rows]).to(alphas_cumprod)
+        total = len(alphas_cumprod)
+        drawn = [torch.randint(total, (), generator=generator_of(self.key, "at", step, row)) for row in self.rows]
+        timesteps = torch.stack(drawn).to(alphas_cumprod.device)
+        shape = tuple(self.latents.shape[1:])
+        noise = torch.stack([keyed_noise(shape, self.key, "noise", step, row) for row in self.rows]).to(picked)
+        return Batch(noised(picked, noise, alphas_cumprod[timesteps]), timesteps, noise)
+
+    def _picture(self, step: int, row: int) -> int:
+        epoch, place = divmod(step * self.batch_size + row, len(self.latents))
+        order = torch.randperm(len(self.latents), generator=generator_of(self.key, "order", epoch))
+        return int(order[place])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `objectives.objective.Source`."""
+        return {}
+
+    def numbers(self) -> dict[str, Any]:
+        """See `objectives.objective.Source`."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """See `objectives.objective.Source`."""
+
+
+def noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
+    """Return `sqrt(alpha) latents + sqrt(1 - alpha) noise`, `[B, C, H, W]`; `alpha` `[B]`, cumulative (Ho et al. 2020,
+    equation 4)."""
+    alpha = alpha.view(-1, 1, 1, 1)
+    return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+
+
+def pictures_of(setting: Setting) -> Pictures:
+    """Return the concept's pictures: those in `setting.folder` if they are what would be drawn now, else drawn.
+
+    Every process draws all of them, the same ones; the first alone writes. A file that is unreadable, unfinished or of
+    another configuration is drawn from where it is still good. Raises RespoError when the model draws no finite number.
+    """
+    path = None if setting.folder is None else setting.folder / f"pictures-{setting.name}.respo"
+    signature = _signature(setting)
+    latents = _read(path, signature)
+    if latents is None:
+        latents = torch.empty(0, *setting.unet.latent_shape, dtype=torch.float16)
+    writes = path is not None and setting.rows.start == 0
+    total = setting.config.pictures
+    with _progress(setting, len(latents)) as bar:
+        while len(latents) < total:
+            end = min(len(latents) + AT_ONCE, total)
+            latents = torch.cat([latents, _draw(setting, range(len(latents), end))])
+            bar.update(end - bar.n)
+            if path is not None and writes and (end % KEPT_EVERY == 0 or end == total):
+                _write(path, latents, signature)
+    return Pictures(setting.key, latents, setting.config.batch, setting.rows)
+
+
+def picture_prompts(setting: Setting) -> tuple[str, str]:
+    """Return the words that the pictures are drawn with, and the negative prompt: for safety what shall not appear."""
+    config = setting.config
+    negative = config.concepts[setting.name].asked if config.purpose == "safety" else ""
+    return config.picture_words(setting.name), negative
+
+
+def _draw(setting: Setting, indices: range) -> Tensor:
+    unet, config, prompts = setting.unet, setting.config, setting.prompts
+    negative = prompts.target if config.purpose == "safety" else prompts.uncond
+    noise = torch.stack([keyed_noise(unet.latent_shape, setting.key, "picture", index) for index in indices])
+    noise = noise.to(unet.alphas_cumprod)
+    latents = sample(unet, noise, prompts.picture, negative, config.picture_steps, config.picture_guidance)
+    # Rounded at once, so that drawn and re-read pictures are the same.
+    latents = latents.half().cpu()
+    if not latents.isfinite().all():
+        raise RespoError(
+            f"expected pictures of {config.picture_words(setting.name)!r}, but the checkpoint drew numbers that are "
+            "not finite; try --precision float32 or a lower picture_guidance"
+        )
+    return latents
+
+
+def _progress(setting: Setting, done: int) -> Any:
+    # Concepts are drawn side by side, each with a line of its own.
+    position = list(setting.config.concepts).index(setting.name)
+    total = setting.config.pictures
+    hidden = setting.rows.start != 0 or done == total
+    label = f"drawing pictures: {setting.name}"
+    return tqdm(total=total, initial=done, desc=label, position=position, leave=False, disable=hidden, unit="picture")
+
+
+def _signature(setting: Setting) -> str:
+    """Return a hash of all that the pictures depend on."""
+    config, unet = setting.config, setting.unet
+    parts = {
+        "key": setting.key,
+        "prompts": picture_prompts(setting),
+        "pictures": config.pictures,
+        "steps": config.picture_steps,
+        "guidance": config.picture_guidance,
+        "latent_shape": list(unet.latent_shape),
+        "architecture": unet.architecture.to_dict(),
+        "fingerprint": list(unet.fingerprint),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path | None, signature: str) -> Tensor | None:
+    """Return the pictures kept at `path`, perhaps not all; None where there are none or others."""
+    if path is None:
+        return None
+    # Whatever is wrong with the file: it can be drawn again.
+    with contextlib.suppress(OSError, ValueError, KeyError, safetensors.SafetensorError):
+        data = path.read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        if header["__metadata__"]["signature"] == signature:
+            return safetensors.torch.load(data)["latents"]
+    return None
+
+
+def _write(path: Path, latents: Tensor, signature: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RespoError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    write_atomically(path, safetensors.torch.save({"latents": latents}, {"signature": signature}))
