@@ -1,90 +1,164 @@
-"""The command line: `python -m respo_train train ...` and `python -m respo_train info FILE`."""
+"""The command line: `python -m respo_train train ...`, `resume FILE` and `info FILE`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .core.checkpoint import load_attribute
-from .core.errors import RespoError
+from .core.errors import RespoError, RespoWarning
+from .info import describe
 
+_FOLDER = Path(__file__).parent
 _DESCRIPTION = """\
-Trains Respo modules: small files that make an image model fair, loaded in ComfyUI by the node "Load Module".
+Trains Respo modules: small files that make an image model fair or safe, loaded in ComfyUI by the node "Load Module".
 
   python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
+  python -m respo_train resume gender.safetensors
   python -m respo_train info gender.safetensors
+"""
+_TRAIN = """\
+examples:
+  Women and men in equal parts, on your own checkpoint:
+    python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
+  Pictures in another format, less memory, a try of 20 steps:
+    ... --width 512 --height 768 --batch 2 --steps 20
+  Words of your own: copy a preset, change the prompts in it, give its path:
+    ... --preset my_gender.toml
+  After a crash, the same line again:
+    ... --resume
+  On two GPUs:
+    torchrun --nproc_per_node 2 -m respo_train train ...
+
+Next to gender.safetensors come gender.html, which shows what the module does, and the folder gender.training, from
+which a run can go on.
+"""
+_RESUME = """\
+examples:
+  Go on after Ctrl-C:
+    python -m respo_train resume gender.safetensors
+  Train a finished module for longer:
+    python -m respo_train resume gender.safetensors --steps 500
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"respo_train: {message} (see {self.prog} --help)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, or 2 for something the user can put right, said in one line."""
+    """Run one command; return its exit code: 0, 130 when stopped, or 2 for something that the user can put right."""
+    rank = os.environ.get("RANK", "0")
+    name = "respo_train" if rank == "0" else f"respo_train, process {rank}"
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            _show_our_warnings_in_one_line(name)
+            code: int = options.run(options)
+            return code
     except RespoError as error:
-        print(f"respo_train: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("respo_train: stopped", file=sys.stderr)
+        print(f"{name}: stopped at once; what was saved last is intact", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m respo_train", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser("python -m respo_train", description=_DESCRIPTION, formatter_class=_plain)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    train = commands.add_parser("train", help="train all concepts of an attribute on your checkpoint")
-    train.add_argument("--preset", required=True, help="what to train: gender, or the path of your own .toml file")
-    train.add_argument("--checkpoint", required=True, type=Path, help="a full SD 1.x, 2.x, SDXL or similar checkpoint")
-    train.add_argument("--out", required=True, type=Path, help="the module file to write, NAME.safetensors")
-    train.add_argument("--steps", type=int, help="optimizer steps (more: stronger, slower); default: the preset's")
-    train.add_argument("--seed", type=int, help="same seed, same module; default: the preset's")
-    train.add_argument(
-        "--precision",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="how the network computes; auto: bfloat16 where the machine is fast at it",
+    train = commands.add_parser(
+        "train", help="train all concepts of an attribute on your checkpoint", epilog=_TRAIN, formatter_class=_plain
     )
+    _add_train_options(train)
     train.set_defaults(run=_train)
+    resume = commands.add_parser(
+        "resume", help="go on with an interrupted run, or train longer", epilog=_RESUME, formatter_class=_plain
+    )
+    resume.add_argument("file", type=Path, help="the module file, with its folder NAME.training beside it")
+    resume.add_argument("--checkpoint", type=Path, help="the same checkpoint, if it has been moved")
+    resume.add_argument("--steps", type=int, help="optimizer steps in all, those done included; default: as before")
+    _add_saving_options(resume)
+    resume.set_defaults(run=_resume)
     info = commands.add_parser("info", help="show what a module file holds")
     info.add_argument("file", type=Path, help="a module file, NAME.safetensors")
     info.set_defaults(run=_info)
     return parser
 
 
-def _train(options: argparse.Namespace) -> None:
-    from .host.load import load_unet
-    from .job import Base, check_job, train_to_file
-    from .preset_files import read_config  # not before it is needed: `info` works without pydantic
-    from .progress import Progress
+def _add_train_options(train: argparse.ArgumentParser) -> None:
+    add = train.add_argument
+    presets, recipes = (", ".join(_names(folder)) for folder in ("presets", "recipes"))
+    add("--preset", required=True, help=f"what to train: {presets}; or the path of your own .toml file")
+    add("--checkpoint", required=True, type=Path, help="a full SD 1.x, 2.x, SDXL or similar checkpoint")
+    add("--out", required=True, type=Path, help="the module file to write, NAME.safetensors")
+    add("--recipe", help=f"how to train: {recipes}; default: the preset's, else respo")
+    add("--steps", type=int, help="optimizer steps (more: stronger, slower); default: the recipe's")
+    add("--seed", type=int, help="same seed, same module; default: the preset's")
+    add("--batch", type=int, help="latents a concept and step (fewer: less memory); default: the recipe's")
+    add("--lambda", type=float, metavar="X", help="higher: closer to the original picture; default: the recipe's")
+    add("--width", type=int, help="of the pictures trained on, in pixels; default: the checkpoint's own size")
+    add("--height", type=int, help="the same; give both or neither")
+    choices = ("auto", "float32", "bfloat16")
+    how = "how the network computes; auto: bfloat16 where the machine is fast at it"
+    add("--precision", choices=choices, default="auto", help=how)
+    add("--compile", action="store_true", help="compile the network first: minutes that pay on long runs")
+    _add_saving_options(train)
+    again = train.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with the run that is there, if there is one")
+    again.add_argument("--overwrite", action="store_true", help="replace the module and the run that are there")
 
-    given = {"steps": options.steps, "seed": options.seed}
-    config = read_config(options.preset, {key: value for key, value in given.items() if value is not None})
-    check_job(config, options.out)
-    unet = load_unet(options.checkpoint, options.precision, config.size)
-    print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps")
-    with Progress(config.steps) as progress:
-        train_to_file(config, unet, Base.of(options.checkpoint), options.out, progress)
-    print(f"wrote {options.out} and {options.out.with_suffix('.losses.png')}")
+
+def _add_saving_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--save-every", type=int, default=100, metavar="N", help="steps between saves; default: 100")
+    parser.add_argument(
+        "--preview-every", type=int, default=100, metavar="N", help="steps between previews, 0: none; default: 100"
+    )
 
 
-def _info(options: argparse.Namespace) -> None:
-    attribute = load_attribute(options.file)
-    print(f"{attribute.name} ({attribute.purpose}) for {attribute.architecture.describe()}")
-    print(f"trained on {attribute.base.get('name', 'an unnamed checkpoint')}")
-    for name, module in attribute.concepts.items():
-        responsible, semantic = module.responsible, module.semantic
-        shape = " x ".join(str(size) for size in responsible.value().shape)
-        print(
-            f"  {name}: {responsible.kind} {shape}, size of responsible {responsible.value().norm():.3g}, "
-            f"of semantic {semantic.value().norm():.3g}"
-        )
-    for key, value in attribute.training.items():
-        print(f"{key}: {value}")
+def _plain(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100)
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(path.stem for path in (_FOLDER / folder).glob("*.toml"))
+
+
+def _show_our_warnings_in_one_line(name: str) -> None:
+    before = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:  # type: ignore[no-untyped-def]
+        if issubclass(category, RespoWarning):
+            print(f"{name}: warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
+def _train(options: argparse.Namespace) -> int:
+    from .commands import train  # not before it is needed: `info` works without pydantic
+
+    return train(options)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from .commands import resume
+
+    return resume(options)
+
+
+def _info(options: argparse.Namespace) -> int:
+    print(describe(load_attribute(options.file)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,85 +1,248 @@
-"""One training job: a configuration and a checkpoint in, a module file and its loss plot out."""
+"""One training job: a configuration and a checkpoint in, a module file out, and nothing lost on the way."""
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-from dataclasses import dataclass
+import contextlib
+import glob
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import torch
-
-from . import __version__
 from .config import TrainConfig
 from .core.attribute import Attribute, check_name
-from .core.checkpoint import file_sha256, save_attribute
+from .core.checkpoint import save_attribute
 from .core.errors import RespoError
 from .network import SplitUNet
-from .report import save_loss_plot
-from .trainer import OnStep, TrainState, train
-
-SAVE_EVERY = 100
-
-
-@dataclass(frozen=True)
-class Base:
-    """The checkpoint that a module is trained on."""
-
-    name: str
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Base:
-        """Name and hash of the file at `path`."""
-        return cls(path.name, file_sha256(path))
+from .provenance import Base, attribute_of, compute_of
+from .resume import Identity, read_saved, restore_state, save_state
+from .team import ALONE, Team
+from .trainer import NotFinite, TrainState, train
 
 
-def check_job(config: TrainConfig, out: Path) -> None:
-    """Find what would only fail at the end: names that cannot be stored, a folder that cannot be written.
+class Stopped(Exception):
+    """Raised by a watcher to end the run; before it goes on upwards, state and module are saved."""
 
-    Raises RespoError.
+
+class Watcher(Protocol):
+    """Is told of a run's progress, in process 0 alone: a progress bar, a report, a live preview."""
+
+    def after_step(self, state: TrainState) -> None:
+        """Called after every step. Any exception raised here ends the run, which is saved first."""
+
+    def finish(self, state: TrainState) -> None:
+        """Called when all is saved: at the end, or earlier (`state.step < steps`) when stopped or not finite."""
+
+
+def training_folder(out: Path) -> Path:
+    """Return the folder beside `out` for all that is not the module: its state, previews, pictures."""
+    return out.with_suffix(".training")
+
+
+def state_path(out: Path) -> Path:
+    """Return where the state is; its ending keeps it out of the host's lists of models."""
+    return training_folder(out) / "state.respo"
+
+
+def check_job(
+    config: TrainConfig, out: Path, base: Base | None = None, *, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Find what would only fail at the end, before the network is loaded and before anything is written.
+
+    Names that cannot be stored, a folder that cannot be written, a module that is there already, a saved run that is
+    not this one. Raises RespoError.
     """
     check_name("attribute", config.attribute)
     for name in config.concepts:
         check_name("concept", name)
-    if out.suffix != ".safetensors":
-        raise RespoError(f"expected an output file that ends in .safetensors, found {out.name!r}")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise RespoError(f"cannot write into {out.parent}: make that folder, or choose one that can be written")
-    if out.is_dir():
-        raise RespoError(f"expected the name of a file to write, but {out} is a folder")
+    _check_place(out)
+    state = state_path(out)
+    if not (resume or overwrite) and (out.exists() or state.exists()):
+        found = f"there is a module at {out}" if out.exists() else f"there is an unfinished run at {state.parent}"
+        raise RespoError(f"{found}: go on with it with --resume, or train anew with --overwrite")
+    if resume and state.exists():
+        _check_saved(config, state, base)
+    elif resume and out.exists():
+        raise RespoError(f"there is a module at {out}, but no {state} to go on from: train anew with --overwrite")
 
 
 def train_to_file(
-    config: TrainConfig, unet: SplitUNet, base: Base, out: Path, on_step: OnStep | None = None
+    config: TrainConfig,
+    unet: SplitUNet,
+    base: Base,
+    out: Path,
+    watchers: Sequence[Watcher] = (),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    team: Team = ALONE,
+    save_every: int = 100,
 ) -> Attribute:
-    """Train, keep the module at `out` every 100 steps and at the end, and draw `out` with the ending .losses.png."""
-    check_job(config, out)
+    """Train; keep module and state every `save_every` steps, at the end, and when a watcher raises.
 
-    def after_step(state: TrainState) -> None:
-        if state.step % SAVE_EVERY == 0 and state.step < config.steps:
-            save_attribute(out, attribute_of(config, unet, base, state))
-        if on_step is not None:
-            on_step(state)
+    `resume` goes on from the state that is there, if there is one, to the same bytes as a run without a break.
+    `overwrite` replaces what is there, not before the first save. Raises RespoError, NotFinite (the files stay as they
+    were saved last, the module is that of the last good step), and whatever a watcher raised.
+    """
+    check_job(config, out, base, resume=resume, overwrite=overwrite)
+    team.rows(config.batch)
+    run = _Run(config, unet, base, out, tuple(watchers) if team.leads else (), team, save_every)
+    run.open_folder()
+    go_on = resume and run.state.exists()
+    if go_on:
+        identity = run.identity()
+        read_saved(run.state).identity.require_compute(identity.architecture, identity.compute)
 
-    state = train(config, unet, after_step)
-    attribute = attribute_of(config, unet, base, state)
-    save_attribute(out, attribute)
-    save_loss_plot(out.with_suffix(".losses.png"), {name: c.losses for name, c in state.concepts.items()})
-    return attribute
+    def restore(state: TrainState) -> None:
+        run.current = state
+        if go_on:
+            restore_state(run.state, state, team)
+
+    try:
+        state = train(config, unet, run.after_step, restore, team, run.folder)
+    except NotFinite as error:
+        raise NotFinite(f"{error} {run.not_finite()}") from error
+    finally:
+        run.close_folder()
+    run.save(state)
+    run.finish(state)
+    return run.attribute(state)
 
 
-def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainState) -> Attribute:
-    """Return the modules as they are now, with all that is needed to train them again."""
-    training: dict[str, Any] = {
-        "objective": config.objective,
-        "config": config.to_dict(),
-        "steps_done": state.step,
-        "versions": {"respo": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "licence": config.licence,
-    }
-    origin = {"name": base.name, "sha256": base.sha256, "fingerprint": list(unet.fingerprint)}
-    return Attribute(config.attribute, config.purpose, state.modules(), unet.architecture, origin, training)
+@dataclass
+class _Run:
+    """A run's files and watchers. Module and state on disk are always of whole steps, and the state is written first:
+    where there is a module, there is a state to go on from.
+    """
+
+    config: TrainConfig
+    unet: SplitUNet
+    base: Base
+    out: Path
+    watchers: tuple[Watcher, ...]
+    team: Team
+    save_every: int
+    current: TrainState | None = None
+    saved_step: int = field(default=-1)
+
+    @property
+    def folder(self) -> Path:
+        return training_folder(self.out)
+
+    @property
+    def state(self) -> Path:
+        return state_path(self.out)
+
+    def identity(self) -> Identity:
+        architecture, compute = self.unet.architecture.to_dict(), compute_of(self.unet, self.team)
+        return Identity(self.config.to_dict(), self.base.to_dict(), architecture, compute, self.base.path)
+
+    def attribute(self, state: TrainState) -> Attribute:
+        return attribute_of(self.config, self.unet, self.base, state, self.team)
+
+    def open_folder(self) -> None:
+        """Make the folder, and clear away what a killed process was just writing."""
+        if self.team.leads:
+            try:
+                self.folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise RespoError(f"cannot make the folder {self.folder}: {error.strerror or error}.") from error
+            leftovers = [*self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp"), *self.folder.glob(".*.tmp")]
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+        self.team.agree(False)  # the others wait until the folder is there
+
+    def close_folder(self) -> None:
+        """Remove the folder if nothing was ever put into it."""
+        if self.team.leads:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+    def after_step(self, state: TrainState) -> None:
+        if state.step % self.save_every == 0 and state.step < self.config.steps:
+            self.save(state)
+        try:
+            for watcher in self.watchers:
+                watcher.after_step(state)
+        except Exception:
+            self.team.agree(True)
+            self._stop(state)
+            raise
+        if self.team.agree(False):
+            self._stop(state)
+            raise Stopped("process 0 has stopped")
+
+    def save(self, state: TrainState) -> None:
+        if self.saved_step == state.step:
+            return
+        try:
+            save_state(self.state, state, self.identity(), self.team)
+            self._save_module(state)
+        except RespoError as error:
+            raise RespoError(f"{error} {self._on_disk()}") from error
+        self.saved_step = state.step
+
+    def finish(self, state: TrainState) -> None:
+        for watcher in self.watchers:
+            watcher.finish(state)
+
+    def not_finite(self) -> str:
+        """Write the module as it was before the bad step, if it is good; say what is on disk."""
+        state = self.current
+        if state is not None and state.step > 0:
+            with contextlib.suppress(RespoError):  # a step may have been too large before the loss showed it
+                self._save_module(state)
+            self._finish_quietly(state)
+        return f"{self._on_disk()} Then train anew with --overwrite."
+
+    def _stop(self, state: TrainState) -> None:
+        self.save(state)
+        self._finish_quietly(state)
+
+    def _finish_quietly(self, state: TrainState) -> None:
+        # Something is on its way up already, and it is that which the user has to hear of.
+        with contextlib.suppress(RespoError, OSError):
+            self.finish(state)
+
+    def _save_module(self, state: TrainState) -> None:
+        if self.team.leads:
+            save_attribute(self.out, self.attribute(state))
+
+    def _on_disk(self) -> str:
+        if not self.state.exists():
+            return "Nothing had been saved before."
+        return f"The state of step {read_saved(self.state).step} is intact in {self.folder}."
+
+
+def _check_place(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise RespoError(f"expected an output file that ends in .safetensors, found {out.name!r}")
+    if out.is_dir():
+        raise RespoError(f"expected the name of a file to write, but {out} is a folder")
+    folder = training_folder(out)
+    if folder.exists() and not folder.is_dir():
+        raise RespoError(f"expected a folder at {folder} or nothing, found a file: move it away, or change --out")
+    for place in (out.parent, folder):
+        if place == folder and not folder.exists():
+            continue
+        try:
+            # Asking for permissions is not enough: a disk may be mounted read-only.
+            tempfile.TemporaryFile(dir=place).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise RespoError(
+                f"cannot write into {place} ({reason}): make that folder, or choose one that can be written"
+            ) from error
+
+
+def _check_saved(config: TrainConfig, state: Path, base: Base | None) -> None:
+    saved = read_saved(state)
+    saved.identity.require_config(config.to_dict())
+    if base is not None:
+        saved.identity.require_base(base.to_dict())
+    if saved.step > config.steps:
+        raise RespoError(
+            f"the saved run has done {saved.step} steps already, more than the {config.steps} asked for: "
+            f"give --steps {saved.step} or more"
+        )

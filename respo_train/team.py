@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import torch.distributed
 from torch import Tensor
 
 from .core.errors import RespoError
 
+# Process 0 may draw previews for long while the others wait; a process that is gone is noticed at once.
+_PATIENCE = datetime.timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Team:
-    """This process is number `rank` of `size`; number 0 alone writes files."""
+    """This process is number `rank` of `size`; number 0 alone writes files.
+
+    Every method but `rows` has to be called by all processes alike, and raises RespoError when one of them is gone.
+    """
 
     rank: int = 0
     size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
 
     def rows(self, batch: int) -> range:
         """Return which rows of a batch are this process's. Raises RespoError when they cannot be shared evenly."""
@@ -31,9 +47,76 @@ class Team:
         """Replace each tensor by its mean over all processes, in place."""
         if self.size == 1:
             return
-        for tensor in tensors:
-            torch.distributed.all_reduce(tensor)
-            tensor /= self.size
+        with self._contact():
+            for tensor in tensors:
+                torch.distributed.all_reduce(tensor)
+                tensor /= self.size
+
+    def agree(self, wish: bool) -> bool:
+        """Return whether any process wishes it: the same answer in all of them."""
+        if self.size == 1:
+            return wish
+        votes = torch.tensor([int(wish)])
+        with self._contact():
+            torch.distributed.all_reduce(votes)
+        return bool(votes.item())
+
+    def gather_rows(self, own: Tensor) -> Tensor:
+        """Return all rows in the batch's own order, `[B, ...]` on the CPU, from each process's `[B / size, ...]`.
+
+        Row i of process r is the batch's row i * size + r, see `rows`.
+        """
+        own = own.detach().cpu().contiguous()
+        if self.size == 1:
+            return own.clone()
+        parts = [torch.empty_like(own) for _ in range(self.size)]
+        with self._contact():
+            torch.distributed.all_gather(parts, own)
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    def gather_lists(self, own: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Do the same with lists that have one entry for each row."""
+        parts: list[Any] = [own] * self.size
+        if self.size > 1:
+            with self._contact():
+                torch.distributed.all_gather_object(parts, dict(own))
+        return {key: list(chain.from_iterable(zip(*(part[key] for part in parts), strict=True))) for key in own}
+
+    @contextmanager
+    def _contact(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0][:200]
+            raise RespoError(
+                f"process {self.rank} of {self.size} lost the others ({reason}). One of them has ended: see what it "
+                "said. What was saved last is intact."
+            ) from error
 
 
 ALONE = Team()
+
+
+def join_team() -> Team:
+    """Join the processes that torchrun started, each on its own GPU if there are any; without torchrun return ALONE.
+
+    Raises RespoError when there are fewer GPUs than processes.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "RANK" not in os.environ:
+        return ALONE
+    backend = "gloo"
+    if torch.cuda.is_available():
+        own, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= there:
+            raise RespoError(f"expected a GPU for each process, found {there}; use --nproc_per_node {there}")
+        torch.cuda.set_device(own)
+        backend = "cpu:gloo,cuda:nccl"
+    torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+    return Team(torch.distributed.get_rank(), size)
+
+
+def leave_team() -> None:
+    """End what `join_team` began, when all processes are done."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

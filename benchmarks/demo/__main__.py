@@ -88,7 +88,7 @@ def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictu
 def train(target: Path) -> None:
     """Train woman and man from scratch, in a process of its own, as anybody would."""
     print("Training: woman and man, without a word about professions", flush=True)
-    command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target]
+    command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target, "--overwrite"]
     subprocess.run([*command, "--checkpoint", BENCH / "checkpoint" / "emoji_world.safetensors"], cwd=ROOT, check=True)
 
 

@@ -8,6 +8,7 @@ Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -113,8 +114,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        reason = error.strerror or error
-        raise RespoError(f"cannot write {path}: {reason}. Choose a folder that can be written.") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "Free some space, then try again." if full else "Choose a folder that can be written."
+        raise RespoError(f"cannot write {path}: {error.strerror or error}. {advice}") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()

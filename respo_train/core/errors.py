@@ -15,3 +15,7 @@ class ArchitectureMismatch(RespoError):
 
 class UnknownConcept(RespoError):
     """A concept that the attribute does not have."""
+
+
+class RespoWarning(UserWarning):
+    """Something the user should know; the work goes on."""

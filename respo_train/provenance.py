@@ -1,0 +1,65 @@
+"""What a module says of its making: all that is needed to train it again."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+from .config import TrainConfig
+from .core.attribute import Attribute
+from .core.checkpoint import file_sha256
+from .core.errors import RespoError
+from .network import SplitUNet
+from .objectives import OBJECTIVES
+from .team import ALONE, Team
+from .trainer import TrainState
+
+
+@dataclass(frozen=True)
+class Base:
+    """The checkpoint that a module is trained on. `path` is kept in the state alone, for `resume`."""
+
+    name: str
+    sha256: str
+    path: str = ""
+
+    @classmethod
+    def of(cls, path: Path) -> Base:
+        """Name and hash of the file at `path`. Raises RespoError when it cannot be read."""
+        try:
+            return cls(path.name, file_sha256(path), str(path.absolute()))
+        except OSError as error:
+            raise RespoError(f"cannot read the checkpoint at {path}: {error.strerror or error}.") from error
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what a file says of its base."""
+        return {"name": self.name, "sha256": self.sha256}
+
+
+def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainState, team: Team = ALONE) -> Attribute:
+    """Return the modules as they are now, with all that is needed to train them again."""
+    training: dict[str, Any] = {
+        "objective": config.objective,
+        "recipe": config.recipe,
+        "half": OBJECTIVES[config.objective].half,
+        "config": config.to_dict(),
+        "steps_done": state.step,
+        "versions": {"respo": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "compute": compute_of(unet, team),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "licence": config.licence,
+    }
+    origin = {**base.to_dict(), "fingerprint": list(unet.fingerprint)}
+    return Attribute(config.attribute, config.purpose, state.modules(), unet.architecture, origin, training)
+
+
+def compute_of(unet: SplitUNet, team: Team = ALONE) -> dict[str, Any]:
+    """Return how the network computes: what may change the last digits of a result."""
+    own = dict(getattr(unet, "compute", {"precision": "float32"}))
+    return {**own, "device": unet.alphas_cumprod.device.type, "processes": team.size}
