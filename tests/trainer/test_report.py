@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from respo_train.report import save_loss_plot, smooth
+from respo_train.report.plots import save_loss_plot, smooth
 from respo_train.trainer import Losses
 
 

@@ -1,0 +1,145 @@
+"""The charts: losses as a PNG beside the module, and all of them as SVG that takes the page's own colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.checkpoint import write_atomically
+from ..effect import Effect
+from ..trainer import Losses
+
+_COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
+_MOST_POINTS = 600  # of a line; more are not seen and make the page heavy
+# What matplotlib draws in these two, the page draws in its own ink and line colours, light or dark.
+_INK, _LINE = "#1d2433", "#e3e6ec"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart; `raw` is drawn faintly behind it."""
+
+    name: str
+    x: Sequence[float] | NDArray[np.int64]
+    y: Sequence[float] | NDArray[np.float64]
+    raw: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis, with a title and the name of x. `mark`: a height worth a dashed line."""
+
+    title: str
+    x: str
+    lines: tuple[Line, ...]
+    mark: float | None = None
+    falling: bool = False  # x runs from high to low
+
+
+def loss_charts(history: Mapping[str, Sequence[Losses]]) -> list[Chart]:
+    """Return a chart for each part, for the semantic one only where there is one (elsewhere it stays at zero)."""
+    charts = []
+    for part in ("responsible", "semantic"):
+        if part == "semantic" and not any(loss.semantic for losses in history.values() for loss in losses):
+            continue
+        lines = []
+        for name, losses in history.items():
+            values = np.array([getattr(loss, part) for loss in losses], dtype=np.float64)
+            shown = np.unique(np.linspace(0, max(len(values) - 1, 0), _MOST_POINTS).round().astype(np.int64))
+            shown = shown[: len(values)]
+            lines.append(Line(name, shown + 1, smooth(values)[shown], values[shown]))
+        charts.append(Chart(f"{part} loss", "step", tuple(lines)))
+    return charts
+
+
+def effect_charts(effects: Mapping[str, Effect]) -> list[Chart]:
+    """Return what a module does at each timestep: its size, the change, and how far that leads to the prompt."""
+
+    def chart(title: str, figures: str, mark: float | None = None) -> Chart:
+        found = {name: getattr(effect, figures) for name, effect in effects.items()}
+        lines = [Line(name, effects[name].timesteps, values) for name, values in found.items() if values is not None]
+        return Chart(title, "timestep: noise on the left, picture on the right", tuple(lines), mark, falling=True)
+
+    charts = [
+        chart("Way to the concept's prompt", "way", 1.0),
+        chart("Change of the prediction", "change"),
+        chart("Size of the module against h", "size"),
+    ]
+    return [found for found in charts if found.lines]
+
+
+def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
+    """Write a PNG with both losses of every concept, raw and smoothed. Raises RespoError."""
+    from matplotlib.figure import Figure  # slow to import, and only wanted at the end
+
+    charts = loss_charts(history)
+    figure = Figure(figsize=(4.5 * len(charts), 3.4), layout="constrained")
+    for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
+        _draw(axes, chart)
+        axes.set_title(chart.title, loc="left", color=_INK)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())
+
+
+def svg(chart: Chart) -> str:
+    """Return the chart, without its title, as an `<svg>` element in the page's colours."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Text as text, so that it takes the page's font; ids that depend on nothing but what is drawn.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "respo"}):
+        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+        _draw(figure.subplots(), chart)
+        drawn = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    text = drawn.getvalue()
+    text = re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])
+    text = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg role="img" viewBox="\1">', text)
+    text = text.replace("xlink:href", "href")
+    return text.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
+
+
+def smooth(values: NDArray[np.float64], span: int = 20) -> NDArray[np.float64]:
+    """Return the running mean of the last `span` values, fewer at the start; what is not finite is left out of it."""
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - span, 0)
+    seen = counts[ends] - counts[starts]
+    means: NDArray[np.float64] = np.where(seen > 0, (sums[ends] - sums[starts]) / np.maximum(seen, 1), np.nan)
+    return means
+
+
+def _draw(axes: Any, chart: Chart) -> None:
+    for index, line in enumerate(chart.lines):
+        colour = _COLOURS[index % len(_COLOURS)]
+        if line.raw is not None:
+            axes.plot(line.x, line.raw, color=colour, alpha=0.28, linewidth=0.8)
+        # A single point makes no line.
+        marker = "o" if len(line.x) < 12 else None
+        axes.plot(line.x, line.y, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=line.name)
+    if chart.mark is not None:
+        axes.axhline(chart.mark, color=_INK, linewidth=0.9, linestyle=(0, (4, 4)), alpha=0.5)
+    axes.set_xlabel(chart.x, color=_INK)
+    axes.tick_params(colors=_INK, length=0)
+    axes.grid(color=_LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    low, high = axes.get_ylim()
+    # From zero, so that heights can be compared; below it only where a value is.
+    axes.set_ylim(low if any(np.nanmin(line.y, initial=0) < 0 for line in chart.lines) else 0, high)
+    if chart.falling:
+        axes.invert_xaxis()
+    if len(chart.lines) > 1:
+        axes.legend(frameon=False, labelcolor=_INK, handlelength=1.2)

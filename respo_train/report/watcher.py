@@ -1,0 +1,107 @@
+"""Watches a run: looks at the modules every N steps and at the end, then writes the page."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from ..config import TrainConfig
+from ..core.checkpoint import write_atomically
+from ..core.errors import RespoError
+from ..effect import Effect, Probe
+from ..job import training_folder
+from ..network import SplitUNet
+from ..preview import Previews, run_key
+from ..provenance import Base
+from ..sheet import Sheet
+from ..trainer import TrainState, settings_of
+from .page import Run, write_page
+from .plots import save_loss_plot
+
+_log = logging.getLogger(__name__)
+_EFFECTS = "effects.json"
+
+
+class Report:
+    """A watcher that draws previews and measures the effect every `preview_every` steps and at the end (0: never).
+
+    All of it goes into the training folder, and from there onto the page, so that the page of a resumed run shows what
+    was seen before. A run that was interrupted is not kept waiting: its page shows what there is.
+    """
+
+    def __init__(self, config: TrainConfig, unet: SplitUNet, base: Base, out: Path, preview_every: int):
+        self._config, self._unet, self._base, self._out, self._every = config, unet, base, out, preview_every
+        self._folder = training_folder(out)
+        self._settings = settings_of(config, unet)
+        self._key = run_key(config, unet)
+        self._previews = Previews(config, unet) if preview_every else None
+        self._probes: dict[str, Probe] = {}
+        self._seen_at: int | None = None
+
+    def after_step(self, state: TrainState) -> None:
+        """Look at the modules when it is time to."""
+        if self._every and state.step % self._every == 0:
+            self._look(state)
+
+    def finish(self, state: TrainState) -> None:
+        """Write the loss plot and the page; warn of modules with hardly any or far too much effect."""
+        done = state.step >= self._config.steps
+        if done and self._seen_at != state.step:
+            self._look(state)
+        self._make_folder()
+        losses = {name: concept.losses for name, concept in state.concepts.items()}
+        save_loss_plot(self._folder / "losses.png", losses)
+        effects = {step: effect for step, effect in self._effects().items() if step <= state.step}
+        if done:
+            for name, effect in effects[state.step].items():
+                if verdict := effect.verdict():
+                    _log.warning("%s: %s", name, verdict)
+        run = Run(self._config, self._unet.architecture, self._base, self._out, state.step, losses)
+        write_page(run, effects, self._sheets(state.step))
+
+    def _look(self, state: TrainState) -> None:
+        self._make_folder()
+        self._seen_at = state.step
+        if self._previews is not None:
+            sheet = self._previews.draw(state.modules(), state.step)
+            if sheet is None:
+                _log.warning("no previews: this checkpoint has no autoencoder (VAE) inside")
+                self._previews = None
+            else:
+                sheet.save(self._folder / f"preview-{state.step:06d}.png")
+        effects = self._effects() | {state.step: {name: self._measure(name, state) for name in state.concepts}}
+        plain = {str(step): {name: asdict(effect) for name, effect in own.items()} for step, own in effects.items()}
+        write_atomically(self._folder / _EFFECTS, json.dumps({"run": self._key, "steps": plain}, indent=1).encode())
+
+    def _measure(self, name: str, state: TrainState) -> Effect:
+        # The latents to measure on are drawn with the frozen model: once is enough.
+        if name not in self._probes:
+            self._probes[name] = Probe(self._settings[name])
+        return self._probes[name].measure(state.concepts[name].module)
+
+    def _effects(self) -> dict[int, dict[str, Effect]]:
+        """Read what was measured at each step of this run."""
+        try:
+            plain = json.loads((self._folder / _EFFECTS).read_text(encoding="utf-8"))
+            if plain["run"] != self._key:
+                return {}
+            return {
+                int(step): {name: Effect(**figures) for name, figures in own.items()}
+                for step, own in plain["steps"].items()
+            }
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or something else
+            return {}
+
+    def _sheets(self, step: int) -> list[Sheet]:
+        """Read this run's previews up to `step`: it may have been stopped later and gone on from what was saved."""
+        found = [Sheet.load(path) for path in sorted(self._folder.glob("preview-*.png"))]
+        return [sheet for sheet in found if sheet is not None and sheet.run == self._key and sheet.step <= step]
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise RespoError(f"cannot make the folder {self._folder}: {reason}. Choose another --out.") from error
