@@ -16,11 +16,18 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def load_unet(
-    path: str | os.PathLike[str], precision: Precision = "auto", size: tuple[int, int] | None = None
+    path: str | os.PathLike[str],
+    precision: Precision = "auto",
+    size: tuple[int, int] | None = None,
+    *,
+    compile: bool = False,  # noqa: A002 - what everybody calls it
+    checkpointing: bool | None = None,
 ) -> HostUNet:
     """Load any U-Net checkpoint that ComfyUI can load. `size`: height and width in pixels, else the model's own.
 
-    Raises RespoError when it cannot be trained on."""
+    `compile`: with torch.compile, after a check that it computes the same. `checkpointing`: see HostUNet.
+    Raises RespoError when it cannot be trained on.
+    """
     path = Path(path)
     if not path.is_file():
         raise RespoError(f"no checkpoint at {path}. Give the path of a .safetensors checkpoint.")
@@ -36,7 +43,10 @@ def load_unet(
         dtype = _dtype(precision, device)
         patcher, clip, vae = _load(path, dtype)
         management.load_models_gpu([patcher], force_full_load=True)
-        return HostUNet(patcher, clip, vae, device, dtype, size)
+        unet = HostUNet(patcher, clip, vae, device, dtype, size, owned=True, checkpointing=checkpointing)
+        if compile:
+            unet.compile()
+        return unet
 
 
 def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
