@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..core.architecture import Architecture
-from ..core.errors import RespoError
+from ..core.errors import RespoError, RespoWarning
 from ..core.fingerprint import fingerprint
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import attention_places, hook_options, word_tokens
@@ -59,6 +60,12 @@ class HostUNet:
         self._first_half, self._second_half = self._run_first_half, self._run_second_half
         if owned and dtype != torch.float32:
             store_as_computed(self._net, dtype)
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """How it computes, as far as that changes the last digits of a result."""
+        precision = "float32" if self._dtype == torch.float32 else "bfloat16"
+        return {"precision": precision, "compiled": self._first_half != self._run_first_half}
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""
@@ -159,6 +166,7 @@ class HostUNet:
 
     def _encode_prompt(self, prompt: str) -> Conditioning:
         tokens = self._clip.tokenize(prompt)
+        _warn_if_long(prompt, tokens)
         # Nodes run in inference mode, and what is made there cannot be trained with.
         with torch.inference_mode(False), torch.no_grad():
             found = self._clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
@@ -190,6 +198,18 @@ def _output_block(
 
     # The host writes into its options, and with checkpointing this runs twice.
     return forward_timestep_embed(block, torch.cat([h, skip], dim=1), embedding, context, dict(options), shape)
+
+
+def _warn_if_long(prompt: str, tokens: Any) -> None:
+    """Warn of a prompt that the host has to cut: `tokens` as its tokenizers give them, a list of chunks for each."""
+    longest = max(tokens.values(), key=len)
+    if len(longest) > 1:
+        warnings.warn(
+            f"the prompt {prompt[:40]!r}… does not fit into one chunk of {len(longest[0]) - 2} tokens and is cut into "
+            f"{len(longest)}: words in different chunks do not know of each other. Shorten it.",
+            RespoWarning,
+            stacklevel=2,
+        )
 
 
 def _latent_shape(model: Any, architecture: Architecture, size: tuple[int, int] | None) -> tuple[int, int, int]:
