@@ -11,9 +11,10 @@ from typing import Any
 from .config import TrainConfig
 from .core.errors import RespoError
 from .host import load
-from .job import Base, Stopped, check_job, state_path, train_to_file, training_folder
+from .job import Base, Stopped, Watcher, check_job, state_path, train_to_file, training_folder
 from .preset_files import check_config, read_config
 from .progress import Progress
+from .report import Report
 from .resume import read_saved
 from .signals import StopSignals
 from .team import join_team, leave_team
@@ -65,9 +66,7 @@ def _run(
         raise RespoError(f"no checkpoint at {checkpoint}. Give the path of a .safetensors checkpoint.")
     base = Base.of(checkpoint)
     check_job(config, out, base, **choice)
-    unet = load.load_unet(checkpoint, _precision(precision, out, resume), config.size)
-    if compiled:
-        unet.compile()
+    unet = load.load_unet(checkpoint, _precision(precision, out, resume), config.size, compile=compiled)
     if team.leads:
         print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
     try:
@@ -75,7 +74,9 @@ def _run(
             # Last, so that whatever the others do of a step is done when it ends the run.
             stop = stack.enter_context(StopSignals(team))
             progress = stack.enter_context(Progress(config.steps))
-            watchers = (progress, stop) if team.leads else ()
+            watchers: list[Watcher] = []
+            if team.leads:
+                watchers = [progress, Report(config, unet, base, out, options.preview_every), stop]
             train_to_file(config, unet, base, out, watchers, team=team, save_every=options.save_every, **choice)
     except Stopped as stopped:
         if team.leads:

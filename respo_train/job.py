@@ -101,11 +101,11 @@ def train_to_file(
 
     try:
         state = train(config, unet, run.after_step, restore, team, run.folder)
+        run.save(state)
     except NotFinite as error:
         raise NotFinite(f"{error} {run.not_finite()}") from error
     finally:
         run.close_folder()
-    run.save(state)
     run.finish(state)
     return run.attribute(state)
 

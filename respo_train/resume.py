@@ -69,7 +69,7 @@ class Identity:
             )
 
     def require_compute(self, architecture: Mapping[str, Any], compute: Mapping[str, Any]) -> None:
-        """Check the network and its precision; device and number of processes may differ. Raises RespoError."""
+        """Check the network and how it computes; device and number of processes may differ. Raises RespoError."""
         if self.architecture != architecture:
             raise RespoError(
                 f"the saved run was trained on another network ({self.architecture['family']}). {_NEW_RUN}"
@@ -77,6 +77,9 @@ class Identity:
         was, now = self.compute.get("precision"), compute.get("precision")
         if was != now:
             raise RespoError(f"the saved run has precision {was}, this one {now}: give --precision {was}. {_NEW_RUN}")
+        if bool(self.compute.get("compiled")) != bool(compute.get("compiled")):
+            advice = "give --compile" if self.compute.get("compiled") else "leave out --compile"
+            raise RespoError(f"compiled and plain networks differ in the last digits: {advice} as before. {_NEW_RUN}")
 
 
 @dataclass(frozen=True)

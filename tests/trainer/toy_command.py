@@ -1,16 +1,23 @@
 """`python toy_command.py train …`: the real command line on the toy network, for tests that need real processes.
 
-TOY_SECONDS: how long each pass through the first half shall take, so that a kill has something to hit. TOY_FAIL: which
-process shall fail in its third step.
+`python toy_command.py serve` forks one such process for each line of arguments (JSON) that it reads, so that torch is
+imported once: it writes the child's process id, then how the child ended (a negative number: by which signal).
+
+TOY_SECONDS: how long a step shall take at least, so that a kill has something to hit. TOY_KILL_AT: which renaming of a
+written file shall not happen any more because the process is killed. TOY_FAIL: which process of a team shall fail.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
+import matplotlib.figure  # noqa: F401 (before any fork)
 import torch
 from torch import Tensor
 
@@ -19,22 +26,68 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from toy_unet import ToyUNet  # noqa: E402
 
+import respo_train.commands  # noqa: E402, F401 (before any fork)
 import respo_train.host.load as load  # noqa: E402
 from respo_train.__main__ import main  # noqa: E402
-from respo_train.network import Conditioning, Encoded  # noqa: E402
+from respo_train.network import Encoded  # noqa: E402
 
 ENCODERS_A_STEP = 8  # two concepts, four prompts each
 
 
 class SlowToyUNet(ToyUNet):
-    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: object = None) -> Encoded:
+    def encoder(self, *arguments: Any, **options: Any) -> Encoded:
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")) / ENCODERS_A_STEP)
-        if os.environ.get("TOY_FAIL") == os.environ.get("RANK", "0") and len(self.seen) > 3 * ENCODERS_A_STEP:
+        if os.environ.get("TOY_FAIL") == os.environ.get("RANK", "0") and len(self.seen) > 60:
             raise MemoryError("a toy's out of memory")
-        return super().encoder(latents, timesteps, conditioning)
+        return super().encoder(*arguments, **options)
+
+    def decode(self, latents: Tensor) -> None:
+        return None  # no previews: drawing them takes longer than all the rest
+
+
+def _prepare() -> None:
+    torch.set_num_threads(1)
+    load.load_unet = lambda *_, **__: SlowToyUNet()
+    if os.environ.get("RANK", "0") != "0":
+        os.replace = os.mkdir = _refuse
+    if "TOY_KILL_AT" in os.environ:
+        _kill_at(int(os.environ["TOY_KILL_AT"]))
+
+
+def _refuse(*arguments: Any) -> NoReturn:
+    raise AssertionError("only process 0 may write")
+
+
+def _kill_at(number: int) -> None:
+    replace, left = os.replace, iter(range(number))
+
+    def replace_or_die(*arguments: Any) -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*arguments)
+
+    os.replace = replace_or_die
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                sys.stdout = sys.stderr
+                code = main(json.loads(line))
+            finally:
+                os._exit(code)
+        _say(pid)
+        _say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    load.load_unet = lambda path, precision, size: SlowToyUNet()
-    sys.exit(main())
+    _prepare()
+    sys.exit(_serve() if sys.argv[1:] == ["serve"] else main())
