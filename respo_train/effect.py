@@ -30,8 +30,10 @@ STEPS = 20  # of the trajectory; every second one is measured
 # `way` does not grow any more where a module is far too large, so size tells that end.
 _HARDLY_ANY_WAY = 0.4
 _HARDLY_ANY_CHANGE = 0.02  # where there is no way
+_ASTRAY_CHANGE = 0.04  # so much and not towards the prompt
 _FAR_TOO_LARGE = 1.2
 _RAISE = "train longer (steps), raise responsible_lr, or apply it with a higher strength"
+_TURN = "look at the previews, train longer (steps), or choose another prompt or target_from"
 _LOWER = "lower responsible_lr, train fewer steps, or apply it with a lower strength"
 
 
@@ -51,7 +53,8 @@ class Effect:
     way: tuple[float, ...] | None
 
     def verdict(self) -> str | None:
-        """Return a plain warning, with what to change, when the module does hardly anything or far too much."""
+        """Return a plain warning, with what to change, when the module does hardly anything, far too much, or
+        something else than asked for."""
         size, change = fmean(self.size), fmean(self.change)
         if not (math.isfinite(size) and math.isfinite(change)) or size > _FAR_TOO_LARGE:
             return f"far too much: it adds {size:.1f} times as much to h as there is; {_LOWER}"
@@ -62,6 +65,8 @@ class Effect:
         way = fmean(self.way)
         if way >= _HARDLY_ANY_WAY:
             return None
+        if change >= _ASTRAY_CHANGE or way <= -_HARDLY_ANY_WAY:
+            return f"it changes the prediction by {change:.1%}, but hardly towards what was asked for; {_TURN}"
         return f"hardly any effect: it goes {way:.2f} times as far as the prompt itself, expected is about 1; {_RAISE}"
 
 

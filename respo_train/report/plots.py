@@ -68,7 +68,7 @@ def effect_charts(effects: Mapping[str, Effect]) -> list[Chart]:
         return Chart(title, "timestep: noise on the left, picture on the right", tuple(lines), mark, falling=True)
 
     charts = [
-        chart("Way to the concept's prompt", "way", 1.0),
+        chart("Way to what was asked for", "way", 1.0),
         chart("Change of the prediction", "change"),
         chart("Size of the module against h", "size"),
     ]
