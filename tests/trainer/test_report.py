@@ -221,9 +221,9 @@ def test_warns_at_the_end_and_on_the_page(
     assert words.count(verdict) == 2
 
 
-def test_says_that_it_works(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_says_that_it_has_an_effect(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = Reader(run(config(steps=80, responsible_lr=0.03, semantic_lr=0, target_from="neutral"), tmp_path, 0)).words
-    assert words.count("it works.") == 2
+    assert words.count("it has an effect.") == 2
     assert re.search(r"\d\.\d\d times as far towards “a woman” as this prompt itself does", words)
     assert caplog.records == []
 
