@@ -3,5 +3,6 @@
 from .apply_module import ApplyModule
 from .balance import Balance
 from .load_module import LoadModule
+from .train_module import TrainModule
 
-NODES = [LoadModule, ApplyModule, Balance]
+NODES = [LoadModule, ApplyModule, Balance, TrainModule]

@@ -77,6 +77,21 @@ def resolve(name: str, sha256: str = "") -> Path:
     )
 
 
+def place_for(name: str) -> tuple[Path, str]:
+    """Return where a module that is to be written goes, and its name in the list. Writes nothing.
+
+    It is the first `respo` folder, as with everything that the host saves: the user's own, where extra_model_paths.yaml
+    names one. Raises ModuleFileError for a name that leads out of it.
+    """
+    given = name.strip()
+    relative = _relative(given if given.lower().endswith(SUFFIX) else given + SUFFIX)
+    root = Path(folder_paths.get_folder_paths(FOLDER)[0])
+    path = root / relative
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ModuleFileError(f"{given!r} leads out of {root} by a link. Choose another name.")
+    return path, str(relative)
+
+
 def _relative(name: str) -> PurePosixPath:
     """Check a name before the file system sees it. Raises ModuleFileError."""
     name = str(name)  # a workflow's JSON may hold anything
@@ -85,6 +100,6 @@ def _relative(name: str) -> PurePosixPath:
     if not inside or path.suffix.lower() != SUFFIX or len(name) > 255:
         raise ModuleFileError(
             f"expected the name of a {SUFFIX} file inside the '{FOLDER}' model folder, found {name[:100]!r}. "
-            "Choose one from the list."
+            "Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."
         )
     return path

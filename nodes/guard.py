@@ -19,7 +19,7 @@ def check_fit(model: Any, module: LoadedModule) -> str:
     """
     module.attribute.architecture.require(architecture_of(model))
     known = module.attribute.base.get("fingerprint")
-    if known and same_checkpoint(fingerprint(_own_weight(model)), known):
+    if known and same_checkpoint(fingerprint(own_weight(model)), known):
         return ""
     name = module.attribute.base.get("name", "another checkpoint")
     return f"Note: made on {name}; this model has other weights, so the effect may be weaker or different."
@@ -37,7 +37,10 @@ def architecture_of(model: Any) -> Architecture:
     return architecture
 
 
-def _own_weight(model: Any) -> Any:
-    """The checkpoint's own weight: while the model is loaded with a LoRA, the host keeps the original aside."""
+def own_weight(model: Any) -> Any:
+    """Return the weight that fingerprints are made of, the checkpoint's own.
+
+    While the model is loaded with a LoRA, the host keeps the original aside.
+    """
     kept = getattr(model, "backup", {}).get(_FINGERPRINTED)
     return model.get_model_object(_FINGERPRINTED) if kept is None else kept.weight

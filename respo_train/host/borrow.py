@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..core.architecture import Architecture
 from ..core.errors import RespoError
+from ..network import Encoded
 from .load import Precision, _dtype
 from .split_unet import HostUNet
 
@@ -38,7 +39,19 @@ class Loan:
 
 
 class LentUNet(HostUNet):
-    """A U-Net that the host does not know of, and so cannot move away."""
+    """A U-Net that the host does not know of, and so cannot move away.
+
+    `before_pass` is called before each pass of the first half; whoever wants to stop what has no steps yet (drawing the
+    pictures to learn from) can raise there.
+    """
+
+    before_pass: Callable[[], None] | None = None
+
+    def encoder(self, *arguments: Any, **options: Any) -> Encoded:
+        """See `network.SplitUNet`."""
+        if self.before_pass is not None:
+            self.before_pass()
+        return super().encoder(*arguments, **options)
 
     def _bring_back(self) -> None:
         """Nothing to do: it is where it was."""
@@ -77,7 +90,7 @@ def borrowed(
             dtype = _dtype(precision, device)
             # Only autocast takes weights of any precision.
             lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
-            unet = LentUNet(SimpleNamespace(model=lent), clip, vae, device, dtype, size)
+            unet = LentUNet(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True)
             _check_fit(unet, clip, vae)
             yield Loan(unet, sha256)
         finally:

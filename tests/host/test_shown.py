@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-IDS = ["RespoLoadModule", "RespoApplyModule", "RespoBalance"]
+IDS = ["RespoLoadModule", "RespoApplyModule", "RespoBalance", "RespoTrainModule"]
 
 
 @pytest.fixture(params=IDS)

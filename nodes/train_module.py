@@ -1,0 +1,153 @@
+"""Train Module: the trainer's loop inside a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
+from PIL import Image
+from torch import Tensor
+
+from ..respo_train.core.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.errors import RespoError
+from .folders import place_for
+from .guard import architecture_of
+from .train_run import EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
+from .wire import LoadedModule, RespoModule
+
+
+class TrainModule(io.ComfyNode):
+    """MODEL, CLIP and words -> a module file, as RESPO_MODULE, and the pictures before and after."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoTrainModule",
+            display_name="Train Module",
+            category="Respo",
+            description="Trains a Respo module for the model that is linked here and writes it into models/respo. "
+            "Cancel whenever you like: what was trained so far is kept, and the next run goes on from there.",
+            is_output_node=True,
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="The model to train for, LoRAs included. It is not changed: training works on a copy.",
+                ),
+                io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+                io.Combo.Input(
+                    "preset",
+                    options=shipped("presets"),
+                    default="gender",
+                    tooltip="What to train. gender: the concepts woman and man. The help page says how to train words "
+                    "of your own.",
+                ),
+                io.Combo.Input(
+                    "recipe",
+                    options=[OWN_RECIPE, *shipped("recipes")],
+                    default=OWN_RECIPE,
+                    tooltip="How to train. The preset's own choice is the one that was found best for it.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="How long to train. 0 is what the recipe says. More steps make the module stronger; a "
+                    "larger number than before goes on where the last run ended.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="The noise to train with. The same seed gives the same module.",
+                ),
+                io.String.Input(
+                    "name",
+                    default="my_module",
+                    tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it "
+                    "after you press R.",
+                ),
+                io.Combo.Input(
+                    "existing",
+                    options=list(EXISTING),
+                    default=EXISTING[0],
+                    tooltip="What to do when this file is there. continue: go on with a training that was stopped, "
+                    "take a finished one as it is. start anew: replace it. refuse: leave it alone and stop.",
+                ),
+                io.Int.Input(
+                    "preview_every",
+                    default=50,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Draw pictures before and after every so many steps, and at the end. 0 draws none. Needs "
+                    "the VAE.",
+                ),
+                io.String.Input(
+                    "custom_preset",
+                    default="",
+                    multiline=True,
+                    tooltip="Leave this empty to use the preset above. Text in the form of a preset file (TOML) is "
+                    "used instead of it; the help page has one to copy.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="For pictures while it trains. Without it there are none."),
+            ],
+            outputs=[
+                RespoModule.Output(display_name="module", tooltip="The trained module, for Apply Module or Balance."),
+                io.Image.Output(
+                    display_name="preview",
+                    tooltip="The last sheet of pictures, before and after. Without a VAE nothing comes out of here.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls, name: str | None = None, custom_preset: str | None = None, preset: str | None = None
+    ) -> bool | str:
+        """Say before anything runs what is wrong with a name or preset. A linked input is None here."""
+        try:
+            if name is not None:
+                place_for(name)
+            if preset is not None and custom_preset is not None:
+                configuration(preset, custom_preset)
+        except RespoError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        preset: str,
+        recipe: str,
+        steps: int,
+        seed: int,
+        name: str,
+        existing: Existing,
+        preview_every: int,
+        custom_preset: str,
+        vae: Any = None,
+    ) -> io.NodeOutput:
+        """Raises RespoError, and the host's own exception when the user cancels; what was trained is kept then."""
+        architecture_of(model)
+        path, listed = place_for(name)
+        config = configuration(preset, custom_preset, recipe, steps, seed)
+        told = run(config, model, clip, vae, path, existing, preview_every)
+        loaded = LoadedModule(load_attribute(path), listed, file_sha256(path))
+        sheet = ExecutionBlocker(None) if told.sheet is None else picture(told.sheet)
+        return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{told.summary}\n{loaded.describe()}"))
+
+
+def picture(path: Path) -> Tensor:
+    """Read a picture as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
+    with Image.open(path) as opened:
+        pixels = np.asarray(opened.convert("RGB"), dtype=np.float32)
+    return torch.from_numpy(pixels / 255)[None]
