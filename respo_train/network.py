@@ -15,6 +15,8 @@ from .core.architecture import Architecture
 class Conditioning:
     """One encoded prompt: `context` `[1, places, D]` and, for SDXL, the added embedding `[1, A]`.
 
+    Several prompts in one pass: `[B, places, D]` and `[B, A]`, a row for each latent, all of one length.
+
     `tokens`: the word token at each place of `context`; None where there is none (begin, end, padding).
     """
 

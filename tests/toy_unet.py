@@ -48,7 +48,7 @@ class ToyUNet(nn.Module):
     ) -> Encoded:
         self.seen.append((latents.clone(), timesteps.clone()))
         with torch.no_grad():
-            h = self.down(latents).tanh() + conditioning.context.view(1, CHANNELS, 1, 1)
+            h = self.down(latents).tanh() + conditioning.context.view(-1, CHANNELS, 1, 1)
         return Encoded(h, (latents,), timesteps, conditioning.context, latents, timesteps)
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:

@@ -19,7 +19,7 @@ _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 def store_as_computed(network: nn.Module, dtype: torch.dtype) -> None:
     """Keep the weights of linear layers and convolutions in `dtype`; norms stay as they are.
 
-    Autocast would make the same copy of a frozen weight at every call: it keeps copies only of weights that are trained.
+    Autocast would make the same copy of a frozen weight at every call: it keeps copies of trained weights alone.
     The results are the same bits, the memory is half.
     """
     for module in network.modules():

@@ -15,6 +15,7 @@ from respo_train.core.architecture import Architecture
 from respo_train.core.errors import RespoError
 from respo_train.host.compute import Probe, check_same, probe
 from respo_train.host.split_unet import HostUNet
+from respo_train.sampling import predict, predict_many
 
 
 def split(model: Any, dtype: torch.dtype = torch.float32, **options: Any) -> HostUNet:
@@ -148,3 +149,14 @@ def test_the_loader_owns_its_model(host: SimpleNamespace) -> None:
     weights = [m.weight for m in unet._net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert weights
     assert all(weight.dtype == torch.bfloat16 for weight in weights)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_many_prompts_in_one_pass(host: SimpleNamespace, kind: str) -> None:
+    unet = split(small(kind))
+    latents, timesteps = torch.randn(2, 4, 9, 12), torch.tensor([900, 20])
+    prompts = unet.encode_prompts(["a person", "", "a woman"])
+    found, first = predict_many(unet, latents, timesteps, prompts)
+    for a, prompt in zip(found, prompts, strict=True):
+        torch.testing.assert_close(a, predict(unet, latents, timesteps, prompt), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(unet.decoder(first, first.h), found[0], rtol=1e-4, atol=1e-6)
