@@ -76,7 +76,10 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
     try:
         config = TrainConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise RespoError(f"{source}: {_explain(error.errors()[0])}") from None
+        errors = error.errors()
+        # A typo in the name of a required entry is two errors: what is unknown says more than what is missing.
+        first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
+        raise RespoError(f"{source}: {_explain(first)}") from None
     check(config, source)
     return config
 
@@ -107,6 +110,8 @@ def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 def _explain(error: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{place}: expected this entry, found nothing"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg']}, found {str(error['input'])[:80]!r}" if place else error["msg"]
     tables: dict[str, type[BaseModel]] = {"concepts": ConceptConfig, "where": WhereConfig}

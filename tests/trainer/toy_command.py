@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import matplotlib.figure  # noqa: F401 (before any fork)
 import torch
@@ -49,13 +50,20 @@ def _prepare() -> None:
     torch.set_num_threads(1)
     load.load_unet = lambda *_, **__: SlowToyUNet()
     if os.environ.get("RANK", "0") != "0":
-        os.replace = os.mkdir = _refuse
+        os.replace, os.mkdir = _guarded(os.replace), _guarded(os.mkdir)
     if "TOY_KILL_AT" in os.environ:
         _kill_at(int(os.environ["TOY_KILL_AT"]))
 
 
-def _refuse(*arguments: Any) -> NoReturn:
-    raise AssertionError("only process 0 may write")
+def _guarded(original: Callable[..., None]) -> Callable[..., None]:
+    """Refuse to write beside the module: only process 0 may."""
+    folder = Path(sys.argv[sys.argv.index("--out") + 1]).parent
+
+    def guarded(path: Any, *arguments: Any, **options: Any) -> None:
+        assert folder not in Path(path).parents, f"only process 0 may write {path}"
+        original(path, *arguments, **options)
+
+    return guarded
 
 
 def _kill_at(number: int) -> None:
