@@ -151,6 +151,7 @@ def _signature(setting: Setting) -> str:
         "latent_shape": list(unet.latent_shape),
         "architecture": unet.architecture.to_dict(),
         "fingerprint": list(unet.fingerprint),
+        "compute": getattr(unet, "compute", None),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
