@@ -29,12 +29,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.thumbnails", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="workflows, without .json; default: all")
     names = parser.parse_args().names or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-    with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, server_in(Path(folder)) as server:
         for name in names:
             print(f"{name}: running …", flush=True)
             workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
             thumbnail(run_outputs(server, workflow)).save(WORKFLOWS / f"{name}.jpg", quality=88)
             print(f"{name}: {WORKFLOWS / name}.jpg")
+
+
+def server_in(folder: Path) -> ComfyServer:
+    """Return a server that keeps in `folder` what a workflow trains, too."""
+    return ComfyServer(folder, model_folders={"respo": folder})
 
 
 def run_outputs(server: ComfyServer, workflow: dict[str, Any]) -> list[list[Image.Image]]:

@@ -239,8 +239,10 @@ def _alphas_cumprod(model: Any) -> Tensor:
 
 
 def _predicts_velocity(model: Any) -> bool:
-    from comfy.model_base import ModelType
+    from comfy.model_sampling import EPS, V_PREDICTION
 
-    if model.model_type not in (ModelType.EPS, ModelType.V_PREDICTION):
+    # Not the model's type: the node ModelSamplingDiscrete changes the sampling alone.
+    denoise = type(model.model_sampling).calculate_denoised
+    if denoise not in (EPS.calculate_denoised, V_PREDICTION.calculate_denoised):
         raise RespoError(f"expected a model that predicts noise or velocity, found {model.model_type.name}.")
-    return bool(model.model_type == ModelType.V_PREDICTION)
+    return bool(denoise == V_PREDICTION.calculate_denoised)

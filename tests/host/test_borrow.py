@@ -92,17 +92,32 @@ def test_leaves_the_model_alone_after_an_exception_and_gives_memory_back(loaded:
 
 def test_trains_on_the_model_as_patched(loaded: Any) -> None:
     model, clip, _ = loaded
-    with borrowed(model, clip) as plain:
+    with borrowed(model, clip, precision="float32") as plain:
         original = plain.unet._net.output_blocks[0][0].in_layers[2].weight.clone()
     change = 0.1 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
     patched = model.clone()
     patched.add_patches({PATCHED: (change,)})
-    with borrowed(patched, clip) as loan:
+    with borrowed(patched, clip, precision="float32") as loan:
         torch.testing.assert_close(loan.unet._net.output_blocks[0][0].in_layers[2].weight, original + change)
     assert loan.sha256 != plain.sha256
-    with borrowed(model, clip) as again:
+    with borrowed(model, clip, precision="float32") as again:
         assert torch.equal(again.unet._net.output_blocks[0][0].in_layers[2].weight, original)
     assert again.sha256 == plain.sha256
+
+
+@pytest.mark.parametrize(("sampling", "velocity"), [("eps", False), ("v_prediction", True), ("lcm", None)])
+def test_trains_as_it_samples(loaded: Any, sampling: str, velocity: bool | None) -> None:
+    """The node ModelSamplingDiscrete changes how the network's output is read."""
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+
+    model, clip, _ = loaded
+    (patched,) = ModelSamplingDiscrete().patch(model, sampling, zsnr=False)
+    if velocity is None:
+        with pytest.raises(RespoError, match="noise or velocity"), borrowed(patched, clip):
+            pass
+    else:
+        with borrowed(patched, clip) as loan:
+            assert loan.unet._predicts_velocity is velocity
 
 
 def test_the_host_is_told_that_it_is_in_training(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
