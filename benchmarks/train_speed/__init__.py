@@ -1,0 +1,1 @@
+"""`python -m benchmarks.train_speed`: what one optimizer step costs, the released RespoDiff loop's and ours."""

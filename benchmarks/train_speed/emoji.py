@@ -1,0 +1,190 @@
+"""Time to the same deviation ratio on Emoji World: both loops are trained, and looked at as they go.
+
+The goal was written down before anything was measured. The time is that of training alone, at the first checkpoint
+whose modules meet the goal; nothing is interpolated. Both loops train both concepts side by side, one core each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emoji_world import world
+from emoji_world.measure import article
+from respo_train.core.concept import ConceptModule
+from respo_train.core.judge import Judge, load_judge
+from respo_train.core.metrics import mean_deviation_ratio
+from respo_train.host.load import load_unet
+from respo_train.network import Conditioning, SplitUNet
+from respo_train.prompts import encode_prompts
+from respo_train.randomness import keyed_noise
+from respo_train.sampling import sample
+from respo_train.trainer import TrainState, train
+
+from .released import Released
+from .steps import configuration
+
+GOAL = 0.15
+GUIDANCE = 3.0  # as the demo draws
+OUR_CHECKPOINTS = 10  # optimizer steps between two of ours
+RELEASED_CHECKPOINTS = 50  # and between two of theirs
+
+Modules = Mapping[str, ConceptModule]
+
+
+class Done(Exception):
+    """The goal is met, or the budget spent."""
+
+
+@dataclass
+class Course:
+    """One loop's checkpoints: (optimizer steps, seconds of training, deviation ratio)."""
+
+    checkpoints: list[tuple[int, float, float]] = field(default_factory=list)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last checkpoint meets the goal; training stops at the first that does."""
+        return bool(self.checkpoints) and self.checkpoints[-1][2] <= GOAL
+
+    @property
+    def seconds(self) -> float:
+        """Training time at the last checkpoint."""
+        return self.checkpoints[-1][1] if self.checkpoints else 0.0
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Draws every profession that is not held out with each concept in turn, and has the judge count.
+
+    `pictures`: a profession; even, so that half are asked for each concept. `steps`: of DDIM.
+    """
+
+    unet: SplitUNet
+    judge: Judge
+    pictures: int
+    steps: int
+
+    def __call__(self, modules: Modules) -> float:
+        """Return the mean deviation ratio. Pictures that the judge is unsure of belong to no concept."""
+        jobs = [p.word for p in world.PROFESSIONS if not p.held_out]
+        negative, *prompts = self.unet.encode_prompts(["", *(f"a photo of {article(job)} {job}" for job in jobs)])
+        seen: dict[str, Counter[str]] = {job: Counter() for job in jobs}
+        for turn in range(self.pictures):
+            concept = list(modules)[turn % len(modules)]
+            noise = torch.stack([keyed_noise(self.unet.latent_shape, "exam", job, turn) for job in jobs])
+            pictures = self._draw(noise, prompts, negative, modules[concept])
+            for job, label in zip(jobs, self.judge.verdicts(pictures)["gender"].labels, strict=True):
+                seen[job][label] += 1
+        return mean_deviation_ratio({job: _counted(found, modules) for job, found in seen.items()})
+
+    def _draw(
+        self, noise: Tensor, prompts: list[Conditioning], negative: Conditioning, module: ConceptModule
+    ) -> Tensor:
+        rows = Conditioning(torch.cat([prompt.context for prompt in prompts]))
+        noise = noise.to(self.unet.alphas_cumprod)
+        pictures = self.unet.decode(sample(self.unet, noise, rows, negative, self.steps, GUIDANCE, module))
+        if pictures is None:
+            raise ValueError("expected a checkpoint with an autoencoder")
+        return pictures
+
+
+def _counted(found: Counter[str], modules: Modules) -> dict[str, int]:
+    """Where every picture is unsure nothing is known to be fair: as if one concept alone had been seen."""
+    counts = {concept: found[concept] for concept in modules}
+    return counts if any(counts.values()) else {concept: int(i == 0) for i, concept in enumerate(counts)}
+
+
+class Watch:
+    """A clock that stands still while modules are examined."""
+
+    def __init__(self, exam: Callable[[Modules], float], course: Course, budget: float):
+        self.exam, self.course, self.budget = exam, course, budget
+        self.trained, self.since = 0.0, time.perf_counter()
+
+    def after_step(self, step: int, every: int, modules: Modules) -> None:
+        """Examine every so many steps. Raises Done at the goal, and when the budget is spent."""
+        now = time.perf_counter()
+        elapsed = self.trained + now - self.since
+        spent = elapsed >= self.budget
+        if step % every and not spent:
+            return
+        ratio = self.exam(modules)
+        self.course.checkpoints.append((step, elapsed, ratio))
+        print(f"  step {step:5}  {elapsed:7.1f} s of training  deviation ratio {ratio:.3f}", flush=True)
+        if ratio <= GOAL or spent:
+            raise Done
+        self.trained, self.since = elapsed, time.perf_counter()
+
+
+def train_ours(checkpoint: Path, exam: Exam, budget: float) -> Course:
+    """Train as the preset "gender" does, by recipe "respo", on the machine's own precision."""
+    course = Course()
+    unet = load_unet(checkpoint, "auto")
+    watch = Watch(exam, course, budget)
+
+    def on_step(state: TrainState) -> None:
+        watch.after_step(state.step, OUR_CHECKPOINTS, state.modules())
+
+    with suppress(Done):
+        train(configuration("respo"), unet, on_step)
+    return course
+
+
+def train_released(checkpoint: Path, exam: Exam, budget: float) -> Course:
+    """Train both concepts with the released loop, in float32, one step of each at a time."""
+    course = Course()
+    unet = load_unet(checkpoint, "float32")
+    config = configuration("released")
+    runs = {name: Released(unet, config, name, prompts) for name, prompts in encode_prompts(config, unet).items()}
+    watch = Watch(exam, course, budget)
+    modules = {name: run.module for name, run in runs.items()}
+    with _side_by_side(len(runs), unet) as for_each, suppress(Done):
+        for step in range(1, config.steps + 1):
+            list(for_each(Released.step, runs.values()))
+            watch.after_step(step, RELEASED_CHECKPOINTS, modules)
+    return course
+
+
+@contextmanager
+def _side_by_side(runs: int, unet: SplitUNet) -> Iterator[Callable[..., Any]]:
+    """As our trainer does: on a CPU each concept has a thread and a core of its own."""
+    threads = torch.get_num_threads()
+    if unet.alphas_cumprod.device.type != "cpu":
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(min(runs, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+def time_to_goal(checkpoint: Path, judge: Path, budget: float, pictures: int, steps: int) -> dict[str, Any]:
+    """Train both. `budget`: seconds of training for the released loop. `pictures` a profession, `steps` of DDIM."""
+    exam = Exam(load_unet(checkpoint, "auto"), load_judge(judge), pictures, steps)
+    print(f"ours, until the deviation ratio is {GOAL} or lower", flush=True)
+    ours = train_ours(checkpoint, exam, budget)
+    print("released", flush=True)
+    released = train_released(checkpoint, exam, budget)
+    return compared(ours, released)
+
+
+def compared(ours: Course, released: Course) -> dict[str, Any]:
+    """Return both courses and their ratio: None when ours did not get there, a lower bound when theirs did not."""
+    return {
+        "goal": GOAL,
+        "ratio": released.seconds / ours.seconds if ours.reached else None,
+        "is_lower_bound": ours.reached and not released.reached,
+        "ours": {"reached": ours.reached, "seconds": ours.seconds, "checkpoints": ours.checkpoints},
+        "released": {"reached": released.reached, "seconds": released.seconds, "checkpoints": released.checkpoints},
+    }

@@ -1,0 +1,264 @@
+"""The benchmark's restatement of the released loop costs and computes what the facts say; its figures add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from toy_unet import ToyUNet
+
+from benchmarks.train_speed import __main__ as command
+from benchmarks.train_speed import emoji
+from benchmarks.train_speed.calls import Call, Counting, calls_of, rows
+from benchmarks.train_speed.cost import LONG, SHORT, at_mean, flops, median_seconds, peak_bytes
+from benchmarks.train_speed.released import Released
+from benchmarks.train_speed.steps import configuration, our_step, released_step
+from respo_train.core.concept import ConceptModule
+from respo_train.objectives.respodiff import responsible_loss, steered
+from respo_train.prompts import encode_prompts
+from respo_train.sampling import predict, sample
+
+
+def released(unet: Any, concept: str = "woman") -> Released:
+    config = configuration("released")
+    return Released(unet, config, concept, encode_prompts(config, unet)[concept])
+
+
+def forwards(calls: Counter[Call]) -> int:
+    return rows(calls, "decoder") + rows(calls, "decoder with gradients")
+
+
+def test_sixty_one_forwards_on_average() -> None:
+    """56 forwards and two backward passes of two latents; a backward pass counts for two forwards of the decoder's
+    share, 0.67 of a forward on SD 1.5."""
+    counting = Counting(ToyUNet())
+    run = released(counting)
+    found = {k: calls_of(counting, lambda k=k: run.step(k)) for k in (0, 1, 48)}
+    for k, calls in found.items():
+        assert forwards(calls) == rows(calls, "encoder") == 2 * k + 8
+        assert {call.batch for call in calls} == {2}
+        assert rows(calls, "decoder with gradients") == 4
+    mean = at_mean(*(forwards(calls_of(counting, released_step(counting, k))) for k in (SHORT, LONG)))
+    assert mean == 56
+    assert round(mean + 2 * 0.67 * rows(found[0], "decoder with gradients")) == 61
+
+
+def test_k_is_uniform() -> None:
+    run = released(ToyUNet())
+    seen = Counter(run.draw(step) for step in range(980))
+    assert set(seen) == set(range(49))
+    assert abs(sum(k * n for k, n in seen.items()) / 980 - 24) < 2
+    walked: list[int] = []
+    take = run.sample
+    run.sample = lambda latents, k: walked.append(k) or take(latents, 0)  # type: ignore[method-assign,func-returns-value]
+    for _ in range(3):
+        run.step()
+    assert walked == [run.draw(step) for step in range(3)]
+
+
+@pytest.mark.parametrize("purpose", ["fairness", "safety"])
+def test_losses_are_ours_on_the_same_latents(purpose: str) -> None:
+    unet = ToyUNet()
+    run = released(unet)
+    changes = {"purpose": purpose, "target_guidance": 12.0 if purpose == "safety" else 4.0}
+    run.config = run.config.model_copy(update=changes)
+    for parameter in run.module.parameters():
+        parameter.data.normal_(0, 0.3)
+    latents, timestep = run.sample(torch.randn(1, *unet.latent_shape), 5)
+    target = run.target(latents, timestep)
+    neutral, asked, uncond = (
+        predict(unet, latents, timestep, prompt)
+        for prompt in (run.prompts.neutral, run.prompts.target, run.prompts.uncond)
+    )
+    if purpose == "safety":
+        torch.testing.assert_close(target, steered(asked, neutral, asked, 12.0), rtol=1e-3, atol=1e-4)
+    else:
+        torch.testing.assert_close(target, steered(uncond, asked, uncond, 4.0))
+    encoded = unet.encoder(latents, timestep, run.prompts.neutral)
+    responsible = run.module.responsible.value()
+    student = unet.decoder(encoded, encoded.h + responsible)
+    torch.testing.assert_close(run.responsible_loss(latents, timestep, target), responsible_loss(student, target))
+    student = unet.decoder(encoded, encoded.h + responsible + run.module.semantic.value())
+    torch.testing.assert_close(run.semantic_loss(latents, timestep), F.mse_loss(student, neutral))
+
+
+def test_trajectory_is_ours() -> None:
+    """The same latents as our sampler's, which draws a whole picture: the released one stops on the way."""
+    unet = ToyUNet()
+    run = released(unet)
+    run.config = run.config.model_copy(update={"trajectory_steps": 7})
+    run.module.responsible.value().data.normal_(0, 0.5)
+    noise = torch.randn(1, *unet.latent_shape)
+    prompts = run.prompts
+    expected = sample(unet, noise, prompts.neutral, prompts.uncond, 7, 3.0, run.module)
+    latents, timestep = run.sample(noise, 6)
+    with torch.no_grad():
+        last = run.guided(latents, timestep, 3.0, run.module.responsible.value())
+    alpha = unet.alphas_cumprod[timestep]
+    torch.testing.assert_close((latents - (1 - alpha).sqrt() * last) / alpha.sqrt(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_each_adam_steps_its_own_part() -> None:
+    run = released(ToyUNet())
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in run.optimizers]
+    assert rates == [1e-2, 1e-3]
+    before = [part.value().clone() for part in (run.module.responsible, run.module.semantic)]
+    run.step(3)
+    after = [part.value() for part in (run.module.responsible, run.module.semantic)]
+    for first, then, rate in zip(before, after, rates, strict=True):
+        moved = (then - first).abs().max()
+        assert 0 < moved <= 1.001 * rate
+
+
+def test_it_learns_what_the_toy_can_be_taught() -> None:
+    run = released(ToyUNet())
+    first = sum(run.step(5)[0] for _ in range(5))
+    for _ in range(60):
+        run.step(5)
+    assert sum(run.step(5)[0] for _ in range(5)) < 0.7 * first
+
+
+def test_our_step_costs_a_ninth() -> None:
+    """With the paper's target and with the recipe's own, in latents through each half."""
+    counting = Counting(ToyUNet())
+    for target_from, others in (("unconditional", 0), ("others", 1)):
+        calls = calls_of(counting, our_step(counting, 1, target_from=target_from))
+        assert rows(calls, "encoder") == 3 + others
+        assert forwards(calls) == 5 + others
+        assert rows(calls, "decoder with gradients") == 2
+
+
+def test_flops_seconds_and_bytes() -> None:
+    a, b = torch.randn(100, 200, requires_grad=True), torch.randn(200, 300)
+    assert flops(lambda: a @ b) == 2 * 100 * 200 * 300
+    assert flops(lambda: (a @ b).sum().backward()) == 4 * 100 * 200 * 300
+
+    def three() -> Tensor:
+        first = torch.ones(1000, 250)  # 1 MB
+        second = first + 1
+        del first
+        return torch.cat([second, second])  # 1 MB kept, 2 MB new
+
+    if not torch.cuda.is_available():
+        assert 3e6 <= peak_bytes(three) < 3.01e6
+    calls: list[str] = []
+    steps = {name: lambda name=name: calls.append(name) for name in ("x", "y")}
+    assert set(median_seconds(steps, 3)) == {"x", "y"}
+    assert calls == ["x", "y"] * 4
+    assert at_mean(10 + 2 * SHORT, 10 + 2 * LONG) == 10 + 2 * 24
+
+
+class Clock:
+    """Stands for time.perf_counter: moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("budget", "reached", "seconds"), [(1000.0, True, 60.0), (45.0, False, 50.0)])
+def test_the_clock_stands_still_while_modules_are_examined(
+    monkeypatch: pytest.MonkeyPatch, budget: float, reached: bool, seconds: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(emoji.time, "perf_counter", clock)
+    ratios = iter([0.9, 0.5, 0.1] if reached else [0.9, 0.5, 0.5])
+
+    def exam(modules: emoji.Modules) -> float:
+        clock.now += 7000
+        return next(ratios)
+
+    course = emoji.Course()
+    watch = emoji.Watch(exam, course, budget)
+    with suppress(emoji.Done):
+        for step in range(1, 100):
+            clock.now += 10
+            watch.after_step(step, 2, {})
+    assert course.reached == reached
+    assert course.seconds == seconds
+
+
+def test_the_exam_asks_for_both_concepts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that sees what a module's tensor says: a fair pair scores 0, two alike score 1."""
+
+    def module(value: float) -> ConceptModule:
+        made = ConceptModule(8, 4, 4)
+        made.responsible.value().data.fill_(value)
+        return made
+
+    def draw(self: Any, noise: Tensor, prompts: Any, negative: Any, module: ConceptModule) -> Tensor:
+        return module.responsible.value().mean() * torch.ones(len(noise), 3, 8, 8)
+
+    def verdicts(pictures: Tensor) -> Any:
+        labels = ["woman" if picture.mean() > 0 else "man" for picture in pictures]
+        return {"gender": SimpleNamespace(labels=labels)}
+
+    monkeypatch.setattr(emoji.Exam, "_draw", draw)
+    exam = emoji.Exam(ToyUNet(), SimpleNamespace(verdicts=verdicts), 4, 2)  # type: ignore[arg-type]
+    assert exam({"woman": module(1.0), "man": module(-1.0)}) == 0
+    assert exam({"woman": module(1.0), "man": module(1.0)}) == 1
+
+
+def test_pictures_that_nobody_can_tell_are_not_fair() -> None:
+    modules: Any = {"woman": None, "man": None}
+    assert emoji._counted(Counter({"unsure": 4}), modules) == {"woman": 1, "man": 0}
+    assert emoji._counted(Counter({"unsure": 4, "man": 1}), modules) == {"woman": 0, "man": 1}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "ratio", "bound"), [(0.1, 0.1, 20, False), (0.1, 0.4, 20, True), (0.4, 0.1, None, False)]
+)
+def test_a_goal_not_reached_is_a_bound(ours: float, theirs: float, ratio: float | None, bound: bool) -> None:
+    courses = emoji.Course([(10, 5.0, ours)]), emoji.Course([(50, 100.0, theirs)])
+    found = emoji.compared(*courses)
+    assert found["ratio"] == ratio
+    assert found["is_lower_bound"] == bound
+
+
+def parts() -> dict[str, Any]:
+    names = ("released", "ours", "ours, paper's target", "ours, own, batch 1", "ours, own")
+    numbers = {name: 80.0 / (i + 1) for i, name in enumerate(names)}
+    cost = {"batch": 8, "precision": "bfloat16", "flops": numbers, "seconds": numbers, "peak_bytes": numbers}
+    course = {"reached": True, "seconds": 3.0, "checkpoints": [(10, 3.0, 0.1)]}
+    goal = {"goal": 0.15, "ratio": 12.0, "is_lower_bound": True, "ours": course, "released": course}
+    full = {key: {"released": 60.0, "ours": 10.0} for key in ("flops", "seconds", "peak_bytes")}
+    half = {key: {"released": 30.0, "ours": 4.0} for key in ("flops", "seconds", "peak_bytes")}
+    return {
+        "cost": {**cost, "forward_flops": 1.0},
+        "goal": goal,
+        "sd15": {"pixels": 512, "float32": full, "bfloat16": half},
+        "sdxl": {"pixels": 256, "bfloat16": half},
+    }
+
+
+def test_the_figures_asked_for() -> None:
+    found = command.headline(parts())
+    asked = {"flops_ratio", "step_time_ratio", "time_to_same_deviation_ratio", "sd15_step_time_ratio"}
+    for key in asked | {"peak_memory_ratio"}:
+        assert isinstance(found[key], float), key
+    assert found["flops_ratio"] == 2
+    assert found["step_time_ratio_own_a_latent"] == 8 * 5
+    assert found["sd15_step_time_ratio"] == 6
+    assert found["sd15_step_time_ratio_own_precision"] == 15
+    assert found["sdxl_step_time_ratio"] == 7.5
+    assert found["sdxl_step_time_ratio_own_precision"] is None
+    lines = "\n".join(command.table({**found, "parts": parts()}))
+    assert "≥ 12.00" in lines
+    assert "≥ 8, NOT MET" in lines
+    assert "≥ 6, met" in lines
+
+
+def test_parts_left_out_are_none() -> None:
+    found = command.headline({})
+    assert all(value is None for value in found.values())
+    assert set(command.TARGETS) <= set(found)
+    assert "peak_memory_ratio" in found
+    assert command.table({**found, "parts": {}})
