@@ -71,6 +71,10 @@ class TrainConfig(Strict):
     responsible_lr: Positive = 1e-2
     semantic_lr: Weight = Field(1e-4, description="0 leaves the semantic part at zero")
     semantic_weight: Weight = Field(0.5, alias="lambda", description="higher: closer to the neutral picture")
+    semantic_target: Literal["neutral", "between"] = Field(
+        "neutral", description="the paper's, or between target and neutral so that lambda alone decides; see respodiff"
+    )
+    optimizer: Literal["adam", "one_scale_adam"] = Field("adam", description="the paper's, or see optimizer.py")
     weight_decay: Weight = 0.0
     clip: Positive | None = Field(None, description="largest norm of a gradient")
     kind: Literal["grid", "low_rank", "channel"] = "grid"

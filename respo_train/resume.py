@@ -24,6 +24,7 @@ from torch import Tensor
 from .core.checkpoint import write_atomically
 from .core.errors import ModuleFileError, RespoError
 from .core.header import parse_json, read_header
+from .optimizer import OneScaleAdam
 from .team import ALONE, Team
 from .trainer import ConceptState, Losses, TrainState
 
@@ -184,14 +185,15 @@ def _restore_concept(
     concept.source.restore(source, mine)
 
 
-def _restore_optimizer(optimizer: torch.optim.AdamW, own: dict[str, Tensor]) -> None:
+def _restore_optimizer(optimizer: torch.optim.Optimizer, own: dict[str, Tensor]) -> None:
     groups = optimizer.state_dict()["param_groups"]
     state: dict[int, dict[str, Tensor]] = {}
     for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
         entries = _below(own, f"{index}.")
         # A parameter that has never had a gradient has no entries.
+        single = {"step", "exp_avg_sq"} if isinstance(optimizer, OneScaleAdam) else {"step"}
         for entry, value in entries.items():
-            _expect(entry, value, () if entry == "step" else tuple(parameter.shape), torch.float32)
+            _expect(entry, value, () if entry in single else tuple(parameter.shape), torch.float32)
         if entries:
             state[index] = {key: entries[key] for key in ("step", "exp_avg", "exp_avg_sq")}
     if own:

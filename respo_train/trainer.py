@@ -18,6 +18,7 @@ from .core.errors import RespoError
 from .network import SplitUNet
 from .objectives import OBJECTIVES
 from .objectives.objective import Setting, Source
+from .optimizer import optimizer_of
 from .prompts import encode_prompts
 from .randomness import keyed_noise
 from .team import ALONE, Team
@@ -40,13 +41,13 @@ class ConceptState:
     """All that changes while one concept is trained."""
 
     module: ConceptModule
-    responsible_optimizer: torch.optim.AdamW
-    semantic_optimizer: torch.optim.AdamW
+    responsible_optimizer: torch.optim.Optimizer
+    semantic_optimizer: torch.optim.Optimizer
     source: Source
     losses: list[Losses] = field(default_factory=list)
 
     @property
-    def optimizers(self) -> dict[str, torch.optim.AdamW]:
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Both optimizers by their part's name."""
         return {"responsible": self.responsible_optimizer, "semantic": self.semantic_optimizer}
 
@@ -136,14 +137,11 @@ def start(setting: Setting) -> ConceptState:
     h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
     height, width = config.grid or (h.shape[2], h.shape[3])
     module = ConceptModule(h.shape[1], height, width, config.kind, config.rank).to(h.device)
-    rates = (config.of(setting.name, "responsible_lr"), config.of(setting.name, "semantic_lr"))
-    optimizers = [
-        # Without weight decay this is Adam.
-        torch.optim.AdamW(part.parameters(), lr=rate, weight_decay=config.weight_decay)
-        for part, rate in zip((module.responsible, module.semantic), rates, strict=True)
-    ]
+    responsible_lr, semantic_lr = (config.of(setting.name, "responsible_lr"), config.of(setting.name, "semantic_lr"))
+    responsible = optimizer_of(config, module.responsible.parameters(), responsible_lr)
+    semantic = optimizer_of(config, module.semantic.parameters(), semantic_lr)
     source = OBJECTIVES[config.objective].start(setting)
-    return ConceptState(module, optimizers[0], optimizers[1], source)
+    return ConceptState(module, responsible, semantic, source)
 
 
 def gradients(setting: Setting, state: ConceptState, step: int) -> dict[str, float]:

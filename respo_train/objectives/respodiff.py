@@ -46,6 +46,16 @@ def semantic_loss(student: Tensor, neutral: Tensor, weight: float) -> Tensor:
     return weight * F.mse_loss(student, neutral.detach())
 
 
+def held_loss(student: Tensor, target: Tensor, neutral: Tensor, weight: float) -> Tensor:
+    """Return the distance to the target plus `weight` (lambda) times that to the neutral prediction.
+
+    Smallest at `(target + lambda neutral) / (1 + lambda)`: 0 keeps all of the effect, 1 half, 4 a fifth, whatever the
+    learning rate and however long the training. The paper's loss says so too of its lambda (higher is more
+    conservative), but under Adam, which does not see the scale of a loss, it has no such meaning.
+    """
+    return F.mse_loss(student, target) + weight * F.mse_loss(student, neutral.detach())
+
+
 def start(setting: Setting) -> Trajectories:
     """Begin staggered trajectories of the neutral prompt."""
     config, unet = setting.config, setting.unet
@@ -79,7 +89,11 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
 
     both = responsible.detach() + module.semantic.resized(*size)
     student = unet.decoder(neutral, neutral.h + both.to(neutral.h))
-    yield Term("semantic", semantic_loss(student, plain, config.of(setting.name, "semantic_weight")))
+    weight = config.of(setting.name, "semantic_weight")
+    if config.semantic_target == "neutral":
+        yield Term("semantic", semantic_loss(student, plain, weight))
+    else:
+        yield Term("semantic", held_loss(student, target, plain, weight))
 
     trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
 

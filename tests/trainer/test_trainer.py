@@ -181,3 +181,17 @@ def test_a_concept_may_have_its_own_recipe() -> None:
     state = train(settings, ToyUNet())
     assert state.modules()["man"].semantic.value().abs().max() == 0
     assert state.modules()["woman"].semantic.value().abs().max() > 0
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 4.0])
+def test_lambda_says_how_much_of_the_effect_is_left(weight: float) -> None:
+    """With the target "between", 1 / (1 + lambda) of the way from the neutral to the target prediction is left."""
+    recipe = {"steps": 400, "semantic_target": "between", "semantic_lr": 0.02, "lambda": weight}
+    unet = ToyUNet()
+    module = train(config(optimizer="one_scale_adam", **recipe), unet).modules()["woman"]
+    full = train(config(optimizer="one_scale_adam", steps=400, semantic_lr=0), unet).modules()["woman"]
+    latents, timesteps = torch.randn(16, 4, 8, 8), torch.full((16,), 500)
+    encoded = unet.encoder(latents, timesteps, unet.encode_prompts(["a person"])[0])
+    plain = unet.decoder(encoded, encoded.h)
+    way, left = (unet.decoder(encoded, m(encoded.h).detach()) - plain for m in (full, module))
+    assert float((left * way).sum() / way.square().sum()) == pytest.approx(1 / (1 + weight), abs=0.03)
