@@ -27,7 +27,7 @@ from ..sheet import Sheet
 from ..trainer import Losses
 from .plots import effect_charts, loss_charts, svg
 
-_STRIP = 8  # pictures in the strip through time, at most
+_STRIP = 6  # pictures in the strip through time, at most
 
 
 @dataclass(frozen=True)
