@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+import torch
 
 from .core.checkpoint import load_attribute
 from .core.errors import RespoError, RespoWarning
@@ -60,12 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "respo_train" if rank == "0" else f"respo_train, process {rank}"
     options = _parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings():
-            _show_our_warnings_in_one_line(name)
+        with _warnings_in_one_line(name):
             code: int = options.run(options)
             return code
     except RespoError as error:
         print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError:
+        advice = "train anew with a smaller --batch, --width and --height, or with --precision bfloat16"
+        print(f"{name}: the GPU has too little memory for this: {advice}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: stopped at once; what was saved last is intact", file=sys.stderr)
@@ -132,16 +139,29 @@ def _names(folder: str) -> list[str]:
     return sorted(path.stem for path in (_FOLDER / folder).glob("*.toml"))
 
 
-def _show_our_warnings_in_one_line(name: str) -> None:
-    before = warnings.showwarning
+@contextmanager
+def _warnings_in_one_line(name: str) -> Iterator[None]:
+    """Show our own warnings and log records as plain lines, everybody else's as always."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{name}: warning: %(message)s"))
+    log = logging.getLogger(__package__)
+    with warnings.catch_warnings():
+        before = warnings.showwarning
 
-    def show(message, category, filename, lineno, file=None, line=None) -> None:  # type: ignore[no-untyped-def]
-        if issubclass(category, RespoWarning):
-            print(f"{name}: warning: {message}", file=sys.stderr)
-        else:
-            before(message, category, filename, lineno, file, line)
+        def show(message, category, filename, lineno, file=None, line=None) -> None:  # type: ignore[no-untyped-def]
+            if issubclass(category, RespoWarning):
+                print(f"{name}: warning: {message}", file=sys.stderr)
+            else:
+                before(message, category, filename, lineno, file, line)
 
-    warnings.showwarning = show
+        warnings.showwarning = show
+        log.addHandler(handler)
+        log.propagate = False
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.propagate = True
 
 
 def _train(options: argparse.Namespace) -> int:

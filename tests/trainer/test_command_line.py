@@ -307,7 +307,22 @@ def test_warnings_are_one_line_each_and_come_once(
     assert main(arguments(checkpoint, tmp_path / "gender.safetensors", "--steps", "1")) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines.count("respo_train: warning: 'a woman' is too long") == 1
+    # What the report says of a module that was trained for one step only.
+    assert any(line.startswith("respo_train: warning: woman: ") for line in lines)
     assert warnings.showwarning is before
+
+
+def test_too_little_memory_is_one_line(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def load_unet(*_: object, **__: object) -> ToyUNet:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nSee documentation")
+
+    monkeypatch.setattr(load, "load_unet", load_unet)
+    assert main(arguments(checkpoint, tmp_path / "gender.safetensors")) == 2
+    assert "smaller --batch" in (line := capsys.readouterr().err)
+    assert line.count("\n") == 1
+    assert os.listdir(tmp_path) == ["in"]
 
 
 def test_the_place_is_really_tried(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ ENCODERS_A_STEP = 8  # two concepts, four prompts each
 class SlowToyUNet(ToyUNet):
     def encoder(self, *arguments: Any, **options: Any) -> Encoded:
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")) / ENCODERS_A_STEP)
-        if os.environ.get("TOY_FAIL") == os.environ.get("RANK", "0") and len(self.seen) > 60:
+        if os.environ.get("TOY_FAIL") == os.environ.get("RANK", "0") and len(self.seen) > 250:
             raise MemoryError("a toy's out of memory")
         return super().encoder(*arguments, **options)
 
