@@ -17,6 +17,7 @@ from benchmarks.train_speed import __main__ as command
 from benchmarks.train_speed import emoji
 from benchmarks.train_speed.calls import Call, Counting, calls_of, rows
 from benchmarks.train_speed.cost import LONG, SHORT, at_mean, flops, median_seconds, peak_bytes
+from benchmarks.train_speed.geometry import summed
 from benchmarks.train_speed.released import Released
 from benchmarks.train_speed.steps import configuration, our_step, released_step
 from respo_train.core.concept import ConceptModule
@@ -132,6 +133,22 @@ def test_our_step_costs_a_ninth() -> None:
         assert rows(calls, "encoder") == 3 + others
         assert forwards(calls) == 5 + others
         assert rows(calls, "decoder with gradients") == 2
+
+
+def test_big_networks_are_summed_by_the_loops_own_schedules() -> None:
+    """With one second for a pass, however many latents, and another price for the decoder's gradients."""
+    counting = Counting(ToyUNet())
+    steps = {
+        "ours": our_step(counting, 1),
+        "short": released_step(counting, SHORT),
+        "long": released_step(counting, LONG),
+    }
+    found = {name: calls_of(counting, step) for name, step in steps.items()}
+    cost = {call: 10.0 if call.kind == "decoder with gradients" else 1.0 for calls in found.values() for call in calls}
+    sums = summed(cost, found)
+    assert sums["released"] == 28 + 26 + 2 * 10
+    ours = found["ours"]
+    assert sums["ours"] == sum(count for call, count in ours.items() if "gradients" not in call.kind) + 2 * 10
 
 
 def test_flops_seconds_and_bytes() -> None:

@@ -65,19 +65,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+def host_model(family: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """Return the host's model of `family`, its weights not filled in."""
+    use_host()
+    import comfy.model_base
+    import comfy.supported_models as models
+
+    base, kind = (models.SDXL, comfy.model_base.SDXL) if family == "sdxl" else (models.SD15, comfy.model_base.BaseModel)
+    settings = base({**CONFIGS[family], "dtype": dtype})
+    settings.set_inference_dtype(dtype, None)
+    return kind(settings, device=device)
+
+
 def random_unet(family: str, dtype: torch.dtype, size: int) -> HostUNet:
     """Return the host's U-Net of `family` for pictures of `size` pixels, its weights random and kept in `dtype`."""
     use_host()
-    import comfy.model_base
     import comfy.model_management as management
-    import comfy.supported_models as models
 
     device = management.get_torch_device()
-    config = {**CONFIGS[family], "dtype": dtype}
-    base, kind = (models.SDXL, comfy.model_base.SDXL) if family == "sdxl" else (models.SD15, comfy.model_base.BaseModel)
-    settings = base(config)
-    settings.set_inference_dtype(dtype, None)
-    model = kind(settings, device=device)
+    model = host_model(family, dtype, device)
     generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.diffusion_model.named_parameters():
