@@ -110,7 +110,9 @@ def test_resumed_is_uninterrupted(tmp_path: Path, objective: str, step: int, how
     assert same(state_path(first), state_path(second))
 
 
-@pytest.mark.parametrize("kind", [{"kind": "low_rank", "rank": 2}, {"kind": "channel"}])
+@pytest.mark.parametrize(
+    "kind", [{"kind": "low_rank", "rank": 2}, {"kind": "channel"}, {"optimizer": "one_scale_adam"}]
+)
 def test_other_kinds_go_on_too(tmp_path: Path, kind: dict[str, Any]) -> None:
     settings = config(**kind)
     train_to_file(settings, ToyUNet(), BASE, tmp_path / "a.safetensors")
