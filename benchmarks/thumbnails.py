@@ -53,8 +53,9 @@ def run_outputs(server: ComfyServer, workflow: dict[str, Any]) -> list[list[Imag
 def thumbnail(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
     """Lay out each node's pictures as a block of COLUMNS, one block below the other, in a square of SIDE pixels."""
     blocks = [grid(pictures) for pictures in rows]
-    height = sum(block.height for block in blocks) + GAP * (len(blocks) - 1)
-    sheet = Image.new("RGB", (max(block.width for block in blocks), height), BACKGROUND)
+    width = max(block.width for block in blocks)
+    blocks = [block.resize((width, round(block.height * width / block.width))) for block in blocks]
+    sheet = Image.new("RGB", (width, sum(block.height for block in blocks) + GAP * (len(blocks) - 1)), BACKGROUND)
     top = 0
     for block in blocks:
         sheet.paste(block, (0, top))

@@ -34,7 +34,7 @@ _WIDGETS |= {"--out": "name", "--steps": "steps"}
 
 @dataclass(frozen=True)
 class Told:
-    """What to show: a line, and the last sheet of pictures."""
+    """What to show: a few lines, and the last sheet of pictures."""
 
     summary: str
     sheet: Path | None
@@ -77,15 +77,19 @@ def run(
         # Of the checkpoint's own weight, as Apply Module and Balance look at it: a LoRA is no other checkpoint.
         loan.unet.fingerprint = fingerprint(own_weight(model))
         done = existing == "continue" and _is_finished(path, config, base)
-        if not done:
-            _train(config, loan.unet, base, path, existing, 0 if vae is None else preview_every)
+        every = 0 if vae is None else preview_every
+        warnings = {} if done else _train(config, loan.unet, base, path, existing, every)
     seconds = time.monotonic() - began
-    summary = "Was trained before: taken as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
+    first = "Was trained before: taken as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
+    summary = "\n".join([first, *(f"{name}: {warning}" for name, warning in warnings.items())])
     sheet = sheet_path(training_folder(path), config.steps)
     return Told(summary, sheet if sheet.is_file() else None)
 
 
-def _train(config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int) -> None:
+def _train(
+    config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int
+) -> dict[str, str]:
+    """Train into `path`; return a warning for each concept with hardly any or far too much effect."""
     from ..respo_train.job import train_to_file, training_folder
     from ..respo_train.report import Report
 
@@ -97,6 +101,7 @@ def _train(config: TrainConfig, unet: Any, base: Base, path: Path, existing: Exi
         progress = HostProgress(report, config.steps, training_folder(path), cancel, unet)
         with cancel.held_back():
             train_to_file(config, unet, base, path, [progress], **choice)
+        return report.verdicts
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error
     except RespoError as error:

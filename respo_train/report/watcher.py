@@ -28,7 +28,8 @@ class Report:
     """A watcher that draws previews and measures the effect every `preview_every` steps and at the end (0: never).
 
     All of it goes into the training folder, and from there onto the page, so that the page of a resumed run shows what
-    was seen before. A run that was interrupted is not kept waiting: its page shows what there is.
+    was seen before. A run that was interrupted is not kept waiting: its page shows what there is. `verdicts`: at the
+    end, a warning for each concept that needs one.
     """
 
     def __init__(self, config: TrainConfig, unet: SplitUNet, base: Base, out: Path, preview_every: int):
@@ -39,6 +40,7 @@ class Report:
         self._previews = Previews(config, unet) if preview_every else None
         self._probes: dict[str, Probe] = {}
         self._seen_at: int | None = None
+        self.verdicts: dict[str, str] = {}
 
     def after_step(self, state: TrainState) -> None:
         """Look at the modules when it is time to."""
@@ -57,6 +59,7 @@ class Report:
         if done:
             for name, effect in effects[state.step].items():
                 if verdict := effect.verdict():
+                    self.verdicts[name] = verdict
                     _log.warning("%s: %s", name, verdict)
         run = Run(self._config, self._unet.architecture, self._base, self._out, state.step, losses)
         write_page(run, effects, self._sheets(state.step))

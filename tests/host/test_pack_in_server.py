@@ -21,7 +21,10 @@ from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
-TEMPLATE = json.loads((ROOT / "example_workflows" / "balance_a_batch.json").read_text(encoding="utf-8"))
+TEMPLATE, TRAINING_TEMPLATE = (
+    json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("balance_a_batch", "train_a_module")
+)
 EMOJI_WORLD = Architecture("emoji_world", 64, 128, 0, 128)
 SD1 = Architecture("sd1", 320, 768, 0, 1280)
 
@@ -86,7 +89,7 @@ def test_loads_without_a_word_of_warning(server, pack_name):
 
 def test_lists_nodes_modules_and_checkpoint(server, modules):
     info = server.object_info()
-    assert {"RespoLoadModule", "RespoApplyModule", "RespoBalance"} <= info.keys()
+    assert {"RespoLoadModule", "RespoApplyModule", "RespoBalance", "RespoTrainModule"} <= info.keys()
     assert {"good.safetensors", "sd1.safetensors"} <= set(
         info["RespoLoadModule"]["input"]["required"]["module"][1]["options"]
     )
@@ -100,6 +103,8 @@ def test_lists_nodes_modules_and_checkpoint(server, modules):
         ("extensions/{pack}/js/settings.js", "Respo.EmojiWorld.ShowCheckpoint"),
         ("i18n", "RespoBalance"),
         ("workflow_templates", "balance_a_batch"),
+        ("workflow_templates", "train_a_module"),
+        ("extensions/{pack}/docs/RespoTrainModule.md", "# Train Module"),
     ],
 )
 def test_page_gets_help_names_and_templates(server, pack_name, path, words):
@@ -123,9 +128,26 @@ def template_nodes(*titles):
     return [ids[title] for title in titles]
 
 
-def test_template_needs_only_what_ships():
+def test_training_template_runs(server):
+    """With three steps; the template as it is makes the thumbnail."""
+    prompt = to_api(TRAINING_TEMPLATE, server.object_info())
+    (train, balance) = (
+        next(key for key, node in prompt.items() if node["class_type"] == kind)
+        for kind in ("RespoTrainModule", "RespoBalance")
+    )
+    prompt[train]["inputs"] |= {"steps": 3, "preview_every": 3, "name": "from_the_template"}
+    entry = server.run(prompt)
+    assert (server.model_folders["respo"] / "from_the_template.safetensors").is_file()
+    assert entry["outputs"][train]["text"][0].startswith("3 steps")
+    assert entry["outputs"][balance]["text"][0].startswith("8 pictures: woman 4, man 4")
+    sizes = [len(output["images"]) for output in entry["outputs"].values() if "images" in output]
+    assert sorted(sizes) == [1, 8]  # the sheet, and what was drawn with the new module
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, TRAINING_TEMPLATE], ids=["balance", "train"])
+def test_template_needs_only_what_ships(template):
     values = [
-        value for node in TEMPLATE["nodes"] for value in node["widgets_values"] if str(value).endswith(".safetensors")
+        value for node in template["nodes"] for value in node["widgets_values"] if str(value).endswith(".safetensors")
     ]
     shipped = {path.name for path in (ROOT / "emoji_world").rglob("*.safetensors")}
     assert set(values) <= shipped

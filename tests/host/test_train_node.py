@@ -91,7 +91,8 @@ def test_trains_draws_and_leaves_the_model_as_it_was(server: Any) -> None:
     assert attribute.training["steps_done"] == 3
     assert attribute.training["config"]["seed"] == 5
     assert [bool(p.any()) for m in attribute.concepts.values() for p in m.parameters()] == [True] * 4
-    assert "3 steps" in text(entry)
+    assert text(entry).startswith("3 steps")
+    assert "woman: hardly any effect" in text(entry)
     assert "gender: woman, man" in text(entry)
     assert "Note" not in entry["outputs"]["balance"]["text"][0]  # it was made for this very model
     (sheet,) = server.images(entry, SHEET)
