@@ -17,7 +17,7 @@ from benchmarks.comfy_server import ComfyServer
 from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "example_workflows" / "balance_a_batch.json"
+TEMPLATES = ROOT / "example_workflows"
 SCREENSHOTS = ROOT / "out" / "screenshots"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FLAGS += ["--disable-sync", "--no-first-run"]
@@ -29,6 +29,10 @@ PROMPT = """async () => Object.fromEntries(
 ALL_PICTURES = "() => ['Before', 'After'].every(t => app.graph.nodes.find(n => n.title === t).imgs?.length === 8)"
 BALANCE_TEXT = """() => app.graph.nodes.find(n => n.type === 'RespoBalance')
     .widgets.find(widget => widget.name === 'respo_text').value"""
+TRAINING_TEXT = """() => app.graph.nodes.find(n => n.type === 'RespoTrainModule')
+    .widgets.find(widget => widget.name === 'respo_text').value"""
+FEW_STEPS = """() => { for (const widget of app.graph.nodes.find(n => n.type === 'RespoTrainModule').widgets)
+    if (['steps', 'preview_every'].includes(widget.name)) widget.value = 2; }"""
 SLOW = 120_000  # milliseconds; two busy cores draw a page slowly
 
 
@@ -68,22 +72,41 @@ def bare_errors(browser_path, comfy_path, tmp_path_factory) -> set[str]:
         return errors
 
 
+def open_template(page: Any, pack: str, name: str, server: ComfyServer) -> None:
+    """Click a template of the pack; all its nodes are known, none covers another, and none lost a value."""
+    page.get_by_text(pack, exact=True).first.click()
+    page.get_by_text(name).first.click()
+    template = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+    page.wait_for_function(f"() => app.graph.nodes.length === {len(template['nodes'])}")
+    assert page.evaluate(UNKNOWN_TYPES) == []
+    assert overlapping(page.evaluate(BOXES)) == []
+    assert page.evaluate(PROMPT) == to_api(template, server.object_info())
+
+
+def take_picture(page: Any, name: str) -> None:
+    page.wait_for_timeout(1000)  # the page draws a little later
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
 def test_balance_a_batch(browser_path, comfy_path, server, bare_errors):
     with open_page(browser_path, server) as (page, errors):
-        page.get_by_text(linked_name(comfy_path), exact=True).first.click()
-        page.get_by_text("balance_a_batch").first.click()
-        page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'RespoBalance')")
-        assert page.evaluate(UNKNOWN_TYPES) == []
-        assert overlapping(page.evaluate(BOXES)) == []
-        template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
-        assert page.evaluate(PROMPT) == to_api(template, server.object_info())
-
+        open_template(page, linked_name(comfy_path), "balance_a_batch", server)
         page.get_by_role("button", name="Run", exact=True).click()
         page.wait_for_function(ALL_PICTURES, timeout=10 * SLOW)
         assert page.evaluate(BALANCE_TEXT).startswith("8 pictures: woman 4, man 4")
-        page.wait_for_timeout(1000)  # the page draws them a little later
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / "balance_a_batch.png")
+        take_picture(page, "balance_a_batch")
+        assert errors - bare_errors == set()
+
+
+def test_train_a_module(browser_path, comfy_path, server, bare_errors):
+    """Opened, trained for two steps, and its text shown."""
+    with open_page(browser_path, server) as (page, errors):
+        open_template(page, linked_name(comfy_path), "train_a_module", server)
+        page.evaluate(FEW_STEPS)
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.wait_for_function(f"() => ({TRAINING_TEXT})()?.startsWith('2 steps')", timeout=10 * SLOW)
+        take_picture(page, "train_a_module")
         assert errors - bare_errors == set()
 
 
