@@ -229,6 +229,11 @@ def with_tensors(data: bytes, change: Any) -> bytes:
     return safetensors.torch.save(found, {**header, "respo": json.dumps(respo)})
 
 
+def rename_positions(found: dict[str, Tensor]) -> None:
+    text = found["numbers"].numpy().tobytes().replace(b"positions", b"positives")
+    found["numbers"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+
+
 LOSSES = "woman.losses"
 DEFECTS = {
     "empty": lambda data: b"",
@@ -253,6 +258,8 @@ DEFECTS = {
         data, lambda t: t.update({"man.source.latents": t["man.source.latents"][:2].clone()})
     ),
     "half an optimizer": lambda data: with_tensors(data, lambda t: t.pop("man.optimizer.semantic.0.exp_avg")),
+    "a part more": lambda data: with_tensors(data, lambda t: t.update({"man.module.other": torch.zeros(1)})),
+    "another objective's numbers": lambda data: with_tensors(data, rename_positions),
     "numbers that are none": lambda data: with_tensors(
         data, lambda t: t.update(numbers=torch.zeros(4, dtype=torch.uint8))
     ),
