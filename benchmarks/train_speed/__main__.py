@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part alone (may be given again)")
     parser.add_argument(
-        "--budget", type=float, metavar="SECONDS", help="training time of the released loop (default 1800, quick 150)"
+        "--budget", type=float, metavar="SECONDS", help="training time of the released loop (default 1800, quick 120)"
     )
     options = parser.parse_args()
     if options.budget is not None and not options.budget > 0:
@@ -68,8 +68,8 @@ def _measure(part: str, quick: bool, budget: float | None) -> dict[str, Any]:
     if part == "cost":
         return on_emoji_world(CHECKPOINT, rounds=5 if quick else 15)
     if part == "goal":
-        seconds = budget or (150.0 if quick else 1800.0)
-        pictures, steps = (8, 12) if quick else (20, 20)
+        seconds = budget or (120.0 if quick else 1800.0)
+        pictures, steps = (6, 10) if quick else (20, 20)
         return time_to_goal(CHECKPOINT, JUDGE, seconds, pictures, steps)
     if part == "sd15":
         return on_geometry("sd15", CHECKPOINT, 512, BOTH, rounds=1 if quick else 3)

@@ -35,7 +35,7 @@ from .steps import configuration
 
 GOAL = 0.15
 GUIDANCE = 3.0  # as the demo draws
-OUR_CHECKPOINTS = 10  # optimizer steps between two of ours
+OUR_CHECKPOINTS = 20  # optimizer steps between two of ours
 RELEASED_CHECKPOINTS = 50  # and between two of theirs
 
 Modules = Mapping[str, ConceptModule]
