@@ -83,6 +83,7 @@ def test_checkpointing_keeps_less_and_asks_hooks_again(host: SimpleNamespace) ->
         loss.backward()
         layers[on] = seen
     assert kept[True] < kept[False] / 2
+    assert layers[False] == [i for i, (half, *_) in enumerate(unet._attention_places) if half == "output"]
     assert sorted(layers[True]) == sorted(2 * layers[False])
 
 
