@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.concept import ConceptModule
-from ..sampling import guided, predict
+from ..sampling import guided, predict, predict_many
 from ..trajectory import Trajectories
 from .objective import Objective, Setting, Term
 
@@ -77,10 +77,10 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     del step  # the trajectories know where they are
     config, unet, prompts = setting.config, setting.unet, setting.prompts
     latents, timesteps = trajectories.latents, trajectories.current_timesteps
-    neutral = unet.encoder(latents, timesteps, prompts.neutral)
-    plain = unet.decoder(neutral, neutral.h)
-    uncond = predict(unet, latents, timesteps, prompts.uncond)
-    target = _target(setting, latents, timesteps, plain, uncond)
+    led_from = prompts.others if config.purpose == "fairness" and config.target_from == "others" else ()
+    asked_for = (prompts.neutral, prompts.uncond, prompts.target, *led_from)
+    (plain, uncond, asked, *others), neutral = predict_many(unet, latents, timesteps, asked_for)
+    target = _target(setting, plain, uncond, asked, others)
 
     size = neutral.h.shape[2], neutral.h.shape[3]
     responsible = module.responsible.resized(*size)
@@ -98,18 +98,16 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
 
 
-def _target(setting: Setting, latents: Tensor, timesteps: Tensor, plain: Tensor, uncond: Tensor) -> Tensor:
-    config, unet, prompts = setting.config, setting.unet, setting.prompts
+def _target(setting: Setting, plain: Tensor, uncond: Tensor, asked: Tensor, others: list[Tensor]) -> Tensor:
+    config = setting.config
     guidance = config.of(setting.name, "target_guidance")
-    asked = predict(unet, latents, timesteps, prompts.target)
     if config.purpose == "safety":
         return steered(asked, plain, asked, guidance)
     if config.target_from == "unconditional":
         return steered(uncond, asked, uncond, guidance)
     if config.target_from == "neutral":
         return steered(plain, asked, plain, guidance)
-    others = torch.stack([predict(unet, latents, timesteps, other) for other in prompts.others]).mean(0)
-    return steered(plain, asked, others, guidance)
+    return steered(plain, asked, torch.stack(others).mean(0), guidance)
 
 
 OBJECTIVE = Objective("cond", start, terms)

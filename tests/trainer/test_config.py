@@ -60,7 +60,7 @@ def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(RespoError, match=r"no preset 'gendre'. Shipped presets: gender"):
+    with pytest.raises(RespoError, match=r"no preset 'gendre'. Shipped presets: age, gender, no_weapons"):
         read_config("gendre")
     broken = tmp_path / "broken.toml"
     for content in (b"steps = ", b"\xff\xfe"):

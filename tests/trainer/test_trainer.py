@@ -132,24 +132,27 @@ def test_one_step_restated(target_from: str) -> None:
 
 
 class CountingUNet(ToyUNet):
-    encoders = decoders = 0
+    """Counts latents, not calls: several prompts may share one."""
 
-    def encoder(self, *arguments: Any) -> Encoded:
-        self.encoders += 1
-        return super().encoder(*arguments)
+    encoded = decoded = 0
 
-    def decoder(self, encoded: Encoded, h: Tensor) -> Tensor:
-        self.decoders += 1
-        return super().decoder(encoded, h)
+    def encoder(self, latents: Tensor, *arguments: Any) -> Encoded:
+        self.encoded += len(latents)
+        return super().encoder(latents, *arguments)
+
+    def decoder(self, encoded: Encoded, h: Tensor, *arguments: Any) -> Tensor:
+        self.decoded += len(h)
+        return super().decoder(encoded, h, *arguments)
 
 
 @pytest.mark.parametrize(("target_from", "more"), [("unconditional", 0), ("neutral", 0), ("others", 1)])
 def test_a_step_runs_three_encoders_and_five_decoders(target_from: str, more: int) -> None:
     unet, counts = CountingUNet(), []
     settings = config(steps=3, target_from=target_from)
-    train(settings, unet, lambda state: counts.append((unet.encoders, unet.decoders)))
+    train(settings, unet, lambda state: counts.append((unet.encoded, unet.decoded)))
     per_step = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(counts)]
-    assert per_step == [(6 + 2 * more, 10 + 2 * more)] * 2  # two concepts
+    latents = 2 * settings.batch  # of two concepts
+    assert per_step == [((3 + more) * latents, (5 + more) * latents)] * 2
 
 
 def test_stops_at_a_loss_that_is_not_a_number() -> None:
