@@ -437,7 +437,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @needs_fork
 def test_killed_at_ten_random_moments(tmp_path: Path, server: Server) -> None:
     moments, reached = random.Random("ten moments"), []
-    with Server(tmp_path / "log", TOY_SECONDS="0.1") as slow:
+    with Server(tmp_path / "log", TOY_SECONDS="0.2") as slow:
         started = time.monotonic()
         assert slow.run(*arguments(tmp_path, "whole.safetensors")) == 0
         seconds = time.monotonic() - started

@@ -32,15 +32,17 @@ import respo_train.host.load as load  # noqa: E402
 from respo_train.__main__ import main  # noqa: E402
 from respo_train.network import Encoded  # noqa: E402
 
-ENCODERS_A_STEP = 8  # two concepts, four prompts each
-
 
 class SlowToyUNet(ToyUNet):
     def encoder(self, *arguments: Any, **options: Any) -> Encoded:
-        time.sleep(float(os.environ.get("TOY_SECONDS", "0")) / ENCODERS_A_STEP)
         if os.environ.get("TOY_FAIL") == os.environ.get("RANK", "0") and len(self.seen) > 250:
             raise MemoryError("a toy's out of memory")
         return super().encoder(*arguments, **options)
+
+    def decoder(self, encoded: Encoded, h: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if h.requires_grad:  # twice a step: responsible and semantic
+            time.sleep(float(os.environ.get("TOY_SECONDS", "0")) / 2)
+        return super().decoder(encoded, h, *arguments, **options)
 
     def decode(self, latents: Tensor) -> None:
         return None  # no previews: drawing them takes longer than all the rest
