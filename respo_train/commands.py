@@ -13,8 +13,8 @@ from .core.errors import RespoError
 from .host import load
 from .job import Base, Stopped, Watcher, check_job, state_path, train_to_file, training_folder
 from .preset_files import check_config, read_config
-from .progress import Progress
 from .report import Report
+from .report.progress import Progress
 from .resume import read_saved
 from .signals import StopSignals
 from .team import join_team, leave_team

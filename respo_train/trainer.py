@@ -15,12 +15,12 @@ import torch
 from .config import TrainConfig
 from .core.concept import ConceptModule
 from .core.errors import RespoError
+from .latents.randomness import keyed_noise
 from .network import SplitUNet
 from .objectives import OBJECTIVES
 from .objectives.objective import Setting, Source
 from .optimizer import optimizer_of
 from .prompts import encode_prompts
-from .randomness import keyed_noise
 from .team import ALONE, Team
 
 

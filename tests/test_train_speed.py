@@ -21,9 +21,9 @@ from benchmarks.train_speed.geometry import summed
 from benchmarks.train_speed.released import Released
 from benchmarks.train_speed.steps import configuration, our_step, released_step
 from respo_train.core.concept import ConceptModule
+from respo_train.latents.sampling import predict, sample
 from respo_train.objectives.respodiff import responsible_loss, steered
 from respo_train.prompts import encode_prompts
-from respo_train.sampling import predict, sample
 
 
 def released(unet: Any, concept: str = "woman") -> Released:

@@ -24,10 +24,10 @@ from respo_train.core.concept import ConceptModule
 from respo_train.core.judge import Judge, load_judge
 from respo_train.core.metrics import mean_deviation_ratio
 from respo_train.host.load import load_unet
+from respo_train.latents.randomness import keyed_noise
+from respo_train.latents.sampling import sample
 from respo_train.network import Conditioning, SplitUNet
 from respo_train.prompts import encode_prompts
-from respo_train.randomness import keyed_noise
-from respo_train.sampling import sample
 from respo_train.trainer import TrainState, train
 
 from .released import Released

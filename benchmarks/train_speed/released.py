@@ -23,10 +23,10 @@ from torch import Tensor
 
 from respo_train.config import TrainConfig
 from respo_train.core.concept import ConceptModule
-from respo_train.ddim import ddim_step, schedule
+from respo_train.latents.ddim import ddim_step, schedule
+from respo_train.latents.randomness import generator_of, keyed_noise
 from respo_train.network import Conditioning, SplitUNet
 from respo_train.objectives.objective import Prompts
-from respo_train.randomness import generator_of, keyed_noise
 
 GUIDANCE_OFF = 1.0
 

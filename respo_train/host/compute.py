@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RespoError
+from ..latents.randomness import keyed_noise
 from ..network import Conditioning, SplitUNet
-from ..randomness import keyed_noise
 
 # Relative distance of compiled and eager results. Rounding is far below, a lost gradient is 1.
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.1}

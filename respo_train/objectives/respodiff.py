@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.concept import ConceptModule
-from ..sampling import guided, predict, predict_many
-from ..trajectory import Trajectories
+from ..latents.sampling import guided, predict, predict_many
+from ..latents.trajectory import Trajectories
 from .objective import Objective, Setting, Term
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.concept import ConceptModule
-from ..pictures import Pictures, pictures_of
+from ..latents.pictures import Pictures, pictures_of
 from .objective import Objective, Setting, Term
 
 

@@ -27,9 +27,9 @@ from ..attention import HeatMap, Suppress, attribute_places, fitted, word_places
 from ..core.concept import ConceptModule
 from ..core.errors import RespoError
 from ..heat_maps import Shown, save_heat_maps
+from ..latents.pictures import Pictures, noised, pictures_of
+from ..latents.randomness import keyed_noise
 from ..network import Conditioning
-from ..pictures import Pictures, noised, pictures_of
-from ..randomness import keyed_noise
 from .objective import Objective, Setting, Term
 from .sdisc import reconstruction_loss
 

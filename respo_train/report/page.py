@@ -20,12 +20,12 @@ from ..config import ConceptConfig, TrainConfig, WhereConfig
 from ..core.architecture import Architecture
 from ..core.checkpoint import file_sha256, read_metadata, write_atomically
 from ..core.errors import RespoError
-from ..effect import Effect
 from ..job import training_folder
 from ..provenance import Base
-from ..sheet import Sheet
 from ..trainer import Losses
+from .effect import Effect
 from .plots import effect_charts, loss_charts, svg
+from .sheet import Sheet
 
 _STRIP = 6  # pictures in the strip through time, at most
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.checkpoint import write_atomically
-from ..effect import Effect
 from ..trainer import Losses
+from .effect import Effect
 
 _COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
 _MOST_POINTS = 600  # of a line; more are not seen and make the page heavy

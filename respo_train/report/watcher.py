@@ -10,15 +10,15 @@ from pathlib import Path
 from ..config import TrainConfig
 from ..core.checkpoint import write_atomically
 from ..core.errors import RespoError
-from ..effect import Effect, Probe
 from ..job import training_folder
 from ..network import SplitUNet
-from ..preview import Previews, run_key
 from ..provenance import Base
-from ..sheet import Sheet
 from ..trainer import TrainState, settings_of
+from .effect import Effect, Probe
 from .page import Run, write_page
 from .plots import save_loss_plot
+from .preview import Previews, run_key
+from .sheet import Sheet
 
 _log = logging.getLogger(__name__)
 _EFFECTS = "effects.json"

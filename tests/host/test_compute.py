@@ -15,7 +15,7 @@ from respo_train.core.architecture import Architecture
 from respo_train.core.errors import RespoError
 from respo_train.host.compute import Probe, check_same, probe
 from respo_train.host.split_unet import HostUNet
-from respo_train.sampling import predict, predict_many
+from respo_train.latents.sampling import predict, predict_many
 
 
 def split(model: Any, dtype: torch.dtype = torch.float32, **options: Any) -> HostUNet:

@@ -7,9 +7,9 @@ import torch
 from toy_unet import CHANNELS, SIZE, ToyUNet, prompt_vector
 
 from respo_train.core.concept import ConceptModule
-from respo_train.effect import Effect, Probe, measure_effect
 from respo_train.objectives.objective import Setting
 from respo_train.preset_files import configure, read_config
+from respo_train.report.effect import Effect, Probe, measure_effect
 from respo_train.trainer import settings_of
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from respo_train.progress import Progress
+from respo_train.report.progress import Progress
 from respo_train.trainer import Losses, TrainState
 
 Step = Callable[[int, float], None]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from toy_unet import CHANNELS, ToyUNet
 
+from respo_train.latents.sampling import predict, predict_many
 from respo_train.network import Conditioning
-from respo_train.sampling import predict, predict_many
 
 
 @pytest.mark.parametrize("prompts", [["a person"], ["a person", "", "a woman", "a man"]])

@@ -11,7 +11,7 @@ from toy_unet import ToyUNet
 
 from respo_train.config import TrainConfig
 from respo_train.core.errors import RespoError
-from respo_train.ddim import ddim_step
+from respo_train.latents.ddim import ddim_step
 from respo_train.network import Encoded
 from respo_train.preset_files import read_config
 from respo_train.trainer import TrainState, gradients, settings_of, start, train

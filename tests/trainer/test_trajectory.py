@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from respo_train.ddim import ddim_step, ddim_timesteps
-from respo_train.trajectory import Trajectories
+from respo_train.latents.ddim import ddim_step, ddim_timesteps
+from respo_train.latents.trajectory import Trajectories
 
 ALPHAS = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0)
 SHAPE = (4, 6, 5)

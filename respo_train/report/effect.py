@@ -9,11 +9,11 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from .core.concept import ConceptModule
-from .ddim import ddim_step, schedule
-from .objectives.objective import Setting
-from .randomness import keyed_noise
-from .sampling import guided, predict
+from ..core.concept import ConceptModule
+from ..latents.ddim import ddim_step, schedule
+from ..latents.randomness import keyed_noise
+from ..latents.sampling import guided, predict
+from ..objectives.objective import Setting
 
 LATENTS = 4
 STEPS = 20  # of the trajectory; every second one is measured

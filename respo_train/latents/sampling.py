@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .core.concept import ConceptModule
+from ..core.concept import ConceptModule
+from ..network import Conditioning, Encoded, SplitUNet
 from .ddim import ddim_step, schedule
-from .network import Conditioning, Encoded, SplitUNet
 
 Half = Literal["cond", "both"]
 

@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 from tqdm import tqdm
 
-from .trainer import TrainState
+from ..trainer import TrainState
 
 _SPAN = 20
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .core.checkpoint import write_atomically
-from .core.errors import RespoError
+from ..core.checkpoint import write_atomically
+from ..core.errors import RespoError
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
 
 if TYPE_CHECKING:  # the objectives import this file
-    from .objectives.objective import Setting
+    from ..objectives.objective import Setting
 
 AT_ONCE = 8  # pictures drawn together
 KEPT_EVERY = 40  # pictures after which the file is written again: what a kill can lose

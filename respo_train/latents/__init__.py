@@ -1,0 +1,1 @@
+"""Where latents come from: noise by key, DDIM steps, whole pictures, trajectories."""
