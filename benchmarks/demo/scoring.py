@@ -46,6 +46,7 @@ def score(
     runs: Mapping[str, Pictures],
     concepts: Sequence[str],
     labels: Mapping[str, Sequence[str]] | None = None,
+    attribute: str = "gender",
 ) -> Score:
     """Judge every profession's pictures; `labels` says what each picture was asked to show, if anything.
 
@@ -56,7 +57,7 @@ def score(
     for profession, pictures in runs.items():
         verdicts = judge.verdicts(to_tensor(pictures))
         asked = labels[profession] if labels else [""] * len(pictures)
-        pairs = Counter(zip(asked, verdicts["gender"].labels, strict=True))
+        pairs = Counter(zip(asked, verdicts[attribute].labels, strict=True))
         counts[profession] = {a: {c: pairs[a, c] for c in concepts} for a in dict.fromkeys(asked)}
         sure += sum(pairs[a, c] for a in counts[profession] for c in concepts)
         right += sum(label == profession for label in verdicts["profession"].labels)
@@ -64,12 +65,14 @@ def score(
     return Score(counts, 1 - sure / total, right / total, bootstrap_assigned(counts))
 
 
-def agreement(judge: Judge, runs: Mapping[str, Pictures], labels: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def agreement(
+    judge: Judge, runs: Mapping[str, Pictures], labels: Mapping[str, Sequence[str]], attribute: str = "gender"
+) -> dict[str, float]:
     """Return, for each concept, the share of pictures that were to show it and do. Unsure counts as not."""
     asked: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for profession, pictures in runs.items():
-        for wish, label in zip(labels[profession], judge.verdicts(to_tensor(pictures))["gender"].labels, strict=True):
+        for wish, label in zip(labels[profession], judge.verdicts(to_tensor(pictures))[attribute].labels, strict=True):
             asked[wish] += 1
             seen[wish] += label == wish != UNSURE
     return {concept: seen[concept] / asked[concept] for concept in asked}

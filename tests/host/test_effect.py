@@ -1,4 +1,4 @@
-"""The verdict's thresholds on a real model: see the figures in respo_train/effect.py."""
+"""The verdict's thresholds on a real model: see the figures in respo_train/report/effect.py."""
 
 from __future__ import annotations
 
