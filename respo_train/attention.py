@@ -49,7 +49,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 def attention_weights(q: Tensor, k: Tensor, heads: int) -> Tensor:
     """Return how much each pixel looks at each place, mean over heads: `[B, P, N]`, float32, sums over N are 1."""
     q, k = (split_heads(x.float(), heads) for x in (q, k))
-    return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3).mean(1)
+    with torch.autocast(q.device.type, enabled=False):  # which would multiply in bfloat16 all the same
+        return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3).mean(1)
 
 
 def margin_score(neutral: Tensor, attribute: Tensor) -> Tensor:

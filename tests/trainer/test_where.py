@@ -95,6 +95,14 @@ def test_attention_weights_by_hand() -> None:
     torch.testing.assert_close(attention_weights(q, k, 2), torch.tensor([[[(0.75 + 0.5) / 2, (0.25 + 0.5) / 2]]]))
 
 
+def test_attention_weights_are_exact_while_the_network_computes_in_bfloat16() -> None:
+    q, k = (torch.randn(1, n, 8, generator=torch.Generator().manual_seed(n)) for n in (4, 6))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention_weights(q, k, 2)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, attention_weights(q, k, 2), rtol=0, atol=0)
+
+
 def qkv(pixels: int, places: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(3)
     return tuple(torch.randn(2, n, 8, generator=generator) for n in (pixels, places, places))
