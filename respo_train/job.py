@@ -7,6 +7,7 @@ import glob
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -148,8 +149,10 @@ class _Run:
                 self.folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise RespoError(f"cannot make the folder {self.folder}: {error.strerror or error}.") from error
-            leftovers = [*self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp"), *self.folder.glob(".*.tmp")]
-            for leftover in leftovers:
+            beside = [
+                self.out.parent.glob(f".{glob.escape(self.out.stem)}.{end}.*.tmp") for end in ("safetensors", "html")
+            ]
+            for leftover in chain(*beside, self.folder.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
         self.team.agree(False)  # the others wait until the folder is there
 

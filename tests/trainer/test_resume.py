@@ -365,7 +365,8 @@ def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path: Path) -> No
     out = tmp_path / "gender [1].safetensors"
     interrupted(out, 3)
     other = tmp_path / ".other.safetensors.12.tmp"
-    for path in (training_folder(out) / ".state.respo.12.tmp", tmp_path / f".{out.name}.12.tmp", other):
+    page = tmp_path / f".{out.stem}.html.12.tmp"
+    for path in (training_folder(out) / ".state.respo.12.tmp", tmp_path / f".{out.name}.12.tmp", page, other):
         path.write_bytes(b"half a fi")
     train_to_file(config(), ToyUNet(), BASE, out, resume=True)
     assert sorted(os.listdir(tmp_path)) == [other.name, out.name, "gender [1].training"]
