@@ -38,6 +38,8 @@ def read_config(name: str, overrides: Mapping[str, Any] | None = None, recipe: s
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
+        if name.endswith(".toml"):
+            raise RespoError(f"no file at {path}. Give the path of a preset of your own, or the name of a shipped one.")
         shipped = ", ".join(names(PRESETS))
         raise RespoError(f"no preset {name!r}. Shipped presets: {shipped}; or give the path of a .toml file.")
     return configure(_read(path), path.name, overrides, recipe)

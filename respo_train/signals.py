@@ -14,6 +14,9 @@ from .trainer import TrainState
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SAVING = b"\nrespo_train: finishing this step, then saving. Ctrl-C again stops at once.\n"
+_TOO_EARLY = (
+    b"\nrespo_train: stopped before its first step. The same command with --resume goes on from what is there.\n"
+)
 _AT_ONCE = b"\nrespo_train: stopped at once; what was saved last is intact.\n"
 
 
@@ -60,7 +63,7 @@ class StopSignals:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # No print: the signal may have come in the middle of another one.
         if self._team.size == 1 and (not self._stepped or (self._asked and number == signal.SIGINT)):
-            os.write(2, _AT_ONCE)
+            os.write(2, _AT_ONCE if self._stepped else _TOO_EARLY)
             # An exception would first wait for the threads that are in the middle of a step. Files are never half
             # written, so this is safe.
             os._exit(130)

@@ -47,6 +47,15 @@ def find_host() -> Path:
     )
 
 
+def host_version() -> str:
+    """Return the version of the ComfyUI in use, "unknown" where it does not say."""
+    try:
+        import comfyui_version
+    except ImportError:
+        return "unknown"
+    return str(comfyui_version.__version__)
+
+
 def _is_host(folder: Path) -> bool:
     return (folder / "comfy" / "sd.py").is_file()
 

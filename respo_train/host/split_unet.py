@@ -17,6 +17,7 @@ from ..core.fingerprint import fingerprint
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import attention_places, hook_options, word_tokens
 from .compute import check_same, probe, store_as_computed
+from .locate import host_version
 
 # Height and width of a latent at the size that each family was trained at.
 _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_world": 16}
@@ -65,7 +66,7 @@ class HostUNet:
     def compute(self) -> dict[str, Any]:
         """How it computes, as far as that changes the last digits of a result."""
         precision = "float32" if self._dtype == torch.float32 else "bfloat16"
-        return {"precision": precision, "compiled": self._first_half != self._run_first_half}
+        return {"precision": precision, "compiled": self._first_half != self._run_first_half, "comfyui": host_version()}
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from .ddim import ddim_step, schedule
 from .randomness import keyed_noise
@@ -62,10 +63,12 @@ class Trajectories:
         """`[B]`: the timestep that each latent is at."""
         return self.timesteps[self.positions]
 
-    def stagger(self, predict: Predict) -> None:
-        """Advance trajectory b to step b K / B."""
+    def stagger(self, predict: Predict, label: str | None = None) -> None:
+        """Advance trajectory b to step b K / B. `label`: of a progress bar; None shows none."""
         offsets = self.offsets
-        for step in range(max(offsets)):
+        rounds = range(max(offsets))
+        # About as long as ten optimizer steps: on a large model that is minutes.
+        for step in tqdm(rounds, desc=label, leave=False, disable=label is None, unit="step"):
             rows = [b for b, offset in enumerate(offsets) if offset > step]
             timesteps = self.timesteps[[self.positions[b] for b in rows]]
             self._move(rows, predict(self.latents[rows], timesteps))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.concept import ConceptModule
-from ..latents.sampling import guided, predict, predict_many
+from ..latents.sampling import guided, predict_many
 from ..latents.trajectory import Trajectories
 from .objective import Objective, Setting, Term
 
@@ -64,11 +64,11 @@ def start(setting: Setting) -> Trajectories:
     )
 
     def noise(latents: Tensor, timesteps: Tensor) -> Tensor:
-        uncond = predict(unet, latents, timesteps, setting.prompts.uncond)
-        neutral = predict(unet, latents, timesteps, setting.prompts.neutral)
+        asked_for = (setting.prompts.uncond, setting.prompts.neutral)
+        (uncond, neutral), _ = predict_many(unet, latents, timesteps, asked_for)
         return guided(uncond, neutral, config.trajectory_guidance)
 
-    trajectories.stagger(noise)
+    trajectories.stagger(noise, f"first latents: {setting.name}" if setting.rows.start == 0 else None)
     return trajectories
 
 
