@@ -33,7 +33,7 @@ from respo_train.preset_files import read_config
 from respo_train.provenance import Base
 from respo_train.trainer import TrainState
 
-from .train_speed.geometry import TOKENS, random_unet
+from .speed.geometry import TOKENS, random_unet
 
 # How many pixels wide one place of h is; it has 1280 channels in both families.
 PIXELS_OF_A_PLACE = {"sd15": 64, "sdxl": 32}

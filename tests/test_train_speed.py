@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from benchmarks.train_speed import __main__ as command
-from benchmarks.train_speed import emoji
-from benchmarks.train_speed.calls import Call, Counting, calls_of, rows
-from benchmarks.train_speed.cost import LONG, SHORT, at_mean, flops, median_seconds, peak_bytes
-from benchmarks.train_speed.geometry import summed
-from benchmarks.train_speed.released import Released
-from benchmarks.train_speed.steps import configuration, our_step, released_step
+from benchmarks import train_speed as command
+from benchmarks.speed import emoji
+from benchmarks.speed.calls import Call, Counting, calls_of, rows
+from benchmarks.speed.cost import LONG, SHORT, at_mean, flops, median_seconds, peak_bytes
+from benchmarks.speed.geometry import summed
+from benchmarks.speed.released import Released
+from benchmarks.speed.steps import configuration, our_step, released_step
 from respo_train.core.concept import ConceptModule
 from respo_train.latents.sampling import predict, sample
 from respo_train.objectives.respodiff import responsible_loss, steered

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.train_speed.geometry import host_model
+from benchmarks.speed.geometry import host_model
 from respo_train.core.architecture import Architecture
 
 

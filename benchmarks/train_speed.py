@@ -16,14 +16,17 @@ from typing import Any
 
 import torch
 
-from respo_train.core.checkpoint import write_atomically
-from respo_train.core.errors import RespoError
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # run as a file, `python benchmarks/train_speed.py`
+    sys.path.insert(0, str(ROOT))
 
-from .cost import on_emoji_world
-from .emoji import time_to_goal
-from .geometry import on_geometry
+from benchmarks.speed.cost import on_emoji_world  # noqa: E402
+from benchmarks.speed.emoji import time_to_goal  # noqa: E402
+from benchmarks.speed.geometry import on_geometry  # noqa: E402
+from respo_train.core.checkpoint import write_atomically  # noqa: E402
+from respo_train.core.errors import RespoError  # noqa: E402
 
-BENCH = Path(__file__).resolve().parents[2] / "emoji_world"
+BENCH = ROOT / "emoji_world"
 CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"
 JUDGE = BENCH / "judges" / "judge.safetensors"
 PARTS = ("cost", "goal", "sd15", "sdxl")
