@@ -32,7 +32,7 @@ def times(module: ConceptModule, factor: float) -> ConceptModule:
 
 
 @pytest.mark.parametrize(
-    ("factor", "expected"), [(1.0, None), (0.2, "hardly any"), (0.05, "hardly any"), (3.0, "far too"), (5.0, "far too")]
+    ("factor", "expected"), [(1.0, None), (0.1, "hardly any"), (0.05, "hardly any"), (4.0, "far too"), (8.0, "far too")]
 )
 def test_the_shipped_module_and_scaled_copies(probes: dict[str, Probe], factor: float, expected: str | None) -> None:
     shipped = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors").concepts
