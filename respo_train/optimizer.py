@@ -1,9 +1,10 @@
 """The optimizers: Adam, and Adam with one step size for a whole tensor.
 
 Adam divides each entry's step by the size of that entry's own gradients. A grid entry that matters to nothing (the
-picture's border, say) then moves as far as one that matters, in random directions: on Emoji World after 150 steps half
-of a module's size was such noise, which changes backgrounds and nothing else. With one second moment for the whole
-tensor (Adam-mini has one for each block, arXiv 2406.16793) entries move in proportion to their gradients.
+picture's border, say) then moves as far as one that matters, in random directions: on Emoji World after 150 steps the
+border of a grid was nearly as large as its middle (norms of 22 and 30 a cell; 7 and 35 with one step size). With one
+second moment for the whole tensor (Adam-mini has one for each block, arXiv 2406.16793) entries move in proportion to
+their gradients.
 """
 
 from __future__ import annotations
