@@ -157,7 +157,7 @@ def test_what_is_there_is_not_lost(server: Any) -> None:
 BAD = {
     "leads out": ({"name": "../x"}, "inside the 'respo' model folder"),
     "leads out by backslashes": ({"name": "a\\..\\..\\x"}, "inside the 'respo' model folder"),
-    "absolute": ({"name": "/tmp/x"}, "inside the 'respo' model folder"),
+    "absolute": ({"name": "/elsewhere/x"}, "inside the 'respo' model folder"),
     "empty": ({"name": " "}, "inside the 'respo' model folder"),
     "a folder": ({"name": "mine/"}, "inside the 'respo' model folder"),
     "no TOML": ({"custom_preset": "attribute = "}, "custom_preset"),
