@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management as management
@@ -47,12 +46,12 @@ class Cancel:
 class HostProgress:
     """A watcher: shows steps and each new sheet of pictures of `report`, and ends the run when the user cancels.
 
-    `folder`: where the sheets are. While no step is under way, `unet` asks before each pass whether to stop: drawing
+    While no step is under way, `unet` asks before each pass whether to stop: drawing
     pictures takes long.
     """
 
-    def __init__(self, report: Any, steps: int, folder: Path, cancel: Cancel, unet: Any):
-        self._report, self._steps, self._folder, self._cancel, self._unet = report, steps, folder, cancel, unet
+    def __init__(self, report: Any, steps: int, cancel: Cancel, unet: Any):
+        self._report, self._steps, self._cancel, self._unet = report, steps, cancel, unet
         self._bar = comfy.utils.ProgressBar(steps)
         unet.before_pass = cancel.check
 
@@ -75,7 +74,7 @@ class HostProgress:
         self._show(state.step, state.step == self._steps)
 
     def _show(self, step: int, drawn: bool) -> None:
-        sheet = sheet_path(self._folder, step)
+        sheet = self._report.sheet(step)
         preview = None
         if drawn and sheet.is_file():
             with Image.open(sheet) as opened:
@@ -84,10 +83,5 @@ class HostProgress:
 
     def _written(self, step: int) -> int:
         """When the sheet of a step was written: an earlier run may have left one of the same name."""
-        sheet = sheet_path(self._folder, step)
+        sheet = self._report.sheet(step)
         return sheet.stat().st_mtime_ns if sheet.is_file() else 0
-
-
-def sheet_path(folder: Path, step: int) -> Path:
-    """Return where the report keeps the pictures of a step, if it has drawn some."""
-    return folder / f"preview-{step:06d}.png"

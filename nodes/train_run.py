@@ -16,7 +16,7 @@ from ..respo_train.core.checkpoint import load_attribute
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.fingerprint import fingerprint
 from .guard import own_weight
-from .train_progress import Cancel, HostProgress, sheet_path
+from .train_progress import Cancel, HostProgress
 
 if TYPE_CHECKING:
     from ..respo_train.config import TrainConfig
@@ -70,6 +70,7 @@ def run(
     """
     from ..respo_train.host.borrow import borrowed
     from ..respo_train.job import Base, training_folder
+    from ..respo_train.report.sheet import sheet_path
 
     began = time.monotonic()
     with borrowed(model, clip, vae, size=config.size, batch=config.batch) as loan:
@@ -90,7 +91,7 @@ def _train(
     config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int
 ) -> dict[str, str]:
     """Train into `path`; return a warning for each concept with hardly any or far too much effect."""
-    from ..respo_train.job import train_to_file, training_folder
+    from ..respo_train.job import train_to_file
     from ..respo_train.report import Report
 
     cancel = Cancel()
@@ -98,7 +99,7 @@ def _train(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         report = Report(config, unet, base, path, preview_every)
-        progress = HostProgress(report, config.steps, training_folder(path), cancel, unet)
+        progress = HostProgress(report, config.steps, cancel, unet)
         with cancel.held_back():
             train_to_file(config, unet, base, path, [progress], **choice)
         return report.verdicts

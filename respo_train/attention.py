@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .core.grid import resize
+
 Tokens = Sequence[int | None]
 
 
@@ -70,11 +72,8 @@ def normalised(heat: Tensor) -> Tensor:
 
 
 def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize `[B, 1, H, W]` to `size`, as grids are resized: area where it shrinks, bilinear where it grows."""
-    smaller = min(size[0], x.shape[2]), min(size[1], x.shape[3])
-    if x.shape[2:] != smaller:
-        x = F.interpolate(x, size=smaller, mode="area")
-    return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    """Resize `[B, 1, H, W]` to `size` as grids are resized, see `core.grid.resize`."""
+    return resize(x[:, 0], *size)[:, None]
 
 
 @dataclass

@@ -93,7 +93,7 @@ def train(
     """
     settings = settings_of(config, unet, team, folder)
     names = list(settings)
-    with _each_on_its_core(len(names), unet) as for_each:
+    with each_on_its_core(len(names), unet) as for_each:
         started = for_each(lambda name: start(settings[name]), names)
         state = TrainState(0, dict(zip(names, started, strict=True)))
         if restore is not None:
@@ -112,7 +112,7 @@ def train(
 
 
 @contextmanager
-def _each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., Iterable[Any]]]:
+def each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., Iterable[Any]]]:
     """Yield a `map` that runs the concepts, which share nothing but frozen weights, side by side on a CPU.
 
     One thread each is faster than all threads on each in turn (no thread ever waits for another within an operation,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import Conditioning, SplitUNet
 from respo_train.prompts import encode_prompts
-from respo_train.trainer import TrainState, train
+from respo_train.trainer import TrainState, each_on_its_core, train
 
 from .released import Released
 from .steps import configuration
@@ -148,25 +147,11 @@ def train_released(checkpoint: Path, exam: Exam, budget: float) -> Course:
     runs = {name: Released(unet, config, name, prompts) for name, prompts in encode_prompts(config, unet).items()}
     watch = Watch(exam, course, budget)
     modules = {name: run.module for name, run in runs.items()}
-    with _side_by_side(len(runs), unet) as for_each, suppress(Done):
+    with each_on_its_core(len(runs), unet) as for_each, suppress(Done):
         for step in range(1, config.steps + 1):
             list(for_each(Released.step, runs.values()))
             watch.after_step(step, RELEASED_CHECKPOINTS, modules)
     return course
-
-
-@contextmanager
-def _side_by_side(runs: int, unet: SplitUNet) -> Iterator[Callable[..., Any]]:
-    """As our trainer does: on a CPU each concept has a thread and a core of its own."""
-    threads = torch.get_num_threads()
-    if unet.alphas_cumprod.device.type != "cpu":
-        yield map
-        return
-    try:
-        with ThreadPoolExecutor(min(runs, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)
 
 
 def time_to_goal(checkpoint: Path, judge: Path, budget: float, pictures: int, steps: int) -> dict[str, Any]:

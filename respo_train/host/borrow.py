@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..core.architecture import Architecture
 from ..core.errors import RespoError
 from ..network import Encoded
-from .load import Precision, _dtype
+from .load import Precision, choose_dtype
 from .split_unet import HostUNet
 
 # Training keeps the decoder's activations for the backward pass, which the host's estimate of one forward leaves out.
@@ -87,7 +87,7 @@ def borrowed(
             sha256 = weights_sha256(lent.diffusion_model)
             if device.type != "cpu":
                 _make_room(management, model, batch, size, device)
-            dtype = _dtype(precision, device)
+            dtype = choose_dtype(precision, device)
             # Only autocast takes weights of any precision.
             lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
             unet = LentUNet(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True)

@@ -40,7 +40,7 @@ def load_unet(
     # Nodes run in inference mode, whose tensors cannot be trained with.
     with torch.inference_mode(False):
         device = management.get_torch_device()
-        dtype = _dtype(precision, device)
+        dtype = choose_dtype(precision, device)
         patcher, clip, vae = _load(path, dtype)
         management.load_models_gpu([patcher], force_full_load=True)
         unet = HostUNet(patcher, clip, vae, device, dtype, size, owned=True, checkpointing=checkpointing)
@@ -67,7 +67,8 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     return patcher, clip, vae
 
 
-def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return what to compute in: with "auto" bfloat16 where the machine is fast at it, else float32."""
     if precision != "auto":
         return torch.float32 if precision == "float32" else torch.bfloat16
     if device.type == "cuda":

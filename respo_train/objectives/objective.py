@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..core.concept import ConceptModule
+from ..latents.sampling import Half
 from ..network import Conditioning, SplitUNet
 
 Part = Literal["responsible", "semantic"]
@@ -78,6 +79,6 @@ class Objective:
     guidance or on both.
     """
 
-    half: Literal["cond", "both"]
+    half: Half
     start: Callable[[Setting], Any]
     terms: Callable[[Setting, ConceptModule, Any, int], Iterator[Term]]

@@ -19,15 +19,15 @@ LATENTS = 4
 STEPS = 20  # of the trajectory; every second one is measured
 
 # Seen on Emoji World, means over timesteps, woman / man:
-#                                     size          change         way           its pictures
-#   gender, Adam, 150 steps       0.46 / 0.51   0.077 / 0.084   1.51 / 1.52   what was asked for
-#   10 steps                      0.17 / 0.17   0.040 / 0.036   0.69 / 0.51
-#   the same, times 0.2            0.09 / 0.10   0.018 / 0.019   0.37 / 0.36   almost as before
-#   3 steps                       0.06 / 0.06   0.014 / 0.013   0.25 / 0.16
-#   30 steps, learning rate 1e-3  0.005 / 0.005 0.004 / 0.004   0.03 / 0.03
-#   the same, times 3              1.37 / 1.52   0.16 / 0.20     1.97 / 2.40   broken faces
-#   the same, times 5              2.28 / 2.53   0.22 / 0.29     1.69 / 2.35   nobody left
-#   the shipped one, 120 steps    0.37 / 0.41   0.085 / 0.090   1.62 / 1.57   what was asked for
+#                                 size           change          way           its pictures
+#   gender, Adam, 150 steps       0.46 / 0.51    0.077 / 0.084   1.51 / 1.52   what was asked for
+#   10 steps                      0.17 / 0.17    0.040 / 0.036   0.69 / 0.51
+#   150 steps, times 0.2          0.09 / 0.10    0.018 / 0.019   0.37 / 0.36   almost as before
+#   3 steps                       0.06 / 0.06    0.014 / 0.013   0.25 / 0.16
+#   30 steps, learning rate 1e-3  0.005 / 0.005  0.004 / 0.004   0.03 / 0.03
+#   150 steps, times 3            1.37 / 1.52    0.16 / 0.20     1.97 / 2.40   broken faces
+#   150 steps, times 5            2.28 / 2.53    0.22 / 0.29     1.69 / 2.35   nobody left
+#   the shipped one, 120 steps    0.37 / 0.41    0.085 / 0.090   1.62 / 1.57   what was asked for
 # `way` does not grow any more where a module is far too large, so size tells that end.
 _HARDLY_ANY_WAY = 0.4
 _HARDLY_ANY_CHANGE = 0.02  # where there is no way
@@ -109,11 +109,6 @@ class Probe:
         defined = all(bool((asked != neutral).flatten(1).any(1).all()) for _, _, neutral, asked in self._points)
         measured_at = tuple(int(t[0]) for _, t, _, _ in self._points)
         return Effect(measured_at, tuple(size), tuple(change), tuple(way) if defined else None)
-
-
-def measure_effect(setting: Setting, module: ConceptModule) -> Effect:
-    """Measure one module once; for several measurements keep a `Probe`."""
-    return Probe(setting).measure(module)
 
 
 def _norm(tensor: Tensor) -> Tensor:

@@ -24,6 +24,11 @@ _SEAM, _COLUMN_GAP, _ROW_GAP = 4, 22, 14  # between one cell's pictures, between
 _KEY = "respo"
 
 
+def sheet_path(folder: Path, step: int) -> Path:
+    """Return where the sheet that was drawn after `step` steps is kept in a training folder, if there is one."""
+    return folder / f"preview-{step:06d}.png"
+
+
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """`pictures` `[prompts, columns, seeds, height, width, 3]`, 0 … 255, drawn after `step` steps of the run `run`."""

@@ -18,7 +18,7 @@ from .effect import Effect, Probe
 from .page import Run, write_page
 from .plots import save_loss_plot
 from .preview import Previews, run_key
-from .sheet import Sheet
+from .sheet import Sheet, sheet_path
 
 _log = logging.getLogger(__name__)
 _EFFECTS = "effects.json"
@@ -64,6 +64,10 @@ class Report:
         run = Run(self._config, self._unet.architecture, self._base, self._out, state.step, losses)
         write_page(run, effects, self._sheets(state.step))
 
+    def sheet(self, step: int) -> Path:
+        """Return where the pictures of a step are, if some were drawn."""
+        return sheet_path(self._folder, step)
+
     def _look(self, state: TrainState) -> None:
         self._make_folder()
         self._seen_at = state.step
@@ -73,7 +77,7 @@ class Report:
                 _log.warning("no previews: this checkpoint has no autoencoder (VAE) inside")
                 self._previews = None
             else:
-                sheet.save(self._folder / f"preview-{state.step:06d}.png")
+                sheet.save(self.sheet(state.step))
         effects = self._effects() | {state.step: {name: self._measure(name, state) for name in state.concepts}}
         plain = {str(step): {name: asdict(effect) for name, effect in own.items()} for step, own in effects.items()}
         write_atomically(self._folder / _EFFECTS, json.dumps({"run": self._key, "steps": plain}, indent=1).encode())

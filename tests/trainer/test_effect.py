@@ -9,7 +9,7 @@ from toy_unet import CHANNELS, SIZE, ToyUNet, prompt_vector
 from respo_train.core.concept import ConceptModule
 from respo_train.objectives.objective import Setting
 from respo_train.preset_files import configure, read_config
-from respo_train.report.effect import Effect, Probe, measure_effect
+from respo_train.report.effect import Effect, Probe
 from respo_train.trainer import settings_of
 
 
@@ -30,7 +30,7 @@ def perfect() -> torch.Tensor:
 
 
 def test_nothing_is_measured_of_nothing() -> None:
-    effect = measure_effect(setting(), module(torch.zeros(CHANNELS)))
+    effect = Probe(setting()).measure(module(torch.zeros(CHANNELS)))
     assert set(effect.size) == set(effect.change) == set(effect.way or [1]) == {0.0}
     assert len(effect.timesteps) == len(effect.size) == 10
     assert list(effect.timesteps) == sorted(effect.timesteps, reverse=True)
@@ -43,8 +43,8 @@ def test_nothing_is_measured_of_nothing() -> None:
 @pytest.mark.parametrize("semantic", [0.0, 0.3])
 def test_both_parts_together_go_the_whole_way_to_the_prompt(semantic: float) -> None:
     """The toy's decoder is linear in h, so that the perfect module goes as far as the prompt itself."""
-    whole = measure_effect(setting(), module(perfect(), semantic))
-    half = measure_effect(setting(), module(perfect() / 2, semantic))
+    whole = Probe(setting()).measure(module(perfect(), semantic))
+    half = Probe(setting()).measure(module(perfect() / 2, semantic))
     assert whole.way == pytest.approx([1.0] * 10, rel=1e-4)
     assert half.way == pytest.approx([0.5] * 10, rel=1e-4)
     assert whole.change == pytest.approx([2 * change for change in half.change], rel=1e-4)
@@ -53,7 +53,7 @@ def test_both_parts_together_go_the_whole_way_to_the_prompt(semantic: float) -> 
 
 
 def test_far_too_much_is_said() -> None:
-    verdict = measure_effect(setting(), module(20 * perfect())).verdict() or ""
+    verdict = Probe(setting()).measure(module(20 * perfect())).verdict() or ""
     assert verdict.startswith("far too much")
     for advice in ("fewer steps", "lower responsible_lr", "lower strength"):
         assert advice in verdict
@@ -92,16 +92,16 @@ def test_safety_goes_away_from_its_prompt() -> None:
     }
     own = settings_of(configure(preset, "test"), ToyUNet())["no"]
     away = prompt_vector("a scene") - prompt_vector("a gun")
-    assert measure_effect(own, module(away)).way == pytest.approx([1.0] * 10, rel=1e-4)
-    assert "hardly towards what was asked for" in (measure_effect(own, module(-away)).verdict() or "")
+    assert Probe(own).measure(module(away)).way == pytest.approx([1.0] * 10, rel=1e-4)
+    assert "hardly towards what was asked for" in (Probe(own).measure(module(-away)).verdict() or "")
 
 
 def test_no_way_where_the_prompt_is_the_neutral_one() -> None:
     own = setting(neutral="a woman")
-    effect = measure_effect(own, module(perfect()))
+    effect = Probe(own).measure(module(perfect()))
     assert effect.way is None
     assert effect.verdict() is None
-    assert "hardly any effect" in (measure_effect(own, module(torch.zeros(CHANNELS))).verdict() or "")
+    assert "hardly any effect" in (Probe(own).measure(module(torch.zeros(CHANNELS))).verdict() or "")
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
@@ -113,7 +113,7 @@ def test_what_is_not_a_number_is_far_too_much(figure: float) -> None:
 def test_measuring_changes_nothing() -> None:
     own, made = setting(), module(perfect())
     before, random = made.responsible.full.detach().clone(), torch.get_rng_state()
-    first, again = measure_effect(own, made), measure_effect(own, made)
+    first, again = Probe(own).measure(made), Probe(own).measure(made)
     assert first == again
     assert torch.equal(made.responsible.full, before)
     assert made.responsible.full.grad is None
