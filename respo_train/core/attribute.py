@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .architecture import Architecture
@@ -21,7 +21,9 @@ _NAME = re.compile(r"\w(?:[\w '+-]{0,62}[\w+'])?")
 class Attribute:
     """`concepts` keeps its order. `base`: name, sha256 and fingerprint of the checkpoint it was trained on.
 
-    `training`: whatever is needed to train it again. Raises RespoError when the parts do not fit together.
+    `training`: whatever is needed to train it again. `words`: the words that state a concept in a prompt, so that
+    nobody balances what the prompt has decided ("woman" -> "female", "her", …); every key is a concept, or a group of
+    its own such as "person". Raises RespoError when the parts do not fit together.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Attribute:
     architecture: Architecture
     base: Mapping[str, Any]
     training: Mapping[str, Any]
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name("attribute", self.name)
@@ -39,6 +42,10 @@ class Attribute:
             raise RespoError(f"expected at least one concept in the attribute {self.name!r}, found none")
         if not all(isinstance(x, float) and math.isfinite(x) for x in _listed(self.base.get("fingerprint", ()))):
             raise RespoError("expected the base's fingerprint as a list of finite numbers, found something else")
+        for group, words in self.words.items():
+            check_name("group of words", group)
+            if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) and w.strip() for w in words):
+                raise RespoError(f"expected the words of {group!r} as a list of texts, found {str(words)[:80]!r}")
         for name, module in self.concepts.items():
             check_name("concept", name)
             if module.channels != self.architecture.middle_channels:

@@ -2,7 +2,8 @@
 
 Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
 "<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Metadata: "format" = "respo",
-"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training.
+"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training and, where
+there are any, words.
 """
 
 from __future__ import annotations
@@ -38,8 +39,13 @@ _MAX_BYTES = 512 * 2**20
 def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
     """Write `attribute` to `path`, beside it first and then renamed, so that a crash never leaves half a file.
 
-    The same attribute always gives the same bytes. Raises RespoError when it holds NaN or cannot be written.
+    Raises RespoError when it holds NaN or cannot be written.
     """
+    write_atomically(Path(path), to_bytes(attribute))
+
+
+def to_bytes(attribute: Attribute) -> bytes:
+    """Return a module file's bytes; the same attribute always gives the same. Raises RespoError when it holds NaN."""
     tensors = _tensors(attribute)
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise RespoError(f"{attribute.name!r} holds NaN or infinite numbers and was not saved; its training diverged.")
@@ -51,12 +57,14 @@ def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
         "base": dict(attribute.base),
         "training": dict(attribute.training),
     }
+    if attribute.words:
+        respo["words"] = {group: list(words) for group, words in attribute.words.items()}
     metadata = {
         "format": "respo",
         "format_version": str(FORMAT_VERSION),
         "respo": json.dumps(respo, ensure_ascii=False, allow_nan=False),
     }
-    write_atomically(Path(path), _with_sorted_header(safetensors.torch.save(tensors, metadata)))
+    return _with_sorted_header(safetensors.torch.save(tensors, metadata))
 
 
 def load_attribute(path: str | os.PathLike[str]) -> Attribute:
@@ -89,7 +97,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(metadata.get("respo"), str):
         raise ModuleFileError(f"{path.name}: expected the metadata entry 'respo', found none. Get the file again.")
     respo = parse_json(metadata["respo"], f"{path.name}: the metadata entry 'respo'")
-    if not isinstance(respo, dict) or set(respo) != set(_ENTRIES):
+    if not isinstance(respo, dict) or set(respo) - {"words"} != set(_ENTRIES):
         found = ", ".join(sorted(respo)) if isinstance(respo, dict) else type(respo).__name__
         raise ModuleFileError(f"{path.name}: expected metadata with {', '.join(_ENTRIES)}, found {found[:200]}")
     return respo
@@ -155,9 +163,10 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
     names = metadata["concepts"]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         raise RespoError(f"expected 'concepts' as a list of different names, found {str(names)[:200]}")
-    for entry in ("base", "training"):
-        if not isinstance(metadata[entry], dict):
-            raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(metadata[entry])[:80]}")
+    words = metadata.get("words", {})
+    for entry, value in (("base", metadata["base"]), ("training", metadata["training"]), ("words", words)):
+        if not isinstance(value, dict):
+            raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(value)[:80]}")
     for key, tensor in tensors.items():
         _check_tensor(key, tensor)
     left = dict(tensors)
@@ -171,7 +180,7 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
         raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
     architecture = Architecture.from_dict(metadata["architecture"])
     return Attribute(
-        metadata["name"], metadata["purpose"], concepts, architecture, metadata["base"], metadata["training"]
+        metadata["name"], metadata["purpose"], concepts, architecture, metadata["base"], metadata["training"], words
     )
 
 

@@ -57,6 +57,17 @@ def rewrite_respo(path: Path, **changes: object) -> None:
     rewrite(path, respo=json.dumps(respo))
 
 
+def test_words_travel_along(good: Path, tmp_path: Path) -> None:
+    words = {"woman": ["female", "her"], "person": ["somebody"]}
+    save_attribute(tmp_path / "spoken.safetensors", replace(make(), words=words))
+    assert load_attribute(tmp_path / "spoken.safetensors").words == words
+    assert load_attribute(good).words == {}
+    for wrong in ("her", [1], {"woman": "her"}, {"woman": [1]}, {"a.b": ["c"]}, {"woman": [" "]}):
+        rewrite_respo(good, words=wrong)
+        with pytest.raises(ModuleFileError, match="words"):
+            load_attribute(good)
+
+
 def test_round_trip_is_exact(good: Path) -> None:
     before, after = make(), load_attribute(good)
     assert (after.name, after.purpose, after.architecture) == (before.name, before.purpose, before.architecture)
