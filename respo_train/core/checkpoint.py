@@ -2,8 +2,8 @@
 
 Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
 "<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Metadata: "format" = "respo",
-"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training and, where
-there are any, words.
+"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training and
+(optional) words.
 """
 
 from __future__ import annotations
