@@ -8,8 +8,9 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from . import widgets
-from .guard import check_fit
-from .patching import Edit, Half, sigma_range, with_edits
+from .edits import Area, Half, ModuleEdit
+from .guard import check_fit, require_allowed
+from .patching import sigma_range, with_edits
 from .wire import LoadedModule, RespoModule
 
 
@@ -46,6 +47,11 @@ class ApplyModule(io.ComfyNode):
                     "steer the negative prompt's side as well, which is gentler at a high cfg.",
                 ),
                 widgets.enabled(),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Steer only there: white is where the module acts. Without one it acts everywhere.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The steered model, for a KSampler.")],
         )
@@ -62,21 +68,25 @@ class ApplyModule(io.ComfyNode):
         end_percent: float,
         guidance: Half,
         enabled: bool,
+        mask: Any = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: unknown concept, another architecture, no middle block, a strength that is no number."""
+        """Raises RespoError: unknown concept, another architecture, no middle block, a strength that cannot be."""
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+        require_allowed(module, strength)
         concept = concept.strip() or next(iter(module.attribute.concepts))
         delta = partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity)
         note = check_fit(model, module)
-        edit = Edit(
-            source=f"{module.sha256}/{concept}",
+        edit = ModuleEdit(
+            sha256=module.sha256,
+            concept=concept,
             strength=strength,
             fidelity=fidelity,
             sigmas=sigma_range(model, start_percent, end_percent),
             half=guidance,
-            images=None,
             delta=delta,
+            area=None if mask is None else Area.of(mask),
+            file=module.file,
         )
         text = f"Steers towards: {concept}\n{note}".strip()
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))

@@ -17,8 +17,9 @@ from comfy_api.latest import io, ui
 from ..respo_train.core.attribute import Attribute
 from ..respo_train.core.balance import assign, parse_shares
 from . import widgets
+from .edits import ModuleEdit
 from .guard import check_fit
-from .patching import Edit, sigma_range, with_edits
+from .patching import sigma_range, with_edits
 from .wire import LoadedModule, RespoModule
 
 
@@ -109,14 +110,16 @@ class Balance(io.ComfyNode):
         note = check_fit(model, module)
         sigmas = sigma_range(model, start_percent, end_percent)
         edits = [
-            Edit(
-                source=f"{module.sha256}/{concept}",
+            ModuleEdit(
+                sha256=module.sha256,
+                concept=concept,
                 strength=strength,
                 fidelity=fidelity,
                 sigmas=sigmas,
                 half="conditional",
-                images=Seats(seed, tuple(sorted(shares.items())), concept),
                 delta=partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity),
+                images=Seats(seed, tuple(sorted(shares.items())), concept),
+                file=module.file,
             )
             for concept, share in shares.items()
             if share > 0

@@ -25,6 +25,15 @@ def check_fit(model: Any, module: LoadedModule) -> str:
     return f"Note: made on {name}; this model has other weights, so the effect may be weaker or different."
 
 
+def require_allowed(module: LoadedModule, strength: float) -> None:
+    """Raise RespoError when `strength` would bring back what a safety module removes."""
+    if module.attribute.purpose == "safety" and strength < 0:
+        raise RespoError(
+            f"expected a strength of 0 or more for {module.file!r}, found {strength}: below 0 a safety module brings "
+            "back what it was made to remove."
+        )
+
+
 def architecture_of(model: Any) -> Architecture:
     """Read a host MODEL's architecture. Raises RespoError naming what was found where there is no middle block."""
     architecture = Architecture.from_unet_config(model.model.model_config.unet_config)

@@ -7,45 +7,20 @@ The patch is a plain closure: the host deep-copies patch *objects* with every cl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
+import comfy.patcher_extension
 import torch
 from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
+from .conds import conds_of_chunks, latent_size, name_conds
+from .edits import WHOLE_RUN, Addition, Edit, ModuleEdit, Moment
 
-Half = Literal["conditional", "both"]
-WHOLE_RUN = (math.inf, 0.0)
-_CONDITIONAL = 0  # the host's number for the positive prompt's chunk of a batch
-_SIZES_KEPT = 8  # sizes of h whose deltas stay in memory: a second pass and a few area prompts
+_KEY = "respo"
 _MARK = "respo_edits"  # the attribute by which a later node finds what an earlier one put into the patch
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One addition to h, a plain value: equal edits add the same numbers.
-
-    `source`: which numbers, as "<sha256 of the file>/<concept>"; `sigmas`: acts where high >= sigma > low;
-    `images`: which images of a batch of n, None for all (its repr has to tell its value); `delta`: (height, width) ->
-    `[C, height, width]`, strength and fidelity included. Raises RespoError when either of these is not finite.
-    """
-
-    source: str
-    strength: float
-    fidelity: float
-    sigmas: tuple[float, float]
-    half: Half
-    images: Callable[[int], Sequence[bool]] | None
-    delta: Callable[[int, int], Tensor] = field(compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("strength", "fidelity"):
-            if not math.isfinite(getattr(self, name)):
-                raise RespoError(f"expected {name} as a finite number, found {getattr(self, name)}.")
 
 
 def with_edits(model: Any, edits: Iterable[Edit]) -> Any:
@@ -53,7 +28,15 @@ def with_edits(model: Any, edits: Iterable[Edit]) -> Any:
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
+    _name_conds_of(patched)
     return patched
+
+
+def provenance(model: Any) -> list[dict[str, Any]]:
+    """Return what acts on a host MODEL's h, one plain dictionary an edit; "images" as in `ModuleEdit`."""
+    patches = model.model_options["transformer_options"].get("patches", {}).get("output_block_patch", [])
+    found = [edit for patch in patches for edit in getattr(patch, _MARK, ())]
+    return [edit.describe() for edit in found if isinstance(edit, ModuleEdit)]
 
 
 def sigma_range(model: Any, start_percent: float, end_percent: float) -> tuple[float, float]:
@@ -76,6 +59,13 @@ def add_to_chunks(h: Tensor, additions: Sequence[Tensor | None]) -> Tensor:
     return torch.cat([chunk if extra is None else chunk + extra.to(h.dtype) for chunk, extra in pairs])
 
 
+def _name_conds_of(patched: Any) -> None:
+    """Have every step's options tell which prompt is which. Once, however many Respo nodes there are."""
+    wrapped = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
+    patched.remove_wrappers_with_key(wrapped, _KEY)
+    patched.add_wrapper_with_key(wrapped, _KEY, name_conds)
+
+
 def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
     """Remove and return the edits of the last output-block patch if it is ours, else nothing."""
     patches = patched.model_options["transformer_options"].get("patches", {})
@@ -88,13 +78,9 @@ def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
 
 def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
     """Build the host's `fn(h, hsp, transformer_options)`; lru_cache, as hosts may call it from several threads."""
+    additions = [edit.addition() for edit in edits]
 
-    @lru_cache(maxsize=_SIZES_KEPT)
-    def deltas(height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
-        with torch.no_grad():
-            return tuple(edit.delta(height, width).to(device, torch.float32) for edit in edits)
-
-    @lru_cache(maxsize=_SIZES_KEPT)
+    @lru_cache(maxsize=8)
     def seats(count: int, device: torch.device) -> tuple[Tensor | None, ...]:
         flags = [None if edit.images is None else edit.images(count) for edit in edits]
         return tuple(None if f is None else _column(torch.tensor(f, device=device)) for f in flags)
@@ -102,41 +88,38 @@ def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):
             return h, hsp
-        chunks = transformer_options["cond_or_uncond"]
-        values = deltas(h.shape[2], h.shape[3], h.device)
-        rows = seats(h.shape[0] // len(chunks), h.device)
-        sums = {
-            index: _sum_edits(edits, values, rows, transformer_options.get("sigmas"), index == _CONDITIONAL)
-            for index in set(chunks)
-        }
-        return add_to_chunks(h, [sums[index] for index in chunks]), hsp
+        conds = conds_of_chunks(transformer_options)
+        rows = seats(h.shape[0] // len(conds), h.device)
+        sigmas, latent = transformer_options.get("sigmas"), latent_size(transformer_options)
+        sums = [
+            _sum_edits(chunk, edits, additions, rows, Moment(cond, sigmas, latent))
+            for chunk, cond in zip(h.chunk(len(conds)), conds, strict=True)
+        ]
+        return add_to_chunks(h, sums), hsp
 
     setattr(patch, _MARK, edits)
     return patch
 
 
 def _sum_edits(
-    edits: Sequence[Edit],
-    deltas: Sequence[Tensor],
-    seats: Sequence[Tensor | None],
-    sigmas: Tensor,
-    conditional: bool,
+    h: Tensor, edits: Sequence[Edit], additions: Sequence[Addition], seats: Sequence[Tensor | None], moment: Moment
 ) -> Tensor | None:
     """Sum, in the order given, what one chunk gets: `[C, H, W]`, or `[b, C, H, W]` where its images differ.
 
     Masks instead of branches on sigmas: no wait for the device, and nothing that a compiler could freeze.
     """
     total = None
-    for edit, delta, seat in zip(edits, deltas, seats, strict=True):
-        if edit.half == "conditional" and not conditional:
+    for edit, addition, seat in zip(edits, additions, seats, strict=True):
+        if edit.half == "conditional" and not moment.cond.conditional:
             continue
+        value = addition(h, moment)
         if edit.sigmas != WHOLE_RUN:
             high, low = edit.sigmas
-            acting = _column((sigmas <= high) & (sigmas > low))
+            acting = _column((moment.sigmas <= high) & (moment.sigmas > low))
             seat = acting if seat is None else acting & seat
         if seat is not None:
-            delta = torch.where(seat, delta, 0.0)
-        total = delta if total is None else total + delta
+            value = torch.where(seat, value, 0.0)
+        total = value if total is None else total + value
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -80,6 +81,47 @@ def test_area_prompt_and_odd_sizes(apply, sample, by_hand, model, woman, prompt)
         wanted = sample(expected, positive=regional, size=(24, 18))
     assert torch.equal(sample(apply(), positive=regional, size=(24, 18)), wanted)
     assert sizes == {(6, 5), (3, 2)}
+
+
+def test_mask_says_where(apply, sample, by_hand, model, woman):
+    mask = torch.zeros(1, 8, 8)
+    mask[:, :, 4:] = 1
+    h_mask = mask[:, ::2, ::2]  # h is 4 x 4 for a latent of 16 x 16
+    with by_hand(model, lambda p: woman(p) * h_mask if p.chunk == 0 else None) as expected:
+        wanted = sample(expected)
+    assert torch.equal(sample(apply(mask=mask)), wanted)
+    assert torch.equal(sample(apply(mask=torch.ones(64, 64))), sample(apply()))
+    assert not torch.equal(wanted, sample(apply()))
+
+
+def test_mask_follows_an_area_prompt(apply, sample, by_hand, model, woman, prompt):
+    """White in the lower right quarter, the area is the lower half: there the mask is white on the right."""
+    area = (8, 16, 8, 0)  # height, width, y, x
+    regional = prompt(1, area=area, strength=1.0, set_area_to_bounds=False)
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 8:, 8:] = 1
+
+    def addition(place):
+        columns = torch.tensor([0.0, 0.0, 1.0, 1.0]) if place.size == (2, 4) else mask[0, 1::4, 1::4]
+        return woman(place) * columns if place.chunk == 0 else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, positive=regional)
+    assert torch.equal(sample(apply(mask=mask), positive=regional), wanted)
+
+
+def test_one_mask_for_each_image(apply, sample, by_hand, model, woman):
+    masks = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)])
+    with by_hand(model, lambda p: woman(p) if p.chunk == 0 and p.image % 2 == 0 else None) as expected:
+        wanted = sample(expected, count=3)
+    assert torch.equal(sample(apply(mask=masks), count=3), wanted)
+
+
+def test_negative_strength(apply, pack, module, sample):
+    assert not torch.equal(sample(apply(strength=-1.0)), sample(apply(strength=1.0)))
+    safety = replace(module, attribute=replace(module.attribute, purpose="safety"))
+    with pytest.raises(pack.core.errors.RespoError, match="brings"):
+        apply(module=safety, strength=-0.1)
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
