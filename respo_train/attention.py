@@ -1,4 +1,4 @@
-"""What cross-attention says about where an attribute lives in a picture: pure functions, and hooks for `SplitUNet`."""
+"""Hooks for `SplitUNet`: where an attribute lives in a picture by its cross-attention, and how it is kept out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .core.grid import resize
-
-Tokens = Sequence[int | None]
-
-
-def word_places(tokens: Tokens) -> list[int]:
-    """Return the places of a prompt's words: neither begin nor end nor padding."""
-    return [place for place, token in enumerate(tokens) if token is not None]
+from .core.attention import Tokens, attend, attention_weights, fitted, margin_score, normalised, word_places
 
 
 def attribute_places(target: Tokens, neutral: Tokens) -> list[int]:
@@ -34,46 +26,6 @@ def attribute_places(target: Tokens, neutral: Tokens) -> list[int]:
         else:
             places.append(place)
     return places
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """`[B, N, D]` -> `[B, heads, N, D / heads]`."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Return attention's output `[B, P, D]` for `q` `[B, P, D]` and `k`, `v` `[B, N, D]`, as the stock layer would."""
-    out = F.scaled_dot_product_attention(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads))
-    return out.transpose(1, 2).flatten(2)
-
-
-@torch.no_grad()
-def attention_weights(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """Return how much each pixel looks at each place, mean over heads: `[B, P, N]`, float32, sums over N are 1."""
-    q, k = (split_heads(x.float(), heads) for x in (q, k))
-    with torch.autocast(q.device.type, enabled=False):  # which would multiply in bfloat16 all the same
-        return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3).mean(1)
-
-
-def margin_score(neutral: Tensor, attribute: Tensor) -> Tensor:
-    """Return the normalised margin `(attribute - neutral) / (attribute + neutral)`, mapped from -1 … 1 to 0 … 1.
-
-    Both: attention masses of any one shape; where both are 0 the score is 0.5.
-    """
-    total = attribute + neutral
-    margin = (attribute - neutral) / total.clamp_min(torch.finfo(total.dtype).tiny)
-    return (margin + 1) / 2
-
-
-def normalised(heat: Tensor) -> Tensor:
-    """Stretch each picture of `[B, 1, H, W]` to 0 … 1; a picture that is the same everywhere becomes 0."""
-    low, high = heat.amin((1, 2, 3), keepdim=True), heat.amax((1, 2, 3), keepdim=True)
-    return (heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)
-
-
-def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize `[B, 1, H, W]` to `size` as grids are resized, see `core.grid.resize`."""
-    return resize(x[:, 0], *size)[:, None]
 
 
 @dataclass

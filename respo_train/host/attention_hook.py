@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.errors import RespoError
+from ..core.attention import layer_size
 from ..network import AttentionHook
 
 # Where a layer is: half of the network, block in it, transformer block in that.
@@ -41,31 +41,3 @@ def hook_options(hook: AttentionHook | None, places: list[Place], latents: Tenso
         return replace
 
     return {"patches_replace": {"attn2": {place: replacement(i, hook) for i, place in enumerate(places)}}}
-
-
-def layer_size(pixels: int, height: int, width: int) -> tuple[int, int]:
-    """Return the size of a layer with so many pixels: that of the latents, halved (and rounded up) until it fits.
-
-    Raises RespoError when none fits.
-    """
-    size = height, width
-    while size[0] * size[1] > pixels:
-        size = (size[0] + 1) // 2, (size[1] + 1) // 2
-    if size[0] * size[1] != pixels:
-        raise RespoError(
-            f"expected attention over a latent of {height} x {width}, halved some times, found {pixels} pixels; "
-            "this U-Net is built otherwise: use an objective that looks at no attention (respodiff, sdisc)"
-        )
-    return size
-
-
-def word_tokens(clip: Any, prompt: str) -> tuple[int | None, ...]:
-    """Return the word token at each place of the encoded prompt; None for begin, end and padding.
-
-    What an empty prompt consists of is no word. A textual inversion has no token of its own: -1.
-    """
-    # SDXL's two text encoders see the same words at the same places.
-    empty, full = (next(iter(clip.tokenize(text).values())) for text in ("", prompt))
-    special = {token for chunk in empty for token, *_ in chunk}
-    found = [token if isinstance(token, int) else -1 for chunk in full for token, *_ in chunk]
-    return tuple(None if token in special else token for token in found)

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..core.architecture import Architecture
+from ..core.attention import word_tokens
 from ..core.errors import RespoError, RespoWarning
 from ..core.fingerprint import fingerprint
 from ..network import AttentionHook, Conditioning, Encoded
-from .attention_hook import attention_places, hook_options, word_tokens
+from .attention_hook import attention_places, hook_options
 from .compute import check_same, probe, store_as_computed
 from .locate import host_version
 

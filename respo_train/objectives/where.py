@@ -23,7 +23,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attention import HeatMap, Suppress, attribute_places, fitted, word_places
+from ..attention import HeatMap, Suppress, attribute_places
+from ..core.attention import fitted, word_places
 from ..core.concept import ConceptModule
 from ..core.errors import RespoError
 from ..heat_maps import Shown, save_heat_maps

@@ -10,18 +10,9 @@ from matplotlib.image import imread
 from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
-from respo_train.attention import (
-    HeatMap,
-    Suppress,
-    attend,
-    attention_weights,
-    attribute_places,
-    fitted,
-    margin_score,
-    normalised,
-    word_places,
-)
+from respo_train.attention import HeatMap, Suppress, attribute_places
 from respo_train.config import TrainConfig
+from respo_train.core.attention import attend, attention_weights, fitted, margin_score, normalised, word_places
 from respo_train.core.errors import RespoError
 from respo_train.objectives.objective import Setting
 from respo_train.objectives.where import attenuation, shown, weighted_loss
