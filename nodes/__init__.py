@@ -3,6 +3,7 @@
 from .apply_module import ApplyModule
 from .balance import Balance
 from .load_module import LoadModule
+from .record_run import RecordRun
 from .train_module import TrainModule
 
-NODES = [LoadModule, ApplyModule, Balance, TrainModule]
+NODES = [LoadModule, ApplyModule, Balance, TrainModule, RecordRun]

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..respo_train.core.attribute import Attribute
 
 RespoModule = io.Custom("RESPO_MODULE")
+RespoRecord = io.Custom("RESPO_RECORD")  # a record.Record
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Record Run: sample without changes, and keep what Background needs of that run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io, ui
+
+from .guard import architecture_of
+from .patching import recording
+from .recording import Tape
+from .wire import RespoRecord
+
+
+class RecordRun(io.ComfyNode):
+    """The host's KSampler, with a record of the run beside its LATENT."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoRecordRun",
+            display_name="Record Run",
+            category="Respo",
+            description="Samples like KSampler, to the very same picture, and also records what Background needs to "
+            "hold a second run to this one's background.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model as it is: without Apply Module, Balance and the like."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The noise to start from. Link the same seed to the KSampler that uses the record.",
+                ),
+                io.Int.Input(
+                    "steps", default=20, min=1, max=10000, tooltip="How many steps; the same in the other KSampler."
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=8.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How closely to follow the prompt; the same in the other KSampler.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=comfy.samplers.KSampler.SAMPLERS,
+                    tooltip="The sampler; the same in the other KSampler.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=comfy.samplers.KSampler.SCHEDULERS,
+                    tooltip="The scheduler; the same in the other KSampler.",
+                ),
+                io.Conditioning.Input("positive", tooltip="What the picture should show."),
+                io.Conditioning.Input("negative", tooltip="What it should not show."),
+                io.Latent.Input("latent_image", tooltip="The latent to start from, also for the other KSampler."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Below 1 it keeps something of the latent; the same in the other KSampler.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="What KSampler would give: the picture 'before'."),
+                RespoRecord.Output(display_name="record", tooltip="For Background."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Any,
+        negative: Any,
+        latent_image: Any,
+        denoise: float,
+    ) -> io.NodeOutput:
+        """Raises RespoError: no middle block, or nothing to sample."""
+        architecture_of(model)
+        # The host's own nodes.py, which is loaded before any pack; its name is also that of a folder of ours.
+        sampler = sys.modules["nodes"].common_ksampler
+        tape = Tape()
+        given = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)
+        (latent,) = sampler(recording(model, tape), *given, denoise=denoise)
+        record = tape.record()
+        return io.NodeOutput(latent, record, ui=ui.PreviewText(record.describe()))
