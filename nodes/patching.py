@@ -19,33 +19,17 @@ from ..respo_train.core.errors import RespoError
 from .conds import conds_of_chunks, latent_size, name_conds
 from .edits import WHOLE_RUN, Addition, Edit, ModuleEdit, Moment
 from .recording import Tape
-from .regions import Region, Shares, fresh_shares, listening, product
 
 _KEY = "respo"
 _MARK = "respo_edits"  # the attribute by which a later node finds what an earlier one put into the patch
 
 
-def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
-    """Return a clone of a host MODEL that also makes `edits`; the given model is left alone.
-
-    A Region limits all modules among its neighbours, whichever node comes first.
-    """
+def with_edits(model: Any, edits: Iterable[Edit]) -> Any:
+    """Return a clone of a host MODEL that also makes `edits`; the given model is left alone."""
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
     _name_conds_of(patched)
-    return patched
-
-
-def with_region(model: Any, region: Region) -> Any:
-    """Return a clone of a host MODEL whose modules act only in `region`."""
-    patched = with_edits(model, [region])
-    if region.words is not None:
-        kind = comfy.patcher_extension.WrappersMP.APPLY_MODEL
-        patched.remove_wrappers_with_key(kind, _KEY)
-        patched.add_wrapper_with_key(kind, _KEY, fresh_shares)
-        # Beside what others do to the attention: IPAdapter and the like replace it, which only one can.
-        patched.set_model_attn2_patch(listening(region.words, patched.get_model_object("diffusion_model")))
     return patched
 
 
@@ -95,7 +79,7 @@ def _name_conds_of(patched: Any) -> None:
     patched.add_wrapper_with_key(wrapped, _KEY, name_conds)
 
 
-def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
+def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
     """Remove and return the edits of the last output-block patch if it is ours, else nothing."""
     patches = patched.model_options["transformer_options"].get("patches", {})
     row = patches.get("output_block_patch", [])
@@ -105,10 +89,8 @@ def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
     return edits
 
 
-def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
+def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
     """Build the host's `fn(h, hsp, transformer_options)`; lru_cache, as hosts may call it from several threads."""
-    regions = [part for part in merged if isinstance(part, Region)]
-    edits = [part for part in merged if not isinstance(part, Region)]
     additions = [edit.addition() for edit in edits]
 
     @lru_cache(maxsize=8)
@@ -120,32 +102,22 @@ def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
         if transformer_options["block"] != ("output", 0):
             return h, hsp
         conds = conds_of_chunks(transformer_options)
-        count = h.shape[0] // len(conds)
-        rows = seats(count, h.device)
+        rows = seats(h.shape[0] // len(conds), h.device)
         sigmas, latent = transformer_options.get("sigmas"), latent_size(transformer_options)
-        sums = []
-        for index, (chunk, cond) in enumerate(zip(h.chunk(len(conds)), conds, strict=True)):
-            moment = Moment(cond, sigmas, latent)
-            shares = Shares.of(transformer_options, slice(index * count, (index + 1) * count))
-            where = product(chunk, [region.weight(chunk, moment, shares) for region in regions])
-            sums.append(_sum_edits(chunk, edits, additions, rows, moment, where))
+        sums = [
+            _sum_edits(chunk, edits, additions, rows, Moment(cond, sigmas, latent))
+            for chunk, cond in zip(h.chunk(len(conds)), conds, strict=True)
+        ]
         return add_to_chunks(h, sums), hsp
 
-    setattr(patch, _MARK, merged)
+    setattr(patch, _MARK, edits)
     return patch
 
 
 def _sum_edits(
-    h: Tensor,
-    edits: Sequence[Edit],
-    additions: Sequence[Addition],
-    seats: Sequence[Tensor | None],
-    moment: Moment,
-    where: Tensor | None,
+    h: Tensor, edits: Sequence[Edit], additions: Sequence[Addition], seats: Sequence[Tensor | None], moment: Moment
 ) -> Tensor | None:
     """Sum, in the order given, what one chunk gets: `[C, H, W]`, or `[b, C, H, W]` where its images differ.
-
-    `where`: what the modules' changes are multiplied by, `[b or 1, 1, H, W]`.
 
     Masks instead of branches on sigmas: no wait for the device, and nothing that a compiler could freeze.
     """
@@ -154,8 +126,6 @@ def _sum_edits(
         if edit.half == "conditional" and not moment.cond.conditional:
             continue
         value = addition(h, moment)
-        if where is not None and isinstance(edit, ModuleEdit):
-            value = value * where
         if edit.sigmas != WHOLE_RUN:
             high, low = edit.sigmas
             acting = _column((moment.sigmas <= high) & (moment.sigmas > low))
