@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -27,13 +28,15 @@ from .attribute import Attribute
 from .concept import ConceptModule
 from .errors import ModuleFileError, RespoError
 from .grid import Grid
-from .header import parse_json, read_header
+from .header import header_of, opened, parse_json
 
 FORMAT_VERSION = 1
 _ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Ten SDXL concepts at 1024 px are 105 MB; a module file larger than this is something else.
 _MAX_BYTES = 512 * 2**20
+# Small low-rank factors can stand for more numbers than a computer holds: no more than full grids in a file could.
+_MAX_NUMBERS = _MAX_BYTES // 4
 
 
 def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
@@ -44,11 +47,18 @@ def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
     write_atomically(Path(path), to_bytes(attribute))
 
 
-def to_bytes(attribute: Attribute) -> bytes:
-    """Return a module file's bytes; the same attribute always gives the same. Raises RespoError when it holds NaN."""
-    tensors = _tensors(attribute)
+def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
+    """Return a module file's bytes; the same attribute always gives the same.
+
+    `dtype`: of the numbers; half precision gives a file of half the size, which reads as float32 all the same.
+    Raises RespoError when it holds NaN, or numbers that `dtype` cannot hold.
+    """
+    tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise RespoError(f"{attribute.name!r} holds NaN or infinite numbers and was not saved; its training diverged.")
+        raise RespoError(
+            f"{attribute.name!r} holds NaN or numbers beyond {torch.finfo(dtype).max:.0e} and was not saved; was it "
+            "trained or composed with numbers that are too large?"
+        )
     respo = {
         "name": attribute.name,
         "purpose": attribute.purpose,
@@ -70,15 +80,13 @@ def to_bytes(attribute: Attribute) -> bytes:
 def load_attribute(path: str | os.PathLike[str]) -> Attribute:
     """Read a module file strictly. Raises ModuleFileError saying what was found, for every defect there can be."""
     path = Path(path)
-    metadata = read_metadata(path)
-    try:
-        tensors = safetensors.torch.load(path.read_bytes())
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise ModuleFileError(f"{path.name}: the tensors cannot be read ({error}). Get the file again.") from error
-    try:
-        return _assemble(metadata, tensors)
-    except RespoError as error:
-        raise ModuleFileError(f"{path.name}: {error}") from error
+    with opened(path) as file:
+        return _read(file, path.name)
+
+
+def from_bytes(data: bytes, name: str) -> Attribute:
+    """Undo `to_bytes`, as strictly as `load_attribute`. `name`: for messages. Raises ModuleFileError."""
+    return _read(io.BytesIO(data), name)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -87,19 +95,37 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises ModuleFileError.
     """
     path = Path(path)
-    metadata = read_header(path, _MAX_BYTES).get("__metadata__")
+    with opened(path) as file:
+        return _metadata(file, path.name)
+
+
+def _read(file: BinaryIO, name: str) -> Attribute:
+    metadata = _metadata(file, name)
+    file.seek(0)
+    try:
+        tensors = safetensors.torch.load(file.read())
+    except (ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise ModuleFileError(f"{name}: the tensors cannot be read ({error}). Get it again.") from error
+    try:
+        return _assemble(metadata, tensors)
+    except RespoError as error:
+        raise ModuleFileError(f"{name}: {error}") from error
+
+
+def _metadata(file: BinaryIO, name: str) -> dict[str, Any]:
+    metadata = header_of(file, name, _MAX_BYTES).get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != "respo":
         raise ModuleFileError(
-            f"{path.name} is a safetensors file, but not a Respo module (no metadata with format = respo). "
+            f"{name} is a safetensors file, but not a Respo module (no metadata with format = respo). "
             "Choose a module made by respo_train."
         )
-    _check_version(path.name, metadata.get("format_version"))
+    _check_version(name, metadata.get("format_version"))
     if not isinstance(metadata.get("respo"), str):
-        raise ModuleFileError(f"{path.name}: expected the metadata entry 'respo', found none. Get the file again.")
-    respo = parse_json(metadata["respo"], f"{path.name}: the metadata entry 'respo'")
+        raise ModuleFileError(f"{name}: expected the metadata entry 'respo', found none. Get the file again.")
+    respo = parse_json(metadata["respo"], f"{name}: the metadata entry 'respo'")
     if not isinstance(respo, dict) or set(respo) - {"words"} != set(_ENTRIES):
         found = ", ".join(sorted(respo)) if isinstance(respo, dict) else type(respo).__name__
-        raise ModuleFileError(f"{path.name}: expected metadata with {', '.join(_ENTRIES)}, found {found[:200]}")
+        raise ModuleFileError(f"{name}: expected metadata with {', '.join(_ENTRIES)}, found {found[:200]}")
     return respo
 
 
@@ -169,6 +195,8 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
             raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(value)[:80]}")
     for key, tensor in tensors.items():
         _check_tensor(key, tensor)
+    if (numbers := _numbers(tensors)) > _MAX_NUMBERS:
+        raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
     left = dict(tensors)
     concepts = {}
     for name in names:
@@ -191,6 +219,12 @@ def _check_tensor(key: str, tensor: Tensor) -> None:
         raise RespoError(f"the tensor {key[:200]!r} is empty (shape {tuple(tensor.shape)})")
     if not torch.isfinite(tensor).all():
         raise RespoError(f"the tensor {key[:200]!r} holds NaN or infinite numbers; train it again")
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> int:
+    """Count the numbers that the tensors stand for, `[C, H, W]` for each."""
+    channels = max((tensor.shape[0] for tensor in tensors.values() if tensor.ndim), default=0)
+    return channels * sum(tensor.shape[-2:].numel() for tensor in tensors.values() if tensor.ndim == 3)
 
 
 def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:

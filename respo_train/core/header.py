@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from .errors import ModuleFileError
 
@@ -15,25 +17,37 @@ _MAX_HEADER = 2**20
 
 def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
     """Return the header of a safetensors file of at most `max_bytes` bytes. Raises ModuleFileError."""
+    with opened(path) as file:
+        return header_of(file, path.name, max_bytes)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes. Raises ModuleFileError, also when reading fails later."""
     try:
         with open(path, "rb") as file:
-            total = os.fstat(file.fileno()).st_size
-            _check_sizes(path.name, total, max_bytes)
-            size = int.from_bytes(file.read(8), "little")
-            if size > min(total - 8, _MAX_HEADER):
-                raise ModuleFileError(
-                    f"{path.name}: expected a safetensors header of at most {min(total - 8, _MAX_HEADER)} bytes, found "
-                    f"{size}. It is truncated or no module file; get it again."
-                )
-            text = file.read(size)
+            yield file
     except OSError as error:
         raise ModuleFileError(f"cannot read {path}: {error.strerror or error}.") from error
+
+
+def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:
+    """Return the header of the safetensors data in `file`. `name`: for messages. Raises ModuleFileError."""
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    _check_sizes(name, total, max_bytes)
+    size = int.from_bytes(file.read(8), "little")
+    if size > min(total - 8, _MAX_HEADER):
+        raise ModuleFileError(
+            f"{name}: expected a safetensors header of at most {min(total - 8, _MAX_HEADER)} bytes, found "
+            f"{size}. It is truncated or no module file; get it again."
+        )
     try:
-        header = parse_json(text.decode(), f"{path.name}: the header")
+        header = parse_json(file.read(size).decode(), f"{name}: the header")
     except UnicodeDecodeError as error:
-        raise ModuleFileError(f"{path.name}: expected a safetensors header, found other bytes.") from error
+        raise ModuleFileError(f"{name}: expected a safetensors header, found other bytes.") from error
     if not isinstance(header, dict):
-        raise ModuleFileError(f"{path.name}: expected a safetensors header, found a {type(header).__name__}.")
+        raise ModuleFileError(f"{name}: expected a safetensors header, found a {type(header).__name__}.")
     return header
 
 
