@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from respo_train.core.errors import RespoError
+from respo_train.core.region import blurred, changed, places_of, share_of_words, subject
+
+PROMPT = (None, 7, 8, 7, 9, 4, None, None)  # begin, "a photo a police officer", end, padding
+
+
+def test_places_of_words_and_of_the_others() -> None:
+    assert places_of("photo", PROMPT, [(None, 8, None)]) == ([2], [1, 3, 4, 5])
+    assert places_of("police officer", PROMPT, [(None, 9, 4, None, None)]) == ([4, 5], [1, 2, 3])
+    assert places_of("a", PROMPT, [(None, 7, None)]) == ([1, 3], [2, 4, 5])
+    assert places_of("officer, photo", PROMPT, [(None, 4, None), (None, 8, None)]) == ([2, 5], [1, 3, 4])
+
+
+def test_words_that_cannot_be_found() -> None:
+    for phrase in ((None, 5, None), (None, 4, 9, None), (None, None)):
+        with pytest.raises(RespoError, match="none of them is in the prompt"):
+            places_of("robot", PROMPT, [phrase])
+    with pytest.raises(RespoError, match="whole prompt"):
+        places_of("a photo a police officer", PROMPT, [PROMPT])
+
+
+def test_share_is_among_the_prompts_words_only() -> None:
+    weights = torch.zeros(1, 2, 8)
+    weights[0, 0] = torch.tensor([0.9, 0.01, 0.01, 0.0, 0.06, 0.0, 0.02, 0.0])
+    weights[0, 1] = torch.tensor([0.2, 0.2, 0.1, 0.0, 0.1, 0.0, 0.4, 0.0])
+    assert share_of_words(weights, [4, 5], [1, 2, 3])[0].tolist() == pytest.approx([0.75, 0.25])
+    assert share_of_words(torch.zeros(1, 1, 8), [4], [1]).tolist() == [[0.0]]
+
+
+def test_subject_is_where_the_share_is_large() -> None:
+    shares = torch.full((2, 1, 12, 12), 0.1)
+    shares[0, :, 3:9, 3:9] = 0.2  # of another height in each picture
+    shares[1, :, :4] = 0.9
+    shares[1, 0, 0, 0] = 30.0  # one hot pixel does not hide the others
+    masks = subject(shares)
+    assert masks.shape == shares.shape
+    assert masks[0, 0, 4:8, 4:8].min() == 1
+    assert masks[0, 0, 0].max() == 0
+    assert masks[1, 0, 1:3, 3:].min() == 1
+    assert masks[1, 0, 7:].max() == 0
+    assert subject(torch.full((1, 1, 4, 4), 0.3)).max() == 0  # nowhere more than elsewhere
+
+
+def test_changed_is_relative_to_the_largest_change() -> None:
+    before = torch.randn(2, 4, 16, 16)
+    after = before.clone()
+    after[0, :, 4:8, 4:8] += 5
+    after[0, :, 12:, 12:] += 1
+    after[1, :, 12:, 12:] += 1e-3
+    masks = changed(after, before, 0.4)
+    assert masks.shape == (2, 1, 16, 16)
+    assert masks[0, 0, 5:7, 5:7].min() == 1
+    assert masks[0, 0, 12:, 12:].max() == 0
+    assert masks[0, 0, :3].max() == 0
+    assert masks[1, 0, 13:, 13:].min() == 1
+    assert changed(after, before, 0.1)[0, 0, 13:, 13:].min() == 1
+    assert changed(before, before, 0.4).max() == 0
+    assert changed(before.half(), before.half(), 0.4).max() == 0
+
+
+def test_blurred_is_the_mean_of_neighbours() -> None:
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 9
+    assert torch.allclose(blurred(x)[0, 0, 1:4, 1:4], torch.ones(3, 3))
+    assert blurred(torch.ones(1, 1, 3, 3)).eq(1).all()
