@@ -58,12 +58,12 @@ def run_node(host: SimpleNamespace, pack: SimpleNamespace) -> Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def make_model(host: SimpleNamespace) -> Callable[..., Any]:
-    """make_model(seed, context_dim) -> a host MODEL of random weights."""
+    """make_model(seed, …) -> a host MODEL of random weights."""
     return _small_model
 
 
-def _small_model(seed: int = 0, context_dim: int = 16) -> Any:
-    """SD 1.x's structure, much smaller: h is [128, H/4, W/4]."""
+def _small_model(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+    """SD 1.x's structure, much smaller: h is [128, H/4, W/4]. `changes`: of the U-Net's configuration."""
     import comfy.latent_formats
     import comfy.model_base
     import comfy.model_patcher
@@ -75,9 +75,11 @@ def _small_model(seed: int = 0, context_dim: int = 16) -> Any:
 
     attention = {"transformer_depth": [0, 1, 1], "transformer_depth_output": [0, 0, 1, 1, 1, 1]}
     sizes = {"in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": (1, 2, 4), "num_heads": 4}
-    kind = {"image_size": 32, "use_spatial_transformer": True, "legacy": False, "dtype": torch.float32}
-    depth = {"num_res_blocks": [1, 1, 1], "transformer_depth_middle": 1, "context_dim": context_dim}
+    kind = {"image_size": 32, "use_spatial_transformer": True, "legacy": False, "dtype": dtype}
+    depth = {"num_res_blocks": [1, 1, 1], "transformer_depth_middle": 1, "context_dim": 16}
     config = Small({**kind, **sizes, **attention, **depth})
+    config.unet_config |= changes
+    config.set_inference_dtype(dtype, None)
     model = comfy.model_base.BaseModel(config)
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
@@ -154,17 +156,22 @@ class Place:
     """Where the oracle stands: one image of one chunk of one call of the U-Net."""
 
     chunk: int  # the host's number: 0 is the positive prompt
+    chunks: tuple[int, ...]  # those of the whole call
     image: int
     sigma: float
     size: tuple[int, int]
+    text: Tensor  # what its cross-attention is given, `[T, D]`
 
 
 @pytest.fixture(scope="session")
 def by_hand() -> Callable:
-    """The oracle, made of other parts of the host than the pack uses: it adds to the first output block's input."""
+    """by_hand(model, addition, at="output"): the oracle, made of other parts of the host than the pack uses.
+
+    It adds to the first output block's input, behind all patches, or ("middle") to the middle block's output.
+    """
 
     @contextmanager
-    def steer(model: Any, addition: Callable[[Place], Tensor | None]) -> Iterator[Any]:
+    def steer(model: Any, addition: Callable[[Place], Tensor | None], at: str = "output") -> Iterator[Any]:
         now: dict[str, Any] = {}
         network = model.model.diffusion_model
 
@@ -172,21 +179,24 @@ def by_hand() -> Callable:
             now.update(call)
             return apply(call["input"], call["timestep"], **call["c"])
 
-        def add(layer: Any, arguments: tuple) -> tuple:
-            joined, *others = arguments
-            joined = joined.clone()
-            count = len(joined) // len(now["cond_or_uncond"])
-            for row in range(len(joined)):
-                chunk = now["cond_or_uncond"][row // count]
-                place = Place(chunk, row % count, now["timestep"][row].item(), tuple(joined.shape[2:]))
+        def add(h: Tensor) -> Tensor:
+            h = h.clone()
+            chunks = tuple(now["cond_or_uncond"])
+            count = len(h) // len(chunks)
+            for row in range(len(h)):
+                sigma, text = now["timestep"][row].item(), now["c"]["c_crossattn"][row]
+                place = Place(chunks[row // count], chunks, row % count, sigma, tuple(h.shape[2:]), text)
                 extra = addition(place)
                 if extra is not None:
-                    joined[row, : extra.shape[0]] += extra
-            return (joined, *others)
+                    h[row, : extra.shape[0]] += extra.to(h.dtype)
+            return h
 
         wrapped = model.clone()
         wrapped.set_model_unet_function_wrapper(remember)
-        handle = network.output_blocks[0][0].register_forward_pre_hook(add)
+        if at == "middle":
+            handle = network.middle_block[-1].register_forward_hook(lambda _, __, h: add(h))
+        else:
+            handle = network.output_blocks[0][0].register_forward_pre_hook(lambda _, given: (add(given[0]), *given[1:]))
         try:
             yield wrapped
         finally:
