@@ -114,7 +114,9 @@ def _is_finished(path: Path, config: TrainConfig, base: Base) -> bool:
     if not path.is_file():
         return False
     found = load_attribute(path)
-    same = found.training.get("config") == config.to_dict() and found.base.get("sha256") == base.sha256
+    same = found.training.get("config") == config.trained() and found.base.get("sha256") == base.sha256
+    # Only the words differ: going on from the last step writes them in.
+    same = same and found.words == config.words
     return same and found.training.get("steps_done") == config.steps
 
 

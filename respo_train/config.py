@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from .core.attribute import check_name
 from .core.errors import RespoError
 from .core.grid import KINDS
+from .core.word_rules import read_rules
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -60,6 +63,9 @@ class TrainConfig(Strict):
     concepts: dict[str, ConceptConfig] = Field(min_length=1, max_length=64)
     preview: list[Text] = Field(default=[], max_length=16, description="prompts to look at; never trained on")
     licence: Text = "not stated"
+    words: dict[str, list[Text]] = Field(
+        default={}, max_length=64, description="what states a concept in a prompt, for the Gate; never trained on"
+    )
 
     recipe: Text = Field("respo", description="where the numbers below come from when the preset has none")
     objective: Literal["respodiff", "sdisc", "where"] = "respodiff"
@@ -117,6 +123,15 @@ class TrainConfig(Strict):
         """Return the configuration as a preset would spell it, unset entries left out."""
         return self.model_dump(by_alias=True, exclude_none=True, mode="json")
 
+    def trained(self) -> dict[str, Any]:
+        """Return `to_dict` without the words, on which no number depends."""
+        return without_words(self.to_dict())
+
+
+def without_words(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `TrainConfig.to_dict` gave, or once gave, as `TrainConfig.trained` has it."""
+    return {key: value for key, value in config.items() if key != "words"}
+
 
 def check(config: TrainConfig, source: str) -> None:
     """Find entries that do not go together. Raises RespoError."""
@@ -134,3 +149,9 @@ def check(config: TrainConfig, source: str) -> None:
         raise RespoError(f"{source}: give both 'width' and 'height', or neither")
     if config.target_from == "others" and config.purpose == "fairness" and len(config.concepts) < 2:
         raise RespoError(f'{source}: target_from = "others" needs at least two concepts; use "neutral"')
+    try:
+        for group in config.words:
+            check_name("group of words", group)
+        read_rules(config.words)
+    except RespoError as error:
+        raise RespoError(f"{source}: words: {error}") from None

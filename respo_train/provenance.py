@@ -48,7 +48,7 @@ def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainS
         "objective": config.objective,
         "recipe": config.recipe,
         "half": OBJECTIVES[config.objective].half,
-        "config": config.to_dict(),
+        "config": config.trained(),
         "steps_done": state.step,
         "versions": {"respo": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "compute": compute_of(unet, team),
@@ -56,7 +56,8 @@ def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainS
         "licence": config.licence,
     }
     origin = {**base.to_dict(), "fingerprint": list(unet.fingerprint)}
-    return Attribute(config.attribute, config.purpose, state.modules(), unet.architecture, origin, training)
+    modules, words = state.modules(), config.words
+    return Attribute(config.attribute, config.purpose, modules, unet.architecture, origin, training, words)
 
 
 def compute_of(unet: SplitUNet, team: Team = ALONE) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from .config import without_words
 from .core.checkpoint import write_atomically
 from .core.errors import ModuleFileError, RespoError
 from .core.header import parse_json, read_header
@@ -50,11 +51,11 @@ class Identity:
     checkpoint: str
 
     def require_config(self, config: Mapping[str, Any]) -> None:
-        """Check that the run may go on with `config`: the number of steps alone may differ.
+        """Check that the run may go on with `config`: the number of steps and the words alone may differ.
 
         Raises RespoError naming the first entry that differs.
         """
-        saved, asked = (dict(_flat({**values, "steps": 0})) for values in (self.config, config))
+        saved, asked = (dict(_flat({**without_words(values), "steps": 0})) for values in (self.config, config))
         for key in [*asked, *saved]:
             if saved.get(key) != asked.get(key):
                 was, now = (_short(values[key]) if key in values else "nothing" for values in (saved, asked))

@@ -127,8 +127,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _settings(config: TrainConfig) -> Iterator[tuple[str, str, str]]:
-    """Yield every entry of the configuration: its name as a preset spells it, value and meaning."""
-    for key, value in config.to_dict().items():
+    """Yield what training depends on: each entry's name as a preset spells it, value and meaning."""
+    for key, value in config.trained().items():
         if key == "concepts":
             for name, own in value.items():
                 yield from ((f"concepts.{name}.{k}", _shown(v), _meaning(ConceptConfig, k)) for k, v in own.items())

@@ -76,7 +76,7 @@ class Previews:
 
 def run_key(config: TrainConfig, unet: SplitUNet) -> str:
     """Return a short text that tells this run from all others, but not from its own continuation for more steps."""
-    entries = {key: value for key, value in config.to_dict().items() if key != "steps"}
+    entries = {key: value for key, value in config.trained().items() if key != "steps"}
     return hashlib.blake2b(json.dumps([entries, unet.fingerprint]).encode(), digest_size=8).hexdigest()
 
 

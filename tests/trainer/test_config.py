@@ -50,6 +50,10 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"kind": "low_rank"}, "give 'rank'"),
         ({"rank": 3}, "give 'rank'"),
         ({"target_from": "others"}, "at least two concepts"),
+        ({"words": {"woman": "she, her"}}, "words.woman: "),
+        ({"words": {"woman": ["she", " "]}}, "words.woman.1: "),
+        ({"words": {"a,b": ["she"]}}, "words: expected the group of words's name"),
+        ({"words": {"woman": ["she * her"]}}, "words: expected 1 to 8 words"),
     ],
 )
 def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:
@@ -57,6 +61,16 @@ def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:
         check_config({**GOOD, **changes}, "mine.toml")
     assert str(caught.value).startswith("mine.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_words_are_kept_and_are_nothing_that_training_depends_on() -> None:
+    plain, spoken = (
+        check_config({**GOOD, **words}, "mine.toml") for words in ({}, {"words": {"woman": ["she", "her"]}})
+    )
+    assert spoken.words == {"woman": ["she", "her"]}
+    assert spoken.to_dict()["words"] == spoken.words
+    assert "words" not in spoken.trained()
+    assert spoken.trained() == plain.trained()
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -173,6 +173,17 @@ def test_another_configuration_is_named_by_its_first_difference(refused: Any) ->
     refused(r"5 steps already, more than the 3 asked for: give --steps 5", config(steps=3))
 
 
+def test_other_words_are_no_other_run(tmp_path: Path) -> None:
+    """They reach the file, and the numbers are those of a run without a break."""
+    whole, broken, words = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors", {"woman": ["she"]}
+    train_to_file(config(), ToyUNet(), BASE, whole)
+    interrupted(broken, 5)
+    assert load_attribute(broken).words == config().words != {}
+    train_to_file(config(words=words), ToyUNet(), BASE, broken, resume=True)
+    assert same(whole, broken)
+    assert load_attribute(broken).words == {**config().words, **words}
+
+
 def test_another_checkpoint_is_refused(refused: Any) -> None:
     other = Base("other.safetensors", "cd" * 32)
     refused(r"trained on toy.safetensors \(sha256 abababababab…\), but other.safetensors", base=other)
