@@ -1,0 +1,115 @@
+"""Where: keep the modules of a model to a part of the picture, and the rest of it to a recorded run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.attention import word_tokens
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.region import places_of
+from . import widgets
+from .edits import Area
+from .guard import architecture_of
+from .patching import with_region, with_rest_of
+from .record import Record
+from .regions import Region, Words
+from .wire import RespoRecord
+
+
+class Where(io.ComfyNode):
+    """MODEL -> MODEL whose modules act only on the subject."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoWhere",
+            display_name="Where",
+            category="Respo",
+            description="Keeps every Respo module on this model to the subject: to a mask, to words of the prompt, or "
+            "to what really changes compared with a recorded run. The rest of the picture stays as it was.",
+            inputs=[
+                io.Model.Input("model", tooltip="A model with Apply Module, Balance or Safety, before or after it."),
+                io.String.Input(
+                    "words",
+                    default="",
+                    tooltip="Words of the prompt that name the subject, e.g. doctor; several with commas. Needs clip "
+                    "and prompt. Leave it empty to go by the mask or the record alone.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.33,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="With a record: how large a change has to be to be let in, as a part of the picture's "
+                    "largest. Higher keeps more of the old picture, lower lets the module do more.",
+                ),
+                widgets.enabled(),
+                io.Mask.Input("mask", optional=True, tooltip="White is where modules may act."),
+                io.Clip.Input("clip", optional=True, tooltip="The CLIP that your prompt is encoded with, for words."),
+                io.String.Input(
+                    "prompt",
+                    optional=True,
+                    force_input=True,
+                    tooltip="The very text that your positive prompt is encoded from, for words.",
+                ),
+                RespoRecord.Input(
+                    "record",
+                    optional=True,
+                    tooltip="From Record Run: the picture without modules. What a module hardly changes stays as it "
+                    "was there. No further model calls.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The model, for a KSampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        words: str,
+        threshold: float,
+        enabled: bool,
+        mask: Any = None,
+        clip: Any = None,
+        prompt: str = "",
+        record: Record | None = None,
+    ) -> io.NodeOutput:
+        """Raises RespoError: nothing to go by, words that are not in the prompt, a threshold outside 0 … 1."""
+        if not enabled:
+            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+        architecture_of(model)
+        if not 0 <= threshold <= 1:
+            raise RespoError(f"expected a threshold from 0 to 1, found {threshold}.")
+        heard = places(clip, prompt, words) if words.strip() else None
+        if mask is None and heard is None and record is None:
+            raise RespoError(
+                "expected something that tells where the subject is: link a mask, or a record, or write words of the "
+                "prompt and link clip and prompt."
+            )
+        region = Region(None if mask is None else Area.of(mask), heard)
+        patched = with_region(model, region)
+        if record is not None:
+            patched = with_rest_of(patched, record, threshold)
+        return io.NodeOutput(patched, ui=ui.PreviewText(describe(region, words, record)))
+
+
+def places(clip: Any, prompt: str, words: str) -> Words:
+    """Find the chosen words in the encoded prompt. Raises RespoError when they, or clip and prompt, are not there."""
+    if clip is None or not prompt.strip():
+        raise RespoError("expected clip and prompt to be linked, as words are to be found in the prompt.")
+    phrases = [phrase.strip() for phrase in re.split(r"[,;\n]", words) if phrase.strip()]
+    chosen, others = places_of(words, word_tokens(clip, prompt), [word_tokens(clip, phrase) for phrase in phrases])
+    return Words(tuple(chosen), tuple(others))
+
+
+def describe(region: Region, words: str, record: Record | None) -> str:
+    """Say by what the node goes: "Modules act only: in the mask, where 'doctor' is heard"."""
+    limits = ["in the mask"] if region.area is not None else []
+    limits += [f"where {words.strip()[:60]!r} is heard"] if region.words is not None else []
+    limits += ["where the picture really changes"] if record is not None else []
+    return f"Modules act only: {', '.join(limits)}"
