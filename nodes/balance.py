@@ -1,12 +1,13 @@
-"""Balance: give each picture of a batch one concept of an attribute, in exact shares.
+"""Balance: give each picture of a batch one concept of each attribute, in exact shares.
 
-The concept of picture i under seed s is a pure function of s + i (respo_train.core.balance): no state, and the labels
-are known before anything is sampled.
+What picture i gets under seed s is a pure function of s + i (respo_train.core.joint): no state, and the labels are
+known before anything is sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -15,29 +16,49 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.attribute import Attribute
-from ..respo_train.core.balance import assign, parse_shares
+from ..respo_train.core.balance import parse_shares
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.joint import Cell, Shares, assign_jointly
 from . import widgets
 from .edits import ModuleEdit
-from .guard import check_fit
+from .guard import check_fit, require_allowed
 from .patching import sigma_range, with_edits
 from .wire import LoadedModule, RespoModule
 
 
 @dataclass(frozen=True)
+class Part:
+    """One attribute to balance. `strength`: how much of its modules' change is added, scale included."""
+
+    module: LoadedModule
+    shares: Mapping[str, Fraction]
+    strength: float
+
+
+@dataclass(frozen=True)
 class Seats:
-    """Which pictures of a batch get `concept`. `shares`: (concept, share), sorted, so that equal seats look equal."""
+    """Which pictures of a batch get `concept` of the attribute number `place`.
+
+    `shares`: (concept, share) of each attribute, sorted, so that equal seats look equal. `indices`: the pictures'
+    numbers in the batch that they were taken from, None where they are the whole batch.
+    """
 
     seed: int
-    shares: tuple[tuple[str, Fraction], ...]
+    shares: tuple[Shares, ...]
+    place: int
     concept: str
+    indices: tuple[int, ...] | None = None
 
     def __call__(self, count: int) -> list[bool]:
         """One flag for each of `count` pictures."""
-        return [label == self.concept for label in assign(self.seed, count, dict(self.shares))]
+        # Another batch than the one that was linked: what is known of that one says nothing.
+        known = self.indices is not None and len(self.indices) == count
+        cells = assign_jointly(self.seed, self.indices if known else range(count), [dict(own) for own in self.shares])
+        return [cell[self.place] == self.concept for cell in cells]
 
 
 class Balance(io.ComfyNode):
-    """MODEL -> MODEL whose batches hold the attribute's concepts in the wanted shares, and the labels."""
+    """MODEL -> MODEL whose batches hold the attributes' concepts in the wanted shares, and the labels."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -79,12 +100,13 @@ class Balance(io.ComfyNode):
                 widgets.start_percent(),
                 widgets.end_percent(),
                 widgets.enabled(),
+                *_second_and_third(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The balanced model, for a KSampler."),
                 io.String.Output(
                     display_name="labels",
-                    tooltip="The concept of each picture, one a line, in the order of the batch. Empty when off.",
+                    tooltip="What each picture is to show, one a line, in the order of the batch. Empty when off.",
                 ),
             ],
         )
@@ -102,31 +124,68 @@ class Balance(io.ComfyNode):
         start_percent: float,
         end_percent: float,
         enabled: bool,
+        scale: float = 1.0,
+        module_2: LoadedModule | None = None,
+        distribution_2: str = "",
+        scale_2: float = 1.0,
+        module_3: LoadedModule | None = None,
+        distribution_3: str = "",
+        scale_3: float = 1.0,
+        latent: Mapping[str, Any] | None = None,
     ) -> io.NodeOutput:
         """Raises RespoError: shares that cannot be read, unknown concept, another architecture, no middle block."""
-        if widgets.is_off(enabled, strength, start_percent, end_percent):
-            return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
-        shares = shares_of(module.attribute, distribution)
-        note = check_fit(model, module)
-        sigmas = sigma_range(model, start_percent, end_percent)
-        edits = [
-            ModuleEdit(
-                sha256=module.sha256,
-                concept=concept,
-                strength=strength,
-                fidelity=fidelity,
-                sigmas=sigmas,
-                half="conditional",
-                delta=partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity),
-                images=Seats(seed, tuple(sorted(shares.items())), concept),
-                file=module.file,
-            )
-            for concept, share in shares.items()
-            if share > 0
+        asked = [
+            (module, distribution, scale),
+            (module_2, distribution_2, scale_2),
+            (module_3, distribution_3, scale_3),
         ]
-        labels = assign(seed, count, shares)
-        text = f"{describe(labels, shares)}\n{note}".strip()
-        return io.NodeOutput(with_edits(model, edits), "\n".join(labels), ui=ui.PreviewText(text))
+        linked = [(own, text, by * strength) for own, text, by in asked if own is not None and by != 0]
+        if widgets.is_off(enabled, strength, start_percent, end_percent) or not linked:
+            return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
+        parts = [Part(own, shares_of(own.attribute, text), by) for own, text, by in linked]
+        require_different(parts)
+        notes = []
+        for part in parts:
+            require_allowed(part.module, part.strength)
+            notes.append(check_fit(model, part.module))
+        indices = indices_of(latent)
+        sigmas = sigma_range(model, start_percent, end_percent)
+        edits = edits_of(parts, seed, indices, fidelity, sigmas)
+        cells = assign_jointly(seed, range(count) if indices is None else indices, [part.shares for part in parts])
+        text = "\n".join([describe(cells, parts), *dict.fromkeys(filter(None, notes))])
+        labels = "\n".join(", ".join(cell) for cell in cells)
+        return io.NodeOutput(with_edits(model, edits), labels, ui=ui.PreviewText(text))
+
+
+def _second_and_third() -> list[io.Input]:
+    """What came after the first release; optional, so that prompts made before still run."""
+    scale = "How strongly this attribute acts among the others: its own share of strength. 0 leaves it out."
+    inputs: list[io.Input] = [
+        io.Float.Input("scale", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale)
+    ]
+    for number, which in ((2, "second"), (3, "third")):
+        inputs += [
+            RespoModule.Input(
+                f"module_{number}",
+                optional=True,
+                tooltip=f"A {which} attribute to balance at the same time, e.g. skin tone: all combinations come out "
+                "in the shares you ask for.",
+            ),
+            io.String.Input(
+                f"distribution_{number}",
+                default="",
+                optional=True,
+                tooltip=f"How many of each of the {which} module's concepts. Empty means equal shares.",
+            ),
+            io.Float.Input(f"scale_{number}", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale),
+        ]
+    latent = io.Latent.Input(
+        "latent",
+        optional=True,
+        tooltip="The latent that goes to the KSampler. Its batch size is then used in place of count, and pictures "
+        "taken out of a larger batch keep the concepts they had in it.",
+    )
+    return [*inputs, latent]
 
 
 def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]:
@@ -139,7 +198,61 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
     return shares
 
 
-def describe(labels: list[str], names: Iterable[str]) -> str:
-    """Counts for the node's face, in the order of the shares: "8 pictures: woman 4, man 4"."""
-    counts = ", ".join(f"{name} {labels.count(name)}" for name in names)
-    return f"{len(labels)} picture{'s' if len(labels) != 1 else ''}: {counts}"
+def require_different(parts: Sequence[Part]) -> None:
+    """Raise RespoError when two attributes share a concept: a picture cannot be both a woman and a man."""
+    names = Counter(name for part in parts for name in part.shares)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise RespoError(
+            f"expected different concepts in each of the modules, found {twice[0]!r} twice. Link another module, or "
+            "write in the distributions which concepts to use of each."
+        )
+
+
+def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
+    """Return the number of each picture in its batch, None where no latent is linked.
+
+    The host makes the noise of a picture that was taken out of a batch (Latent From Batch) as it was in there, by
+    "batch_index": so the picture keeps its concept as well.
+    """
+    if latent is None:
+        return None
+    count = len(latent["samples"])
+    known = latent.get("batch_index")
+    return tuple(known) if known is not None and len(known) == count else tuple(range(count))
+
+
+def edits_of(
+    parts: Sequence[Part],
+    seed: int,
+    indices: tuple[int, ...] | None,
+    fidelity: float,
+    sigmas: tuple[float, float],
+) -> list[ModuleEdit]:
+    """Return one edit for each concept of each attribute that any picture gets."""
+    shares = tuple(tuple(sorted(part.shares.items())) for part in parts)
+    return [
+        ModuleEdit(
+            sha256=part.module.sha256,
+            concept=concept,
+            strength=part.strength,
+            fidelity=fidelity,
+            sigmas=sigmas,
+            half="conditional",
+            delta=partial(part.module.attribute.concept(concept).delta, strength=part.strength, fidelity=fidelity),
+            images=Seats(seed, shares, place, concept, indices),
+            file=part.module.file,
+        )
+        for place, part in enumerate(parts)
+        for concept, share in part.shares.items()
+        if share > 0
+    ]
+
+
+def describe(cells: Sequence[Cell], parts: Sequence[Part]) -> str:
+    """Counts for the node's face, a line an attribute, in the order of its shares: "8 pictures: woman 4, man 4"."""
+    counts = [Counter(names) for names in zip(*cells, strict=True)]
+    lines = [
+        ", ".join(f"{name} {count[name]}" for name in part.shares) for count, part in zip(counts, parts, strict=True)
+    ]
+    return f"{len(cells)} picture{'s' if len(cells) != 1 else ''}: " + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The widgets that Apply Module and Balance share, and what "off" means for both."""
+"""The widgets that nodes share, and what "off" means for all of them."""
 
 from __future__ import annotations
 

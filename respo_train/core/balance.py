@@ -39,7 +39,7 @@ def parse_shares(text: str) -> dict[str, Fraction]:
     if total == 0:
         raise RespoError("expected at least one concept with a weight above 0, as in 'woman 1, man 1'")
     shares = {name: weight / total for name, weight in weights.items()}
-    _block_weights(shares)  # refuses what assign would refuse
+    block_weights(shares)  # refuses what assign would refuse
     return shares
 
 
@@ -49,7 +49,7 @@ def assign(seed: int, count: int, shares: Mapping[str, Fraction]) -> list[str]:
     Image i's concept is a pure function of `seed + i` and of the shares (not of the order they are written in).
     Raises RespoError when the shares do not sum to 1.
     """
-    weights = _block_weights(shares)
+    weights = block_weights(shares)
     length = sum(weights.values())
     numbers = range(seed // length, (seed + count - 1) // length + 1) if count > 0 else ()
     blocks = {number: _block(number, weights) for number in numbers}
@@ -68,7 +68,7 @@ def imbalance_bound(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
     return {name: 2 - Fraction(2, share.denominator) for name, share in shares.items()}
 
 
-def _block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:
+def block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:
     """Return how often each concept stands in one block, sorted by name. Raises RespoError."""
     if sum(shares.values()) != 1 or min(shares.values()) < 0:
         raise RespoError(f"expected shares that sum to 1, found {sum(shares.values())}")
@@ -93,7 +93,7 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
     that two attributes with the same shares do not go in step.
     """
     names, length = list(weights), sum(weights.values())
-    draw = _Draws(f"{sorted(weights.items())} {number}")
+    draw = Draws(f"{sorted(weights.items())} {number}")
     counts = dict.fromkeys(names, 0)
     order: list[str] = []
     for place in range(1, length + 1):
@@ -111,7 +111,7 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
     return order
 
 
-def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: _Draws) -> None:
+def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: Draws) -> None:
     """Swap each two neighbours with probability 1/2 where every prefix keeps floor or ceil of its exact share."""
     length = len(order)
     counts = dict.fromkeys(weights, 0)
@@ -126,7 +126,7 @@ def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: _Draws)
             counts[right] += 1
 
 
-class _Draws:
+class Draws:
     """Pseudo-random whole numbers from a text; the same on every machine and in every version, for ever."""
 
     def __init__(self, key: str):
