@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.frequency import low_band
 from ..respo_train.core.grid import resize
+
+if TYPE_CHECKING:
+    from .record import RecordedCall
 
 Half = Literal["conditional", "both"]
 Size = tuple[int, int]
@@ -46,11 +48,15 @@ class Cond:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where one chunk of one call of the U-Net stands. `sigmas`: `[b]`; `latent`: the size of the whole latent."""
+    """Where one chunk of one call of the U-Net stands. `sigmas`: `[b]`; `latent`: the size of the whole latent.
+
+    `recorded`: what the records that the run follows say of this call, by their SHA-256.
+    """
 
     cond: Cond
     sigmas: Tensor | None
     latent: Size | None
+    recorded: Mapping[str, RecordedCall] = field(default_factory=dict)
 
 
 # (the chunk's h `[b, C, H, W]`, where it stands) -> `[C, H, W]` or `[b, C, H, W]`, float32
@@ -148,21 +154,6 @@ class ModuleEdit:
             return value * images_of(mask, len(h))
 
         return add
-
-
-@dataclass(frozen=True)
-class OwnLowBand:
-    """`strength` times the low band of h as it comes (Learning Where It Matters, TMLR 2026; here of the same run)."""
-
-    strength: float
-    levels: int
-    sigmas: tuple[float, float]
-    half: Half
-    images: None = None
-
-    def addition(self) -> Addition:
-        """See `Edit`."""
-        return lambda h, moment: self.strength * low_band(h.float(), self.levels)
 
 
 def images_of(values: Tensor, count: int) -> Tensor:

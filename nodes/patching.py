@@ -17,19 +17,54 @@ from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
 from .conds import conds_of_chunks, latent_size, name_conds
-from .edits import WHOLE_RUN, Addition, Edit, ModuleEdit, Moment
+from .edits import WHOLE_RUN, Addition, Edit, Half, ModuleEdit, Moment
+from .low_band_edits import LowBand
+from .playback import follow, look_up, recorded_calls
+from .record import Record
 from .recording import Tape
+from .regions import Region, Shares, fresh_shares, listening, product
+from .rest import keep_rest
 
 _KEY = "respo"
 _MARK = "respo_edits"  # the attribute by which a later node finds what an earlier one put into the patch
 
 
-def with_edits(model: Any, edits: Iterable[Edit]) -> Any:
-    """Return a clone of a host MODEL that also makes `edits`; the given model is left alone."""
+def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
+    """Return a clone of a host MODEL that also makes `edits`; the given model is left alone.
+
+    A Region limits all modules among its neighbours, whichever node comes first.
+    """
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
     _name_conds_of(patched)
+    return patched
+
+
+def with_region(model: Any, region: Region) -> Any:
+    """Return a clone of a host MODEL whose modules act only in `region`."""
+    patched = with_edits(model, [region])
+    if region.words is not None:
+        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_shares)
+        # Beside what others do to the attention: IPAdapter and the like replace it, which only one can.
+        patched.set_model_attn2_patch(listening(region.words, patched.get_model_object("diffusion_model")))
+    return patched
+
+
+def with_low_band(model: Any, edit: LowBand) -> Any:
+    """Return a clone of a host MODEL that also makes `edit`, and follows its record if it has one."""
+    patched = with_edits(model, [edit])
+    if edit.record is not None:
+        _follow(patched, edit.record, edit.half)
+    return patched
+
+
+def with_rest_of(model: Any, record: Record, threshold: float) -> Any:
+    """Return a clone of a host MODEL that gives what `record` has where it hardly differs, see `keep_rest`."""
+    patched = model.clone()
+    _follow(patched, record, "conditional")
+    kind = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
+    patched.add_wrapper_with_key(kind, f"{_KEY} rest", keep_rest(record, threshold))
     return patched
 
 
@@ -73,13 +108,24 @@ def add_to_chunks(h: Tensor, additions: Sequence[Tensor | None]) -> Tensor:
 
 
 def _name_conds_of(patched: Any) -> None:
-    """Have every step's options tell which prompt is which. Once, however many Respo nodes there are."""
-    wrapped = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
-    patched.remove_wrappers_with_key(wrapped, _KEY)
-    patched.add_wrapper_with_key(wrapped, _KEY, name_conds)
+    """Have every step's options tell which prompt is which."""
+    _wrap_once(patched, comfy.patcher_extension.WrappersMP.PREDICT_NOISE, _KEY, name_conds)
 
 
-def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
+def _follow(patched: Any, record: Record, half: Half) -> None:
+    """Have a run check that `record` is of the same run, and every step's options tell what it says of the step."""
+    kinds = comfy.patcher_extension.WrappersMP
+    _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} {record.sha256} {half}", follow(record, half))
+    _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} follow", look_up)
+
+
+def _wrap_once(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
+    """Add a wrapper unless an earlier Respo node has. The first that is added is the outermost."""
+    if not patched.get_wrappers(kind, key):
+        patched.add_wrapper_with_key(kind, key, wrapper)
+
+
+def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
     """Remove and return the edits of the last output-block patch if it is ours, else nothing."""
     patches = patched.model_options["transformer_options"].get("patches", {})
     row = patches.get("output_block_patch", [])
@@ -89,8 +135,10 @@ def _take_adjacent(patched: Any) -> tuple[Edit, ...]:
     return edits
 
 
-def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
+def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
     """Build the host's `fn(h, hsp, transformer_options)`; lru_cache, as hosts may call it from several threads."""
+    regions = [part for part in merged if isinstance(part, Region)]
+    edits = [part for part in merged if not isinstance(part, Region)]
     additions = [edit.addition() for edit in edits]
 
     @lru_cache(maxsize=8)
@@ -102,22 +150,33 @@ def _bottleneck_patch(edits: tuple[Edit, ...]) -> Callable:
         if transformer_options["block"] != ("output", 0):
             return h, hsp
         conds = conds_of_chunks(transformer_options)
-        rows = seats(h.shape[0] // len(conds), h.device)
+        count = h.shape[0] // len(conds)
+        rows = seats(count, h.device)
         sigmas, latent = transformer_options.get("sigmas"), latent_size(transformer_options)
-        sums = [
-            _sum_edits(chunk, edits, additions, rows, Moment(cond, sigmas, latent))
-            for chunk, cond in zip(h.chunk(len(conds)), conds, strict=True)
-        ]
+        recorded = recorded_calls(transformer_options)
+        sums = []
+        for index, (chunk, cond) in enumerate(zip(h.chunk(len(conds)), conds, strict=True)):
+            moment = Moment(cond, sigmas, latent, recorded)
+            shares = Shares.of(transformer_options, slice(index * count, (index + 1) * count))
+            where = product(chunk, [region.weight(chunk, moment, shares) for region in regions])
+            sums.append(_sum_edits(chunk, edits, additions, rows, moment, where))
         return add_to_chunks(h, sums), hsp
 
-    setattr(patch, _MARK, edits)
+    setattr(patch, _MARK, merged)
     return patch
 
 
 def _sum_edits(
-    h: Tensor, edits: Sequence[Edit], additions: Sequence[Addition], seats: Sequence[Tensor | None], moment: Moment
+    h: Tensor,
+    edits: Sequence[Edit],
+    additions: Sequence[Addition],
+    seats: Sequence[Tensor | None],
+    moment: Moment,
+    where: Tensor | None,
 ) -> Tensor | None:
     """Sum, in the order given, what one chunk gets: `[C, H, W]`, or `[b, C, H, W]` where its images differ.
+
+    `where`: what the modules' changes are multiplied by, `[b or 1, 1, H, W]`.
 
     Masks instead of branches on sigmas: no wait for the device, and nothing that a compiler could freeze.
     """
@@ -126,6 +185,8 @@ def _sum_edits(
         if edit.half == "conditional" and not moment.cond.conditional:
             continue
         value = addition(h, moment)
+        if where is not None and isinstance(edit, ModuleEdit):
+            value = value * where
         if edit.sigmas != WHOLE_RUN:
             high, low = edit.sigmas
             acting = _column((moment.sigmas <= high) & (moment.sigmas > low))

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.frequency import block_means, spread
-from .edits import Cond
 from .run_identity import RunIdentity
 
 CallKey = tuple[float, int]  # (sigma, which of the calls at this sigma, from 0)
@@ -67,12 +66,12 @@ class RecordedCall:
     denoised: Tensor
     bands: Mapping[PromptKey, Band]
 
-    def band(self, cond: Cond) -> Band:
-        """Return one prompt's. Raises RespoError when it was not heard."""
-        found = self.bands.get((cond.name, cond.index))
+    def band(self, name: str, index: int) -> Band:
+        """Return that of prompt `index` in the guider's list `name`. Raises RespoError when it was not heard."""
+        found = self.bands.get((name, index))
         if found is None:
             raise RespoError(
-                f"The record holds nothing of the {cond.name} prompt {cond.index + 1} at this step. Link the same "
+                f"The record holds nothing of the {name} prompt {index + 1} at this step. Link the same "
                 "prompts to Record Run, and set the same cfg."
             )
         return found
@@ -80,9 +79,9 @@ class RecordedCall:
 
 @dataclass(frozen=True)
 class Record:
-    """`names`: of the guider's lists that were heard in it; `sha256`: of all its numbers."""
+    """`run`: which it was; `calls`: in order; `sha256`: of all this, and hence its value."""
 
-    run: RunIdentity
+    run: RunIdentity = field(compare=False, repr=False)
     calls: Mapping[CallKey, RecordedCall] = field(compare=False, repr=False)
     sha256: str
 

@@ -1,0 +1,86 @@
+"""Background: hold on to the coarse structure of h, and so to a picture's background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from . import widgets
+from .edits import Half
+from .guard import architecture_of
+from .low_band_edits import LowBand
+from .patching import sigma_range, with_low_band
+from .record import Record
+from .wire import RespoRecord
+
+
+class Background(io.ComfyNode):
+    """MODEL -> MODEL with a part of h's low band added: its own, or that of a recorded run."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoBackground",
+            display_name="Background",
+            category="Respo",
+            description="Holds on to the background while Apply Module or Balance change the subject.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model with your Apply Module, Balance and the like."),
+                io.Float.Input(
+                    "strength",
+                    default=0.35,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How much of the coarse structure to add. 0.35 is what the method's authors use, 0 is off "
+                    "(the very same picture as without this node).",
+                ),
+                io.Int.Input(
+                    "levels",
+                    default=1,
+                    min=1,
+                    max=5,
+                    tooltip="How coarse: 1 averages blocks of 2 x 2, each further level doubles them.",
+                ),
+                widgets.start_percent(),
+                widgets.end_percent(),
+                io.Combo.Input(
+                    "guidance",
+                    options=["conditional", "both"],
+                    default="conditional",
+                    tooltip="conditional: act only where your prompt is heard. both: act on the negative prompt's side "
+                    "as well.",
+                ),
+                widgets.enabled(),
+                RespoRecord.Input(
+                    "record",
+                    optional=True,
+                    tooltip="From Record Run, with the same seed, prompts and settings: the picture keeps that run's "
+                    "background. Without one the picture's own structure is strengthened.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The model to sample with, for a KSampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        strength: float,
+        levels: int,
+        start_percent: float,
+        end_percent: float,
+        guidance: Half,
+        enabled: bool,
+        record: Record | None = None,
+    ) -> io.NodeOutput:
+        """Raises RespoError: no middle block, a strength that cannot be. A record of another run: KSampler refuses."""
+        if widgets.is_off(enabled, strength, start_percent, end_percent):
+            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+        architecture_of(model)
+        sigmas = sigma_range(model, start_percent, end_percent)
+        edit = LowBand(strength, levels, sigmas, guidance, record)
+        text = "Strengthens the picture's own structure" if record is None else "Holds to the recorded run"
+        return io.NodeOutput(with_low_band(model, edit), ui=ui.PreviewText(text))
