@@ -3,8 +3,24 @@
 from .apply_module import ApplyModule
 from .background import Background
 from .balance import Balance
+from .compose import Compose
+from .interpolate import Interpolate
 from .load_module import LoadModule
+from .module_text import ModuleFromText, ModuleToText
 from .record_run import RecordRun
+from .save_module import SaveModule
 from .train_module import TrainModule
 
-NODES = [LoadModule, ApplyModule, Balance, TrainModule, RecordRun, Background]
+NODES = [
+    LoadModule,
+    ApplyModule,
+    Balance,
+    TrainModule,
+    Compose,
+    Interpolate,
+    SaveModule,
+    ModuleToText,
+    ModuleFromText,
+    RecordRun,
+    Background,
+]

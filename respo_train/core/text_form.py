@@ -50,6 +50,8 @@ def from_text(text: str) -> Attribute:
 
     Raises ModuleFileError for anything else, saying what is wrong with it.
     """
+    if not isinstance(text, str):  # a workflow's JSON may hold anything
+        raise ModuleFileError(f"expected a module's text, found {type(text).__name__}.")
     if len(text) > 2 * MAX_CHARACTERS:
         raise ModuleFileError(
             f"expected a module's text of at most {MAX_CHARACTERS >> 10} kB, found {len(text) >> 10}."

@@ -1,7 +1,17 @@
 // Shows the text that a Respo node reports (what is in a module, how a batch was shared out) on the node itself.
 import { app } from "../../../scripts/app.js";
 
-const NODES = ["RespoLoadModule", "RespoApplyModule", "RespoBalance", "RespoTrainModule"];
+const NODES = [
+  "RespoLoadModule",
+  "RespoApplyModule",
+  "RespoBalance",
+  "RespoTrainModule",
+  "RespoCompose",
+  "RespoInterpolate",
+  "RespoSaveModule",
+  "RespoModuleToText",
+  "RespoModuleFromText",
+];
 
 function addText(node) {
   const element = document.createElement("textarea");

@@ -1,0 +1,99 @@
+"""Module To Text and Module From Text: a module that travels inside the workflow."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.shrink import FORMS, Form, kept, shrunk
+from ..respo_train.core.text_form import from_text, to_text
+from .wire import LoadedModule, RespoModule, size_of
+
+
+class ModuleToText(io.ComfyNode):
+    """RESPO_MODULE -> text."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoModuleToText",
+            display_name="Module To Text",
+            category="Respo",
+            description="Turns a module into text that can be saved inside a workflow, so that nobody has to look for "
+            "a file. Module From Text reads it.",
+            is_output_node=True,
+            inputs=[
+                RespoModule.Input("module", tooltip="The module to pack."),
+                io.Combo.Input(
+                    "form",
+                    options=list(FORMS),
+                    default=FORMS[0],
+                    tooltip="How to make it small. low rank: its strongest patterns, the more the longer. channel: one "
+                    "number a channel, the same all over the picture; smallest. as it is: everything, if it fits.",
+                ),
+                io.Int.Input(
+                    "rank",
+                    default=4,
+                    min=1,
+                    max=64,
+                    tooltip="How many patterns low rank keeps. More keep more of the module, and make the text longer. "
+                    "The node shows how much is kept.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="text", tooltip="For Module From Text; or preview it and copy it."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, module: LoadedModule, form: Form, rank: int) -> io.NodeOutput:
+        """Raises RespoError: it is too large as text."""
+        text = to_text(shrunk(module.attribute, form, rank))
+        read = from_text(text)
+        shares = ", ".join(
+            f"{name} {kept(own, read.concept(name)):.1%}" for name, own in module.attribute.concepts.items()
+        )
+        lines = f"{len(text) / 1000:.1f} kB of text ({size_of(read)})\nKept of each concept: {shares}"
+        return io.NodeOutput(text, ui={"text": (lines,), "respo_module": (text,)})
+
+
+class ModuleFromText(io.ComfyNode):
+    """Text -> RESPO_MODULE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoModuleFromText",
+            display_name="Module From Text",
+            category="Respo",
+            description="Reads a module that is saved inside the workflow as text. It holds numbers and names only, "
+            "nothing that could run.",
+            inputs=[
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    tooltip="What Module To Text makes; it begins with respo1. Saving the workflow saves it along.",
+                ),
+            ],
+            outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
+        """Say before anything runs that a text holds no module. A linked input is None here."""
+        try:
+            if text is not None:
+                from_text(text)
+        except RespoError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        """Raises ModuleFileError."""
+        attribute = from_text(text)
+        loaded = LoadedModule.without_file(attribute, f"{attribute.name} (in the workflow)")
+        return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

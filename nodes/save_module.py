@@ -1,0 +1,88 @@
+"""Save Module: write a module that was made in the graph into the model folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal, get_args
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.checkpoint import from_bytes, to_bytes, write_atomically
+from ..respo_train.core.errors import RespoError
+from .folders import place_for
+from .wire import LoadedModule, RespoModule
+
+Existing = Literal["refuse", "overwrite"]
+EXISTING: tuple[Existing, ...] = get_args(Existing)
+
+
+class SaveModule(io.ComfyNode):
+    """RESPO_MODULE -> a file, and the module with its new name."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoSaveModule",
+            display_name="Save Module",
+            category="Respo",
+            description="Writes a module into models/respo, together with what it was made of.",
+            is_output_node=True,
+            inputs=[
+                RespoModule.Input("module", tooltip="What to save, e.g. from Compose Modules."),
+                io.String.Input(
+                    "name",
+                    default="my_module",
+                    tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it "
+                    "after you press R.",
+                ),
+                io.Combo.Input(
+                    "existing",
+                    options=list(EXISTING),
+                    default=EXISTING[0],
+                    tooltip="What to do when another module is there under this name. refuse: leave it alone and "
+                    "stop. overwrite: replace it.",
+                ),
+            ],
+            outputs=[RespoModule.Output(display_name="module", tooltip="The same module, under its file's name.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        """Say before anything runs that a name leads out of the folder. A linked input is None here."""
+        try:
+            if name is not None:
+                place_for(str(name))
+        except RespoError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, module: LoadedModule, name: str, existing: Existing) -> io.NodeOutput:
+        """Raises RespoError: the name leads out of the folder, another file is there, or it cannot be written."""
+        path, listed = place_for(name)
+        data = to_bytes(module.attribute)
+        from_bytes(data, listed)  # what is written can be read again, whatever a workflow has put into it
+        written = _write(path, data, replace=existing == "overwrite")
+        saved = LoadedModule(module.attribute, listed, hashlib.sha256(data).hexdigest())
+        first = f"Saved as {listed}" if written else f"{listed} holds this very module already"
+        return io.NodeOutput(saved, ui=ui.PreviewText(f"{first}\n{saved.describe()}"))
+
+
+def _write(path: Path, data: bytes, replace: bool) -> bool:
+    """Write unless these bytes are there already; return whether it was needed. Raises RespoError."""
+    try:
+        if path.exists():
+            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+                return False
+            if not replace:
+                raise RespoError(
+                    f"{path.name} is there already and holds another module. Choose another name, or set existing to "
+                    "overwrite."
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RespoError(f"cannot write {path}: {error.strerror or error}. Choose another name.") from error
+    write_atomically(path, data)
+    return True
