@@ -61,7 +61,7 @@ def test_numbers_read_are_the_numbers_written_in_half_precision(kind: str) -> No
 def test_only_what_an_attribute_needs_goes_along() -> None:
     told = {"objective": "respodiff", "licence": "MIT", "recipe": ["x"], "prompts": ["/secret"], "code": "print()"}
     base = {
-        "name": "C:\\models\\/home/me/model.safetensors",
+        "name": "C:\\models\\sd/mine/model.safetensors",
         "sha256": "1" * 64,
         "path": "/secret",
         "fingerprint": [0.1],
