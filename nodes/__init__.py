@@ -4,6 +4,7 @@ from .apply_module import ApplyModule
 from .background import Background
 from .balance import Balance
 from .compose import Compose
+from .gate import Gate
 from .interpolate import Interpolate
 from .load_module import LoadModule
 from .module_text import ModuleFromText, ModuleToText
@@ -23,4 +24,5 @@ NODES = [
     ModuleFromText,
     RecordRun,
     Background,
+    Gate,
 ]

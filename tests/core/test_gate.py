@@ -94,6 +94,7 @@ def test_reasons(words: dict, prompt: str, reason: str) -> None:
         ({"old": ["old *"]}, "a teacher, not old", "a teacher not in an old house"),
         ({"king": ["king"]}, "a teacher and a king", "a teacher and a king crab"),
         ({"he": ["he", "-he laughs"]}, "a teacher, he smiles", "a teacher, he laughs"),
+        ({"black": ["black *"]}, "a black player with hair", "a black-blond player"),
         ({"woman": ["woman"]}, "a teacher in a woman's arms", "a teacher in a woman's coat"),
         ({"woman": ["woman"]}, "a teacher behind a woman", "a teacher behind a statue of a woman"),
     ],
@@ -101,6 +102,20 @@ def test_reasons(words: dict, prompt: str, reason: str) -> None:
 def test_rules(words: dict, closes: str, does_not: str) -> None:
     assert "already" in decide(closes, words).reason
     assert decide(does_not, words).open
+
+
+@pytest.mark.parametrize(
+    ("somebody", "nobody"),
+    [
+        ("no cars, a cyclist or a nurse", "no cars, people or animals"),
+        ("a cook in a kitchen", "time to cook in a kitchen"),
+        ("a no-makeup nurse", "no nurse"),
+        ("a NURſE", "a NURſERY"),  # a letter that only capitals show to be an s
+    ],
+)
+def test_who_is_there(somebody: str, nobody: str) -> None:
+    assert decide(somebody, {}).open
+    assert not decide(nobody, {}).open
 
 
 def test_words_for_people_can_be_added() -> None:

@@ -11,6 +11,7 @@ const NODES = [
   "RespoSaveModule",
   "RespoModuleToText",
   "RespoModuleFromText",
+  "RespoGate",
 ];
 
 function addText(node) {

@@ -1,0 +1,58 @@
+"""Gate: switch balancing off where the prompt shows nobody, or has said already who is to be seen."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.gate import decide, words_of
+from .wire import LoadedModule, RespoModule
+
+
+class Gate(io.ComfyNode):
+    """RESPO_MODULE and a prompt -> BOOLEAN for other nodes' `enabled`, and why."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoGate",
+            display_name="Gate",
+            category="Respo",
+            description="Reads your prompt and switches Balance off where it makes no sense: nobody is in the picture, "
+            "or you have said already who ('a woman doctor').",
+            inputs=[
+                RespoModule.Input("module", tooltip="From Load Module, the same one that Balance gets."),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    tooltip="What the picture is to show, in English. Link the same text to this node and to CLIP Text "
+                    "Encode, so that both always read the same.",
+                ),
+                io.String.Input(
+                    "words",
+                    default="",
+                    multiline=True,
+                    tooltip="Leave this empty to use the module's own words. A line 'woman: lady, she, black *' puts "
+                    "these in place of the module's words for woman; 'person: superhero' adds words for people.",
+                ),
+            ],
+            outputs=[
+                io.Boolean.Output(
+                    display_name="enabled",
+                    tooltip="Link it to 'enabled' of Balance or Apply Module. False: nothing to balance here.",
+                ),
+                io.String.Output(display_name="reason", tooltip="Why, in one sentence. The node shows it, too."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, module: LoadedModule, prompt: str, words: str) -> io.NodeOutput:
+        """Raises RespoError: a prompt that is too long, lines of words that cannot be read."""
+        attribute = module.attribute
+        if attribute.purpose == "safety":
+            # What keeps pictures safe is not for the words of a prompt to switch off.
+            reason = f"Open: {attribute.name} is about safety, so it acts on every prompt."
+            return io.NodeOutput(True, reason, ui=ui.PreviewText(reason))
+        decision = decide(prompt, words_of(attribute, words))
+        return io.NodeOutput(decision.open, decision.reason, ui=ui.PreviewText(decision.reason))
