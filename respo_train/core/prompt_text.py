@@ -73,7 +73,7 @@ def read_words(prompt: str) -> list[Word]:
 
 
 def _plain(prompt: str) -> str:
-    # Through capitals, so that letters which only meet there ("ſ" and "s") are one.
+    # Through capitals, so that letters which only meet there ("ı" and "i") are one.
     text = unicodedata.normalize("NFKC", prompt).upper().casefold().translate(_SIGNS)
     return _WEIGHT.sub(" ", _TAGS.sub(" , ", text)).replace("\\", " ")
 
