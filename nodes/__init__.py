@@ -3,14 +3,18 @@
 from .apply_module import ApplyModule
 from .background import Background
 from .balance import Balance
+from .compare import Compare
 from .compose import Compose
 from .gate import Gate
 from .interpolate import Interpolate
 from .load_module import LoadModule
 from .module_text import ModuleFromText, ModuleToText
 from .record_run import RecordRun
+from .safety import Safety
+from .save_images import SaveImages
 from .save_module import SaveModule
 from .train_module import TrainModule
+from .where import Where
 
 NODES = [
     LoadModule,
@@ -24,5 +28,9 @@ NODES = [
     ModuleFromText,
     RecordRun,
     Background,
+    Compare,
+    SaveImages,
+    Where,
     Gate,
+    Safety,
 ]

@@ -34,6 +34,7 @@ def assign_jointly(seed: int, images: Sequence[int], attributes: Sequence[Mappin
     return [_block((seed + i) // length, length, parts)[(seed + i) % length] for i in images]
 
 
+@lru_cache(maxsize=32)
 def _block_length(parts: tuple[Shares, ...]) -> int:
     combinations = math.prod(len(shares) for shares in parts)
     if combinations > MAX_BLOCK:  # before they are listed
@@ -41,7 +42,8 @@ def _block_length(parts: tuple[Shares, ...]) -> int:
             f"expected at most {MAX_BLOCK} combinations of concepts, found {combinations}. Leave some out."
         )
     cells = itertools.product(*parts)
-    return sum(block_weights({str(cell): math.prod(share for _, share in cell) for cell in cells}).values())
+    shares = {str(cell): math.prod((share for _, share in cell), start=Fraction(1)) for cell in cells}
+    return sum(block_weights(shares).values())
 
 
 @lru_cache(maxsize=32)
@@ -54,7 +56,7 @@ def _block(number: int, length: int, parts: tuple[Shares, ...]) -> list[Cell]:
     found the closest is taken (three with unequal shares: within 2). The tests measure it.
     """
     first, *further = parts
-    cells = [(name,) for name in assign(number * length, length, dict(first))]
+    cells: list[Cell] = [(name,) for name in assign(number * length, length, dict(first))]
     for shares in further:
         weights = block_weights(dict(shares))
         keys = (f"{sorted(weights.items())} {number} {n}" for n in range(min(_TRIES, _PLACES // length)))
@@ -89,7 +91,8 @@ def _laid_over(cells: list[Cell], weights: Mapping[str, int], draw: Draws) -> tu
     given: Counter[str] = Counter()
     taken: Counter[tuple[Cell, str]] = Counter()
     seen: Counter[Cell] = Counter()
-    worst, order = 0, []
+    worst = 0
+    order: list[Cell] = []
     for place, cell in enumerate(cells, start=1):
         seen[cell] += 1
         behind = {

@@ -12,6 +12,7 @@ const NODES = [
   "RespoModuleToText",
   "RespoModuleFromText",
   "RespoGate",
+  "RespoSafety",
 ];
 
 function addText(node) {

@@ -1,0 +1,157 @@
+"""Safety: steer away from what nobody asked for, by the sum of all safety concepts that are switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.errors import ArchitectureMismatch, RespoError
+from . import widgets
+from .edits import ModuleEdit
+from .folders import own_folder, resolve
+from .guard import architecture_of, check_fit
+from .patching import sigma_range, with_edits
+from .safety_concepts import SafetyConcept, safety_concepts
+from .wire import LoadedModule
+
+LEVELS = {"off": 0.0, "weak": 0.25, "medium": 0.5, "strong": 1.0, "max": 1.5}
+_WARNING = "This makes unwanted pictures rarer. It is no guarantee."
+
+
+class Safety(io.ComfyNode):
+    """MODEL -> MODEL with the safety concepts' changes added to h."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever. Switches depend on the files: web/js/safety.js keeps them by name."""
+        return io.Schema(
+            node_id="RespoSafety",
+            display_name="Safety",
+            category="Respo",
+            description="Makes what you did not ask for rarer, e.g. weapons, with the safety modules that you have. It "
+            "is no guarantee: use it together with negative prompts and with something that checks the pictures.",
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to steer: the one that the safety modules were made for."),
+                io.Combo.Input(
+                    "level",
+                    options=list(LEVELS),
+                    default="strong",
+                    tooltip="How hard to steer away. More makes unwanted things rarer and changes more of the picture. "
+                    "The help page has figures. off: the very same picture as without this node.",
+                ),
+                widgets.start_percent(),
+                widgets.end_percent(),
+                widgets.enabled(),
+                *(_switch(found) for found in safety_concepts()),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The steered model, for a KSampler.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **given: Any) -> list[str]:
+        """Another content under the same name is another module."""
+        return [file_sha256(resolve(found.file)) for found in _switched_on(given)]
+
+    @classmethod
+    def execute(
+        cls, model: Any, level: str, start_percent: float, end_percent: float, enabled: bool, **switches: Any
+    ) -> io.NodeOutput:
+        """Raises RespoError: a concept that is not here, none that fits the model, no middle block."""
+        strength = LEVELS[level]
+        if not widgets.is_off(enabled, strength, start_percent, end_percent):
+            require_known(_as_sent(cls.hidden), {wanted.id for wanted in cls.GET_SCHEMA().inputs})
+            found = _switched_on(switches)
+            if found:
+                edits, text = edits_of(model, found, strength, sigma_range(model, start_percent, end_percent))
+                text = f"Level {level}, strength {strength:g}\n{text}\n{_WARNING}"
+                return io.NodeOutput(with_edits(model, edits), ui=ui.PreviewText(text))
+        return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+
+
+def _switch(found: SafetyConcept) -> io.Boolean.Input:
+    """Return the switch of one concept; optional, so that prompts made before it was there still run, with it on."""
+    return io.Boolean.Input(
+        found.switch,
+        default=True,
+        optional=True,
+        label_on="on",
+        label_off="off",
+        tooltip=f"Steer towards '{found.concept}'. From {found.file}, made on {found.base}; it is skipped where the "
+        "model is of another kind.",
+    )
+
+
+def _switched_on(switches: Mapping[str, Any]) -> list[SafetyConcept]:
+    """Return the concepts to use: all whose switch is not off. Raises RespoError when there are none to choose from."""
+    concepts = safety_concepts()
+    if not concepts:
+        raise RespoError(f"no safety module is here. Put one into {own_folder()} and press R in ComfyUI.")
+    return [found for found in concepts if switches.get(found.switch, True)]
+
+
+def _as_sent(hidden: Any) -> Mapping[str, Any]:
+    """Return this node's inputs as the workflow has them: the host hands on only those that it knows."""
+    graph = getattr(hidden, "dynprompt", None)
+    inputs: Mapping[str, Any] = {} if graph is None else graph.get_node(hidden.unique_id)["inputs"]
+    return inputs
+
+
+def require_known(sent: Mapping[str, Any], known: set[str]) -> None:
+    """Raise RespoError when a workflow switches on what is not here: it must not run without, as if nothing were.
+
+    Raises ModuleFileError, saying where to put it, when it is the file that is missing.
+    """
+    for name, value in sent.items():
+        if name in known or not value:
+            continue
+        concept, _, file = name.removesuffix(")").rpartition(" (")
+        if concept:
+            resolve(file)
+        raise RespoError(
+            f"this workflow switches on {name[:200]!r}, which is not among the safety concepts here. Get the file that "
+            "it was made with, or add the Safety node again."
+        )
+
+
+def edits_of(
+    model: Any, concepts: list[SafetyConcept], strength: float, sigmas: tuple[float, float]
+) -> tuple[list[ModuleEdit], str]:
+    """Return one edit for each concept that was made for this kind of model, and what to say on the node.
+
+    Raises ArchitectureMismatch when none was, and RespoError for a file that cannot be read.
+    """
+    architecture = architecture_of(model)
+    edits, lines = [], []
+    for found in concepts:
+        path = resolve(found.file)
+        module = LoadedModule(load_attribute(path), found.file, file_sha256(path))
+        try:
+            note = check_fit(model, module)
+        except ArchitectureMismatch:
+            lines.append(f"Skipped: {found.switch} is for {module.attribute.architecture.describe()}")
+            continue
+        delta = partial(module.attribute.concept(found.concept).delta, strength=strength, fidelity=1.0)
+        edits.append(
+            ModuleEdit(
+                sha256=module.sha256,
+                concept=found.concept,
+                strength=strength,
+                fidelity=1.0,
+                sigmas=sigmas,
+                half="conditional",
+                delta=delta,
+                file=found.file,
+            )
+        )
+        lines.append(f"On: {found.switch}" + (f"\n{note}" if note else ""))
+    if not edits:
+        raise ArchitectureMismatch(
+            f"none of the safety modules that are switched on was made for {architecture.describe()}, so nothing would "
+            f"be kept out. {' '.join(lines)}. Get one for this model, or switch this node off."
+        )
+    return edits, "\n".join(lines)
