@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .nodes import NODES, folders
+from .nodes.inputs import checked
 from .respo_train.host import emoji_world_model
 
 WEB_DIRECTORY = "./web"
@@ -15,8 +16,8 @@ class RespoExtension(ComfyExtension):
     """Tells the host which nodes there are."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Return every node of the pack."""
-        return list(NODES)
+        """Return every node of the pack, each on its guard against what a workflow may hold."""
+        return [checked(node) for node in NODES]
 
 
 async def comfy_entrypoint() -> RespoExtension:

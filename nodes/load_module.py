@@ -41,8 +41,11 @@ class LoadModule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, module: str | None, sha256: str | None = "") -> bool | str:
-        """Replaces the host's "value not in list" by a line that says what to do. A linked input is None here."""
+    def validate_inputs(cls, module: str | None = None, sha256: str | None = "") -> bool | str:
+        """Replaces the host's "value not in list" by a line that says what to do.
+
+        A linked or missing input is None here.
+        """
         try:
             if module is not None:
                 resolve(module, sha256 or "")
@@ -51,7 +54,7 @@ class LoadModule(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, module: str | None, sha256: str | None = "") -> str:
+    def fingerprint_inputs(cls, module: str | None = None, sha256: str | None = "") -> str:
         """Another content under the same name is another module."""
         return file_sha256(resolve(module)) if module is not None else ""
 

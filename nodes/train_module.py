@@ -116,7 +116,7 @@ class TrainModule(io.ComfyNode):
             if name is not None:
                 place_for(name)
             if preset is not None and custom_preset is not None:
-                configuration(preset, custom_preset)
+                configuration(str(preset), custom_preset)  # a workflow's JSON may hold anything
         except RespoError as error:
             return str(error)
         return True
@@ -139,7 +139,7 @@ class TrainModule(io.ComfyNode):
         """Raises RespoError, and the host's own exception when the user cancels; what was trained is kept then."""
         architecture_of(model)
         path, listed = place_for(name)
-        config = configuration(preset, custom_preset, recipe, steps, seed)
+        config = configuration(str(preset), custom_preset, recipe, steps, seed)
         told = run(config, model, clip, vae, path, existing, preview_every)
         loaded = LoadedModule(load_attribute(path), listed, file_sha256(path))
         sheet = ExecutionBlocker(None) if told.sheet is None else picture(told.sheet)

@@ -200,7 +200,7 @@ def test_models_that_cannot_be_trained_on(pack: Any, run_node: Any, make_model: 
     cut.model.diffusion_model.middle_block = None
     for model, words in [(flux, "flux"), (cut, "UNetModel")]:
         with pytest.raises(pack.core.errors.RespoError, match=words):
-            run_node("RespoTrainModule", model=model, clip=None)
+            run_node("RespoTrainModule", model=model, clip=object())
 
 
 def test_a_missing_package_is_told(pack: Any, run_node: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,4 +209,4 @@ def test_a_missing_package_is_told(pack: Any, run_node: Any, model: Any, monkeyp
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))
     with pytest.raises(pack.core.errors.RespoError, match="Python packages matplotlib"):
-        run_node("RespoTrainModule", model=model, clip=None)
+        run_node("RespoTrainModule", model=model, clip=object())

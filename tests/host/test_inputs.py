@@ -1,0 +1,76 @@
+"""What every node refuses before it runs: JSON where a model belongs, and what a link brings past a widget's limits."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+JSON = ["text", 3, 0.5, True, None, [1, 2], {"samples": 1}]
+FITTING = {"STRING": str, "COMBO": str, "INT": int, "FLOAT": (int, float), "BOOLEAN": bool}
+
+
+@pytest.fixture(scope="session")
+def nodes(host: Any, pack: Any) -> dict[str, Any]:
+    """Every node of the pack, as the host has it."""
+    return {name: node for name, node in host.nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("Respo")}
+
+
+def inputs(node: Any) -> list[Any]:
+    return node.GET_SCHEMA().inputs
+
+
+def wrong(wanted: Any) -> list[Any]:
+    """The values of JSON that an input does not take."""
+    kinds = wanted.get_io_type().split(",")
+    fits = [FITTING[kind] for kind in kinds if kind in FITTING]
+    boolean = "BOOLEAN" in kinds
+    return [v for v in JSON if not any(isinstance(v, f) and isinstance(v, bool) <= boolean for f in fits)]
+
+
+def test_each_input_refuses_what_it_cannot_take(nodes: Any, pack: Any) -> None:
+    from comfy_api.latest import io
+
+    combo, tried = io.Combo.Input, 0
+    for node in nodes.values():
+        for wanted in inputs(node):
+            if wanted.id in inspect.signature(node.validate_inputs).parameters and isinstance(wanted, combo):
+                continue  # the nodes that know better say so themselves
+            for value in wrong(wanted):
+                if value is None and wanted.optional:
+                    continue
+                given = [value] if node.GET_SCHEMA().is_input_list else value
+                with pytest.raises(pack.core.errors.RespoError, match=wanted.id):
+                    node.execute(**{wanted.id: given})
+                tried += 1
+    assert tried > 100
+
+
+def test_a_links_number_has_the_widgets_limits(nodes: Any, pack: Any) -> None:
+    with pytest.raises(pack.core.errors.RespoError, match="'count' from 1 to 4096"):
+        nodes["RespoBalance"].execute(count=10**18)
+    for number in (float("nan"), float("inf"), 1e308, -6.0):
+        with pytest.raises(pack.core.errors.RespoError, match="'strength'"):
+            nodes["RespoApplyModule"].execute(strength=number)
+
+
+def test_a_choice_is_one_of_the_list(nodes: Any, pack: Any) -> None:
+    with pytest.raises(pack.core.errors.RespoError, match="one of conditional, both"):
+        nodes["RespoApplyModule"].execute(guidance="neither")
+
+
+def test_a_name_of_a_file_is_the_nodes_own_matter(run_node: Any, module_folder: Path, pack: Any) -> None:
+    """Load Module says more than "not in the list"."""
+    with pytest.raises(pack.core.errors.ModuleFileError, match="is not on this computer"):
+        run_node("RespoLoadModule", module="gone.safetensors")
+
+
+def test_a_text_without_end_is_refused(nodes: Any, pack: Any) -> None:
+    with pytest.raises(pack.core.errors.RespoError, match="1000000 characters in 'distribution', found 10000000"):
+        nodes["RespoBalance"].execute(distribution="w" * 10_000_000)
+
+
+def test_a_node_still_runs_with_what_it_takes(run_node: Any, model: Any, module: Any) -> None:
+    assert run_node("RespoApplyModule", model=model, module=module, strength=0)[0] is model
