@@ -1,0 +1,89 @@
+"""Models that Respo cannot work with: what a node has to say of them when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Refused:
+    """`make`: (make_model of the conftest) -> MODEL; `says`: what the error has to name."""
+
+    name: str
+    make: Callable[[Callable], Any]
+    says: tuple[str, ...]
+
+
+def without_numbers(model: Any) -> Any:
+    """A MODEL whose weights take no memory."""
+    import comfy.model_patcher
+
+    cpu = torch.device("cpu")
+    return comfy.model_patcher.ModelPatcher(model, cpu, cpu)
+
+
+def flux(_: Callable) -> Any:
+    """The host's Flux, much smaller."""
+    import comfy.model_base
+    import comfy.supported_models
+
+    channels = {"in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": 16, "context_in_dim": 16}
+    sizes = {"hidden_size": 32, "num_heads": 2, "mlp_ratio": 4.0, "depth": 1, "depth_single_blocks": 1}
+    kind = {"axes_dim": [4, 6, 6], "theta": 10000, "qkv_bias": True, "guidance_embed": False}
+    settings = comfy.supported_models.Flux({"image_model": "flux", "dtype": torch.float32, **channels, **sizes, **kind})
+    return without_numbers(comfy.model_base.Flux(settings, device=torch.device("meta")))
+
+
+def sd3(_: Callable) -> Any:
+    """The host's SD 3, much smaller."""
+    import comfy.model_base
+    import comfy.supported_models
+
+    text = {"target": "torch.nn.Linear", "params": {"in_features": 16, "out_features": 64}}
+    sizes = {"in_channels": 16, "patch_size": 2, "depth": 1, "input_size": None, "adm_in_channels": 16}
+    place = {"num_patches": 64, "pos_embed_max_size": 8, "pos_embed_scaling_factor": None}
+    settings = {"dtype": torch.float32, "context_embedder_config": text, **sizes, **place}
+    model = comfy.model_base.SD3(comfy.supported_models.SD3(settings), device=torch.device("meta"))
+    return without_numbers(model)
+
+
+def sdxl(_: Callable) -> Any:
+    """SDXL's U-Net."""
+    from benchmarks.speed.geometry import host_model
+
+    return without_numbers(host_model("sdxl", torch.bfloat16, torch.device("meta")))
+
+
+def cut_down(make_model: Callable) -> Any:
+    """A U-Net built without a middle block, as the smallest distilled ones are."""
+    return make_model(transformer_depth_middle=-2)
+
+
+def removed(make_model: Callable) -> Any:
+    """A U-Net whose middle block somebody took out."""
+    model = make_model()
+    model.model.diffusion_model.middle_block = None
+    return model
+
+
+REFUSED = (
+    Refused("Flux, a transformer", flux, ("flux", "SD 1.x, 2.x, SDXL", "U-Net checkpoint")),
+    Refused("Stable Diffusion 3, a transformer", sd3, ("not a U-Net", "SD 1.x, 2.x, SDXL", "U-Net checkpoint")),
+    Refused("a distilled U-Net without a middle block", cut_down, ("distilled", "middle block", "distilled from")),
+    Refused("a U-Net whose middle block was taken out", removed, ("UNetModel", "has none", "SDXL checkpoint")),
+    Refused("SDXL, with a module for another U-Net", sdxl, ("unet-32-16", "Stable Diffusion XL", "load the other")),
+    Refused(
+        "h with another number of channels",
+        lambda make_model: make_model(channel_mult=(1, 2, 2)),
+        ("h: 128 channels", "h: 64 channels", "load the other model"),
+    ),
+    Refused(
+        "text of another width",
+        lambda make_model: make_model(context_dim=24),
+        ("unet-32-16", "unet-32-24", "load the other model"),
+    ),
+)
