@@ -1,3 +1,5 @@
 """Respo's trainer and the core that trainer and nodes share."""
 
-__version__ = "0.1.0"
+from .core.version import __version__
+
+__all__ = ["__version__"]

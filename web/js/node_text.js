@@ -6,6 +6,7 @@ const NODES = [
   "RespoApplyModule",
   "RespoBalance",
   "RespoTrainModule",
+  "RespoCompare",
   "RespoCompose",
   "RespoInterpolate",
   "RespoSaveModule",

@@ -1,0 +1,154 @@
+"""Save Labelled Images: PNG files whose names and texts tell each picture's label and what steered it."""
+
+from __future__ import annotations
+
+import io as bytes_io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import io
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ..respo_train.core.checkpoint import write_atomically
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.labels import for_file_name, parse_labels
+from ..respo_train.core.version import __version__
+from .drawing import to_picture
+from .patching import provenance
+
+_COMPRESSION = 4  # as the host's Save Image
+
+
+class SaveImages(io.ComfyNode):
+    """Pictures, labels and the model that drew them -> PNG files in the output folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoSaveImages",
+            display_name="Save Labelled Images",
+            category="Respo",
+            description="Saves pictures like Save Image, with each one's label in its name, and writes into the file "
+            "which modules steered it.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures to save."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="respo",
+                    tooltip="How the names begin, as in Save Image: portraits/respo makes a subfolder, "
+                    "%date:yyyy-MM-dd% writes the day. A number and the label follow.",
+                ),
+                io.String.Input(
+                    "labels",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="One a line, as many as pictures: link them from Balance, whose count has to be the batch "
+                    "size. May be empty.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that the KSampler used. Its modules' names, SHA-256 and strengths are written "
+                    "into each file, those that acted on that picture.",
+                ),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, filename_prefix: str, labels: str = "", model: Any = None) -> io.NodeOutput:
+        """Raises RespoError, before anything is written: labels and pictures that do not match, a bad name.
+
+        Raises RespoError for a full disk, too; the pictures before that one are then kept, whole.
+        """
+        names = parse_labels(labels, len(images))
+        edits = [] if model is None else provenance(model)
+        folder, stem, counter, subfolder = place(filename_prefix, images)
+        shared = host_texts(cls.hidden)
+        saved = []
+        for index, (image, label) in enumerate(zip(images, names, strict=True)):
+            texts = dict(shared)
+            if not args.disable_metadata:
+                texts["respo"] = about(label, index, len(images), edits)
+            path, counter = free_path(folder, stem.replace("%batch_num%", str(index)), counter, label)
+            write_atomically(path, to_png(image, texts))
+            saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
+            counter += 1
+        return io.NodeOutput(ui={"images": saved})
+
+
+def place(prefix: str, images: Tensor) -> tuple[Path, str, int, str]:
+    """Ask the host where files of this prefix go: folder, beginning of the name, next number, subfolder.
+
+    Raises RespoError for no pictures, and for a prefix that leads out of the output folder or is none.
+    """
+    if not len(images):
+        raise RespoError("expected at least one picture to save, found none.")
+    output = folder_paths.get_output_directory()
+    target = Path(os.path.abspath(os.path.join(output, os.path.dirname(os.path.normpath(prefix)))))
+    # The host looks, too, but says it in four lines for programmers, and takes a name with a null for a new one.
+    if not target.is_relative_to(os.path.abspath(output)) or "\0" in prefix:
+        raise RespoError(
+            f"expected a filename_prefix inside ComfyUI's output folder, found {prefix[:100]!r}. Write a plain name "
+            "like 'respo' or 'portraits/respo'."
+        )
+    height, width = images.shape[1:3]
+    try:
+        folder, stem, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
+        free_path(Path(folder), stem, counter, "")
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise RespoError(
+            f"the filename_prefix {prefix[:100]!r} cannot be used: {error.strerror or error}. Choose another one."
+        ) from error
+    return Path(folder), stem, counter, subfolder
+
+
+def free_path(folder: Path, stem: str, counter: int, label: str) -> tuple[Path, int]:
+    """Return "<stem>_00012_<label>_.png" and its number, the first one from `counter` on that no file has.
+
+    The host reads the number that follows the prefix, so that these files and those of Save Image count on together.
+    It does not see the numbers of some prefixes (%batch_num%, a trailing slash) and starts from 1 again.
+    """
+    ending = f"{name}_.png" if (name := for_file_name(label)) else ".png"
+    while (path := folder / f"{stem}_{counter:05}_{ending}").exists():
+        counter += 1
+    return path, counter
+
+
+def host_texts(hidden: Any) -> dict[str, str]:
+    """Return what the host's Save Image writes into a PNG; nothing when started with --disable-metadata."""
+    if args.disable_metadata or hidden is None:
+        return {}
+    prompt = {} if hidden.prompt is None else {"prompt": hidden.prompt}
+    return {key: json.dumps(value) for key, value in {**prompt, **(hidden.extra_pnginfo or {})}.items()}
+
+
+def about(label: str, index: int, count: int, edits: list[dict[str, Any]]) -> str:
+    """Return the JSON of the entry "respo": label, place in the batch, and the modules that acted on this picture."""
+    modules = []
+    for edit in edits:
+        acts = edit["images"]
+        if acts is None or acts(count)[index]:
+            known = {key: value for key, value in edit.items() if key not in ("images", "module")}
+            modules.append({"file": edit["module"], **known})
+    return json.dumps({"label": label, "index": index, "modules": modules, "version": __version__})
+
+
+def to_png(image: Tensor, texts: Mapping[str, str]) -> bytes:
+    """Return the file's bytes."""
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    data = bytes_io.BytesIO()
+    to_picture(image).save(data, format="PNG", pnginfo=info, compress_level=_COMPRESSION)
+    return data.getvalue()
