@@ -67,7 +67,7 @@ def share_outside(change: Tensor, subject: Tensor | None) -> float:
 
 
 def scale_top(change: Tensor) -> float:
-    """Return the change that gets the brightest colour: the smallest of TOPS that all but one in fifty pixels keep to."""
+    """Return the change that gets the brightest colour: the least of TOPS that 49 in 50 pixels keep to."""
     allowed = _ABOVE * change.numel()
     return next((top for top in TOPS if int((change > top).sum()) <= allowed), TOPS[-1])
 
