@@ -77,12 +77,8 @@ def host_model(family: str, dtype: torch.dtype, device: torch.device) -> Any:
     return kind(settings, device=device)
 
 
-def random_unet(family: str, dtype: torch.dtype, size: int) -> HostUNet:
-    """Return the host's U-Net of `family` for pictures of `size` pixels, its weights random and kept in `dtype`."""
-    use_host()
-    import comfy.model_management as management
-
-    device = management.get_torch_device()
+def random_model(family: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """Return the host's model of `family`, its weights random and kept in `dtype`."""
     model = host_model(family, dtype, device)
     generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
@@ -93,10 +89,20 @@ def random_unet(family: str, dtype: torch.dtype, size: int) -> HostUNet:
                 parameter.uniform_(-bound, bound, generator=generator)
             else:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+    return model.to(device)
+
+
+def random_unet(family: str, dtype: torch.dtype, size: int) -> HostUNet:
+    """Return that model's U-Net for pictures of `size` pixels, ready for training."""
+    use_host()
+    import comfy.model_management as management
+
+    device = management.get_torch_device()
+    model = random_model(family, dtype, device)
     for module in model.diffusion_model.modules():
         if isinstance(module, torch.nn.GroupNorm | torch.nn.LayerNorm):
             module.float()
-    return HostUNet(SimpleNamespace(model=model.to(device)), None, None, device, dtype, (size, size))
+    return HostUNet(SimpleNamespace(model=model), None, None, device, dtype, (size, size))
 
 
 def schedules(checkpoint: Path) -> dict[str, Counter[Call]]:

@@ -1,0 +1,104 @@
+"""A model of SD 1.5's geometry, random weights and random modules, and the pack's own nodes on it."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from respo_train.host.locate import use_host
+
+from ..speed.geometry import TOKENS, random_model
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = "respo_pack"
+GRID = (1280, 8, 8)
+CFG = 7.5
+
+
+def load_pack() -> ModuleType:
+    """Import the pack as the host does: by its folder, under a name of its own."""
+    use_host()
+    if PACK not in sys.modules:
+        where = {"submodule_search_locations": [str(ROOT)]}
+        spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", **where)
+        sys.modules[PACK] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[PACK])
+    return sys.modules[PACK]
+
+
+def run_node(node_id: str, **given: Any) -> Any:
+    """Run one of the pack's nodes, its schema's defaults for everything not given; return its first output."""
+    (node,) = [node for node in load_pack().nodes.NODES if node.GET_SCHEMA().node_id == node_id]
+    defaults = {i.id: i.default for i in node.GET_SCHEMA().inputs if getattr(i, "default", None) is not None}
+    return node.execute(**{**defaults, **given})[0]
+
+
+def random_patcher(dtype: torch.dtype) -> Any:
+    """Return a host MODEL of SD 1.5's geometry."""
+    use_host()
+    import comfy.model_management as management
+    import comfy.model_patcher
+
+    device = management.get_torch_device()
+    return comfy.model_patcher.ModelPatcher(random_model("sd15", dtype, device), device, device)
+
+
+def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: tuple[str, ...]) -> Path:
+    """Write an attribute of random numbers for `model`; return its path."""
+    core = load_pack().respo_train.core
+    modules = {}
+    for concept in concepts:
+        modules[concept] = core.concept.ConceptModule(*GRID)
+        for parameter in modules[concept].parameters():
+            parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(modules)))
+    architecture = load_pack().nodes.guard.architecture_of(model)
+    attribute = core.attribute.Attribute(name, purpose, modules, architecture, {}, {})
+    core.checkpoint.save_attribute(folder / f"{name}.safetensors", attribute)
+    return folder / f"{name}.safetensors"
+
+
+def seconds_to_load(path: Path, rounds: int = 20) -> float:
+    """Return the median time of what Load Module does with a file: its hash and its tensors."""
+    core, found = load_pack().respo_train.core, []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        core.checkpoint.file_sha256(path)
+        core.checkpoint.load_attribute(path)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
+
+
+def full_chain(model: Any, folder: Path) -> Any:
+    """Return the MODEL behind Balance, Safety and Background, as an artist chains them."""
+    import folder_paths
+
+    folder_paths.add_model_folder_path("respo", str(folder))
+    gender = random_module(model, folder, "gender", "fairness", ("woman", "man"))
+    random_module(model, folder, "safe", "safety", ("anti-violence", "anti-weapons"))
+    model = run_node("RespoBalance", model=model, module=run_node("RespoLoadModule", module=gender.name))
+    return run_node("RespoBackground", model=run_node("RespoSafety", model=model))
+
+
+def sampler(model: Any, size: int, steps: int) -> Callable[[], Tensor]:
+    """Return what runs `steps` guided Euler steps on one picture of `size` pixels."""
+    import comfy.sample
+
+    generator = torch.Generator().manual_seed(1)
+    texts = [[[torch.randn(1, TOKENS, 768, generator=generator), {}]] for _ in range(2)]
+    noise = torch.randn(1, 4, size // 8, size // 8, generator=generator)
+
+    def run() -> Tensor:
+        with torch.inference_mode():
+            given = {"latent_image": torch.zeros_like(noise), "disable_pbar": True, "seed": 1}
+            return comfy.sample.sample(model, noise, steps, CFG, "euler", "normal", *texts, **given)
+
+    return run

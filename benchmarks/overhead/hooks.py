@@ -1,0 +1,97 @@
+"""The time that a patched model spends in functions which are not the host's: its patches and wrappers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass
+class Stopwatch:
+    """Sums seconds of the processor's time, which other programs do not lengthen; on a GPU those of the wall."""
+
+    seconds: float = 0.0
+    calls: int = 0
+    now: Callable[[], float] = field(default_factory=lambda: _clock())
+
+    def timed(self, work: Callable) -> Callable:
+        """Return `work`, its time added to the sum."""
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            started = self.now()
+            try:
+                return work(*arguments, **named)
+            finally:
+                self.seconds += self.now() - started
+                self.calls += 1
+
+        return run
+
+    def timed_around(self, wrapper: Callable) -> Callable:
+        """Return a wrapper of the host's, the time added that it does not spend in what it wraps."""
+
+        def run(executor: Any, *arguments: Any, **named: Any) -> Any:
+            inside = Stopwatch()
+            result = self.timed(wrapper)(_Within(executor, inside), *arguments, **named)
+            self.seconds -= inside.seconds
+            return result
+
+        return run
+
+
+@dataclass
+class _Within:
+    """Stands in for the host's executor of what a wrapper wraps."""
+
+    executor: Any
+    clock: Stopwatch
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self.clock.timed(self.executor)(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.executor, name)
+
+
+def time_hooks(model: Any) -> tuple[Any, Stopwatch]:
+    """Return a clone of a host MODEL whose every patch and wrapper is timed, and the watch."""
+    timed, watch = model.clone(), Stopwatch()
+    for row in timed.model_options["transformer_options"].get("patches", {}).values():
+        row[:] = [watch.timed(patch) for patch in row]
+    for keys in timed.wrappers.values():
+        for row in keys.values():
+            row[:] = [watch.timed_around(wrapper) for wrapper in row]
+    return timed, watch
+
+
+class CountedCalls(AbstractContextManager):
+    """Counts a network's forward passes, and the rows of their batches."""
+
+    def __init__(self, network: torch.nn.Module):
+        self.calls = self.rows = 0
+        self._network, self._handle = network, nullcontext()
+
+    def __enter__(self) -> CountedCalls:
+        self._handle = self._network.register_forward_pre_hook(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _count(self, _: object, arguments: tuple) -> None:
+        self.calls += 1
+        self.rows += len(arguments[0])
+
+
+def _clock() -> Callable[[], float]:
+    return _gpu_seconds if torch.cuda.is_available() else time.process_time
+
+
+def _gpu_seconds() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
