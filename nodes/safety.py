@@ -64,7 +64,7 @@ class Safety(io.ComfyNode):
         """Raises RespoError: a concept that is not here, none that fits the model, no middle block."""
         strength = LEVELS[level]
         if not widgets.is_off(enabled, strength, start_percent, end_percent):
-            require_known(_as_sent(cls.hidden), {wanted.id for wanted in cls.GET_SCHEMA().inputs})
+            require_known(_as_sent(cls.hidden), {wanted.id for wanted in cls.define_schema().inputs})
             found = _switched_on(switches)
             if found:
                 edits, text = edits_of(model, found, strength, sigma_range(model, start_percent, end_percent))
