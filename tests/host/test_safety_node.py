@@ -136,11 +136,13 @@ def test_other_checkpoint_is_a_note(safety, make_model):
 
 def sent(node, inputs, **given):
     """Run the node as the host does when a workflow sends `inputs`, known or not."""
+    from comfy_api.internal import make_locked_method_func
+
     graph = SimpleNamespace(get_node=lambda key: {"7": {"inputs": inputs}}[key])
     clone = node.PREPARE_CLASS_CLONE({"UNIQUE_ID": "7", "DYNPROMPT": graph})
     known = {name: value for name, value in inputs.items() if name in names_of(node)}
     defaults = {"level": "strong", "start_percent": 0.0, "end_percent": 1.0, "enabled": True}
-    return clone.EXECUTE_NORMALIZED(**{**defaults, **known, **given})
+    return make_locked_method_func(node, "EXECUTE_NORMALIZED", clone)(**{**defaults, **known, **given})
 
 
 def test_concept_that_is_not_here_is_an_error(node, model, pack):

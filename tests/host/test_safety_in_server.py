@@ -1,0 +1,75 @@
+"""The templates of Safety and of Balance over two attributes, in a real ComfyUI, and a switch that nobody has here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.api_format import to_api
+from benchmarks.comfy_server import PromptFailed
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
+SWITCH = "no weapons (emoji_world_no_weapons.safetensors)"
+
+
+@pytest.fixture
+def template(server):
+    """template(name, pictures) -> its prompt with two steps, and the ids of its nodes by kind and title."""
+
+    def read(name, pictures):
+        workflow = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+        prompt = to_api(workflow, server.object_info())
+        for node in prompt.values():
+            if node["class_type"] == "KSampler":
+                node["inputs"]["steps"] = 2
+            if node["class_type"] == "EmptyLatentImage":
+                node["inputs"]["batch_size"] = pictures
+        return prompt, {node.get("title", node["type"]): str(node["id"]) for node in workflow["nodes"]}
+
+    return read
+
+
+def bytes_of(server, entry, key):
+    return [picture.tobytes() for picture in server.images(entry, key)]
+
+
+def test_gender_and_skin_tone(server, template):
+    prompt, ids = template("gender_and_skin_tone", 6)
+    entry = server.run(prompt)
+    before, after = (bytes_of(server, entry, ids[title]) for title in ("Before", "After"))
+    assert len(before) == len(after) == 6
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    text = entry["outputs"][ids["RespoBalance"]]["text"][0]
+    assert text.startswith("6 pictures: woman 3, man 3\nlight 2, medium 2, dark 2")
+
+
+def test_safety_switchboard(server, template):
+    prompt, ids = template("safety_switchboard", 2)
+    safety = prompt[ids["RespoSafety"]]["inputs"]
+    assert safety[SWITCH] is True
+    entry = server.run(prompt)
+    before, after = (bytes_of(server, entry, ids[title]) for title in ("Before", "After"))
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    text = entry["outputs"][ids["RespoSafety"]]["text"][0]
+    assert f"On: {SWITCH}" in text
+    safety[SWITCH] = False
+    assert bytes_of(server, server.run(prompt), ids["After"]) == before
+
+
+def test_asking_for_what_is_not_here_fails_on_the_node(server, template):
+    prompt, ids = template("safety_switchboard", 2)
+    prompt[ids["RespoSafety"]]["inputs"]["no gore (mine/gore.safetensors)"] = True
+    with pytest.raises(PromptFailed) as caught:
+        server.run(prompt)
+    told = str(caught.value.node_errors[ids["RespoSafety"]])
+    assert "mine/gore.safetensors" in told
+    assert "put it" in told
+
+
+def test_prompts_from_before_the_switch_run_with_it_on(server, template):
+    prompt, ids = template("safety_switchboard", 2)
+    del prompt[ids["RespoSafety"]]["inputs"][SWITCH]
+    entry = server.run(prompt)
+    assert f"On: {SWITCH}" in entry["outputs"][ids["RespoSafety"]]["text"][0]
