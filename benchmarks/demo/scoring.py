@@ -85,14 +85,21 @@ def perfect(labels: Mapping[str, Sequence[str]]) -> float:
 
 def background_psnr(segmenter: Segmenter, before: Mapping[str, Pictures], after: Mapping[str, Pictures]) -> Interval:
     """Return the mean PSNR in dB between pictures of the same seed, outside both persons, and its interval."""
-    values = []
+    found = np.concatenate(list(background_psnrs(segmenter, before, after).values()))
+    rng = np.random.default_rng(0)
+    means = [rng.choice(found, len(found)).mean() for _ in range(2000)]
+    return Interval(float(found.mean()), float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5)))
+
+
+def background_psnrs(
+    segmenter: Segmenter, before: Mapping[str, Pictures], after: Mapping[str, Pictures]
+) -> dict[str, NDArray[np.float32]]:
+    """Return each picture's PSNR in dB, at most 100, outside both persons, by profession."""
+    values = {}
     for profession in before:
         first, second = to_tensor(before[profession]), to_tensor(after[profession])
         outside = ~(segmenter.masks(first) | segmenter.masks(second))
         error = (first - second).square().mean(1)
         mean = (error * outside).sum((1, 2)) / outside.sum((1, 2)).clamp(min=1)
-        values.append(-10 * mean.clamp(min=1e-10).log10().numpy())
-    found = np.concatenate(values)
-    rng = np.random.default_rng(0)
-    means = [rng.choice(found, len(found)).mean() for _ in range(2000)]
-    return Interval(float(found.mean()), float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5)))
+        values[profession] = -10 * mean.clamp(min=1e-10).log10().numpy()
+    return values

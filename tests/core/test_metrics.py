@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from respo_train.core.errors import RespoError
@@ -11,6 +12,8 @@ from respo_train.core.metrics import (
     deviation_ratio,
     fair_coin,
     mean_deviation_ratio,
+    mean_ratio_of_labels,
+    paired_bootstrap,
 )
 
 
@@ -31,8 +34,6 @@ def test_mean_is_over_professions_not_images() -> None:
 
 def test_bootstrap_covers_the_truth() -> None:
     """Of 200 samples of 150 pictures with a true ratio of .5, about 95 % of the intervals hold it."""
-    import numpy as np
-
     rng = np.random.default_rng(1)
     held = 0
     for women in rng.binomial(150, 0.75, 200):
@@ -89,3 +90,48 @@ def test_pictures_that_always_obey_have_an_interval_without_width() -> None:
 def test_without_assignment_it_is_the_plain_bootstrap() -> None:
     counts = {"doctor": {"woman": 3, "man": 27}, "nurse": {"woman": 20, "man": 10}}
     assert bootstrap_assigned({name: {"": c} for name, c in counts.items()}) == bootstrap_mean(counts)
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(-1)
+
+
+def test_ratio_of_labels_is_that_of_their_counts() -> None:
+    labels = np.array([[0, 0, 0, 1, -1, 1, 0], [0, 1, 0, 1, -1, -1, -1]])
+    groups = ["doctor"] * 4 + ["nurse"] * 3
+    counts = {"doctor": {"woman": 3, "man": 1}, "nurse": {"woman": 1, "man": 1}}
+    first, second = mean_ratio_of_labels(labels, groups, 2)
+    assert first == pytest.approx(mean_deviation_ratio(counts))
+    assert second == pytest.approx(0.5)  # the nurses are all unsure: 1
+    mixed = [3, 6, 0, 4, 1, 5, 2]
+    assert mean_ratio_of_labels(labels[:, mixed], [groups[i] for i in mixed], 2).tolist() == [first, second]
+
+
+def test_what_both_methods_share_is_no_difference() -> None:
+    rng = np.random.default_rng(2)
+    first = rng.normal(0, 10, 60)
+    gain = paired_bootstrap(first, first + 3, ["doctor"] * 60, mean)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((3, 3, 3))
+    noisy = paired_bootstrap(first, first + 3 + rng.normal(0, 1, 60), ["doctor"] * 60, mean)
+    assert 0.3 < noisy.high - noisy.low < 0.7  # 2 * 1.96 / 60 ** 0.5 = .51
+    assert noisy.low < noisy.value < noisy.high
+
+
+def test_strata_are_resampled_within() -> None:
+    """Each stratum's pictures are all alike: nothing is left to chance, and every place keeps its stratum."""
+    strata = ["a", "b", "c", "b", "a", "c"]
+    first, second = np.zeros(6), np.array([1.0, 5, 9, 5, 1, 9])
+    assert paired_bootstrap(first, second, strata, mean) == Interval(5.0, 5.0, 5.0)
+    weights = np.array([1.0, 0, 0, 0, 0, 0])
+    assert paired_bootstrap(first, second, strata, lambda x: x @ weights) == Interval(1.0, 1.0, 1.0)
+    loose = paired_bootstrap(first, second, [""] * 6, mean)
+    assert loose.low < 4 < 6 < loose.high
+
+
+def test_pairs_are_reproducible_and_checked() -> None:
+    first, second = np.arange(8.0), np.arange(8.0) ** 2
+    assert paired_bootstrap(first, second, [0] * 8, mean) == paired_bootstrap(first, second, [0] * 8, mean)
+    assert paired_bootstrap(first, second, [0] * 8, mean) != paired_bootstrap(first, second, [0] * 8, mean, seed=1)
+    for pairs in ((first, second[:7], [0] * 8), (first, second, [0] * 7), (first[:0], second[:0], [])):
+        with pytest.raises(RespoError, match="pairs"):
+            paired_bootstrap(*pairs, mean)

@@ -46,6 +46,28 @@ def test_subject_is_where_the_share_is_large() -> None:
     assert subject(torch.full((1, 1, 4, 4), 0.3)).max() == 0  # nowhere more than elsewhere
 
 
+def test_subject_rises_early_in_the_stretch() -> None:
+    """On a ramp, of which the lowest and highest tenth are no part of the stretch."""
+    ramp = torch.linspace(0, 1, 101).expand(1, 1, 3, 101) * 0.2 + 0.5
+    mask = subject(ramp)[0, 0, 1]
+    stretch = (torch.linspace(0, 1, 101) - 0.1) / 0.8
+    assert mask[stretch < 0.14].max() == 0
+    assert mask[stretch > 0.36].min() == 1
+    inside = (stretch > 0.16) & (stretch < 0.34)
+    assert torch.allclose(mask[inside], (stretch[inside] - 0.15) / 0.2, atol=0.02)
+
+
+def test_changed_is_half_at_the_threshold() -> None:
+    before = torch.zeros(1, 4, 8, 16)
+    after = before.clone()
+    after[..., 8:] = 1
+    after[:, 0, :, :8] = 0.8  # root mean square over the channels: .4
+    assert changed(after, before, 0.4)[0, 0, 4, 2].item() == pytest.approx(0.5, abs=1e-5)
+    assert changed(after, before, 0.42)[0, 0, 4, 2].item() == pytest.approx(0.3, abs=1e-5)
+    assert changed(after, before, 0.46)[0, 0, 4, 2] == 0
+    assert changed(after, before, 0.34)[0, 0, 4, 2] == 1
+
+
 def test_changed_is_relative_to_the_largest_change() -> None:
     before = torch.randn(2, 4, 16, 16)
     after = before.clone()

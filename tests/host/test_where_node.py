@@ -1,12 +1,17 @@
-"""Where: by a mask, by the words of the prompt, by a record; against the oracle that adds by hand."""
+"""Where: by a mask, by the words of the prompt, with neither; against the oracle that adds by hand."""
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from compatibility.conditioning import area, combine
+from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, prompt, prompt_of
+from compatibility.sampling import little_memory
 
+ALL = torch.ones(4, 4)
 WORDS = "a photo of a police officer"
 IDS = {word: number for number, word in enumerate(WORDS.split(), start=1)}
 
@@ -33,17 +38,6 @@ def steered(run_node, model, module):
 @pytest.fixture
 def woman(attribute):
     return lambda place: attribute.concept("woman").delta(*place.size).detach()
-
-
-@pytest.fixture
-def recorded(run_node, model, prompt):
-    """What Record Run gives for the run that `sample` makes."""
-    run = {"seed": 5, "steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal"}
-    latent = {"samples": torch.zeros(2, 4, 16, 16)}
-    with torch.inference_mode():
-        return run_node(
-            "RespoRecordRun", model=model, **run, positive=prompt(1), negative=prompt(2), latent_image=latent
-        )
 
 
 def test_mask_limits_every_module_in_any_order(where, steered, sample, by_hand, model, woman):
@@ -81,33 +75,112 @@ def heard_by_hand(network, seen):
     return [layer.attn2.register_forward_pre_hook(look, with_kwargs=True) for layer in layers]
 
 
-def test_words_limit_by_the_same_steps_attention(where, steered, sample, by_hand, model, woman, pack):
+RUNS = {
+    "two pictures": ksampler(),
+    "three wide ones": ksampler(latent=latent(3, 16, 24)),
+    "cfg 1": ksampler(cfg=1.0),
+    "another prompt in a part": ksampler(positive=partial(combine, prompt(POSITIVE), area())),
+    "little memory": little_memory,
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_words_limit_by_the_same_steps_attention(name, where, steered, by_hand, model, woman, pack):
     """The chosen words are at places 5 and 6 of the 7 that `prompt` has; the others at 1 to 4."""
-    core, seen = pack.core, []
+    core, seen, run = pack.core, [], RUNS[name]
 
     def addition(place):
-        if place.chunk != 0:
+        if prompt_of(place.text) == NEGATIVE:
             return None
         layers = []
         for weights in seen[-3:]:
-            rows = weights[len(weights) // 2 + place.image]  # the chunks of a call: [1, 0]
+            count = len(weights) // len(place.chunks)
+            rows = weights[place.chunks.index(place.chunk) * count + place.image]
             share = rows[:, 5:7].sum(1) / (rows[:, 5:7].sum(1) + rows[:, 1:5].sum(1))
-            side = round(len(share) ** 0.5)
-            layers.append(core.grid.resize(share.reshape(1, side, side), *place.size))
+            height = round((len(share) * place.size[0] / place.size[1]) ** 0.5)
+            layers.append(core.grid.resize(share.reshape(1, height, -1), *place.size))
         return woman(place) * core.region.subject(torch.stack(layers).mean(0)[None])[0]
 
     hooks = heard_by_hand(model.model.diffusion_model, seen)
     try:
         with by_hand(model, addition) as expected:
-            wanted = sample(expected)
+            wanted = run(expected)
     finally:
         for hook in hooks:
             hook.remove()
     limited = where(model=steered(), words="police officer", clip=Clip(), prompt=WORDS)
-    assert torch.allclose(sample(limited), wanted, rtol=1e-4, atol=1e-3)
-    assert not torch.allclose(sample(steered()), wanted, rtol=1e-2, atol=1e-1)
+    assert torch.allclose(run(limited), wanted, rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(run(steered()), wanted, rtol=1e-2, atol=1e-1)
+    assert torch.equal(run(limited), run(steered(model=where(words="police officer", clip=Clip(), prompt=WORDS))))
+
+
+def test_listens_before_the_bottleneck_only(where, steered, sample, pack, monkeypatch):
+    regions, asked = pack.root.nodes.regions, []
+    weigh = regions.attention_weights
+    monkeypatch.setattr(regions, "attention_weights", lambda *given: asked.append(1) or weigh(*given))
+    sample(where(model=steered(), words="photo", clip=Clip(), prompt=WORDS))
+    assert len(asked) == 3 * 4  # layers, steps
+
+
+def test_mask_and_words_of_one_node_are_both_kept(where, steered, sample):
+    left, words = torch.zeros(16, 16), {"words": "photo", "clip": Clip(), "prompt": WORDS}
+    left[:, :8] = 1
+    both = sample(where(model=steered(), mask=left, **words))
+    assert torch.allclose(both, sample(where(model=where(model=steered(), mask=left), **words)))
+    for alone in ({"mask": left}, words):
+        assert not torch.allclose(both, sample(where(model=steered(), **alone)), atol=1e-2)
+
+
+def test_mask_over_a_prompt_for_a_part_of_the_picture(where, steered):
+    left = torch.zeros(16, 16)
+    left[:, :6] = 1
+    run = ksampler(positive=partial(combine, prompt(POSITIVE), area()))
+    assert torch.equal(run(where(model=steered(), mask=left)), run(steered(mask=left)))
+
+
+def test_only_modules_are_limited(where, run_node, sample, model):
+    background = run_node("RespoBackground", model=model, strength=0.3)[0]
+    assert torch.equal(sample(where(model=background, mask=torch.zeros(8, 8))), sample(background))
+    assert not torch.equal(sample(background), sample(model))
+
+
+def test_words_that_the_model_is_not_given_limit_nothing(where, steered, sample):
+    """The prompt's last word is at place 7, but the model hears 7 places, 0 to 6."""
+    longer = f"{WORDS} a"
     assert torch.equal(
-        sample(limited), sample(steered(model=where(words="police officer", clip=Clip(), prompt=WORDS)))
+        sample(where(model=steered(), words="photo", clip=Clip(), prompt=longer)),
+        sample(where(model=steered(), mask=ALL)),
+    )
+
+
+def test_nothing_is_heard_before_a_call_begins(pack):
+    fresh, old = pack.root.nodes.regions.fresh_shares, {"respo_shares": {"old": 1}, "block": 3}
+
+    def apply(x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **others):
+        return x, transformer_options, others
+
+    wanted = {"respo_shares": {}, "block": 3}
+    assert fresh(apply, 1, 2, 3, 4, 5, old, more=6) == (1, wanted, {"more": 6})
+    assert fresh(apply, 1, 2, transformer_options=old, more=6) == (1, wanted, {"more": 6})
+    assert fresh(apply, 1, 2) == (1, None, {})
+    assert old == {"respo_shares": {"old": 1}, "block": 3}
+
+
+def test_finds_words_and_phrases(pack):
+    places = pack.root.nodes.where.places
+    for words in ("photo, police officer", " photo;officer,police ", "photo\npolice officer,"):
+        found = places(Clip(), WORDS, words)
+        assert (found.chosen, found.others) == ((2, 5, 6), (1, 3, 4))
+
+
+def test_says_by_what_it_goes(pack):
+    nodes = pack.root.nodes
+    region = nodes.regions.Region(nodes.edits.Area.of(ALL), nodes.regions.Words((1,), (2,)))
+    assert nodes.where.describe(region, " doctor ", object()) == (
+        "Modules act only: in the mask, where 'doctor' is heard, where the picture really changes"
+    )
+    assert nodes.where.describe(nodes.regions.Region(None, None), "", object()).endswith(
+        "only: where the picture really changes"
     )
 
 
@@ -119,41 +192,11 @@ def test_listening_takes_nobodys_slot(where, steered, model):
     assert "model_function_wrapper" not in limited.model_options
 
 
-def test_without_modules_nothing_changes(where, sample, model, recorded):
+def test_without_modules_nothing_changes(where, sample, model):
     plain = sample(model)
     assert torch.equal(sample(where(mask=torch.zeros(8, 8))), plain)
     assert torch.equal(sample(where(words="photo", clip=Clip(), prompt=WORDS)), plain)
-    assert torch.equal(sample(where(record=recorded[1])), plain)
     assert where(enabled=False) is model
-
-
-def test_record_keeps_what_hardly_changes(where, steered, sample, model, recorded, pack):
-    """At a threshold far above the largest change all is as recorded, at one far below nothing is."""
-    plain, changed = sample(model), sample(steered())
-    keep = pack.core.region.changed
-    ratios = []
-    for threshold in (0.0, 0.3, 0.6, 0.9):
-        result = sample(where(model=steered(), record=recorded[1], threshold=threshold))
-        ratios.append(((result - plain).norm() / (changed - plain).norm()).item())
-    assert ratios == sorted(ratios, reverse=True)
-    assert ratios[0] > 0.9
-    assert ratios[-1] < 0.5 * ratios[0]
-    assert keep(plain, plain, 0.3).max() == 0
-
-
-def test_record_goes_with_background_in_any_order(where, steered, run_node, sample, recorded):
-    def background(model):
-        return run_node("RespoBackground", model=model, record=recorded[1], strength=0.2)[0]
-
-    one = sample(background(where(model=steered(), record=recorded[1])))
-    two = sample(where(model=background(steered()), record=recorded[1]))
-    assert torch.equal(one, two)
-
-
-def test_record_of_another_run_is_refused(where, steered, sample, recorded, pack):
-    held = where(model=steered(), record=recorded[1])
-    with pytest.raises(pack.core.errors.RespoError, match="latents of"):
-        sample(held, count=3)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +207,7 @@ def test_record_of_another_run_is_refused(where, steered, sample, recorded, pack
         ({"words": WORDS, "clip": Clip(), "prompt": WORDS}, "whole prompt"),
         ({"words": "photo"}, "clip and prompt"),
         ({"words": "photo", "clip": Clip(), "prompt": " "}, "clip and prompt"),
-        ({"mask": torch.ones(2, 2), "threshold": float("nan")}, "threshold"),
+        *(({"mask": torch.ones(2, 2), "threshold": t}, "threshold") for t in (float("nan"), -0.1, 1.1)),
         ({"mask": torch.full((2, 2), float("nan"))}, "mask"),
         ({"mask": torch.ones(1, 1, 2, 2)}, "mask"),
     ],
