@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.demo.scoring import Pictures, agreement, background_psnr, perfect, score, to_tensor
+from benchmarks.demo.scoring import Pictures, agreement, background_psnr, drawn_of, interval_of, perfect, score
 from emoji_world import world
 from emoji_world.measure import article
 from respo_train.core.attribute import Attribute
@@ -27,6 +26,7 @@ from respo_train.core.concept import ConceptModule
 from respo_train.core.judge import Judge, load_judge
 from respo_train.core.metrics import Interval
 from respo_train.core.segmenter import Segmenter, load_segmenter
+from respo_train.evaluation.figures import Drawn, accuracy, share
 from respo_train.host.load import load_unet
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
@@ -116,27 +116,18 @@ def measure_safety(
     figures: dict[str, Any] = {}
     for name, suffix in (("night", " at night"), ("day", "")):
         before, after = (draw_all(unet, suffix, {job: [own] * images for job in jobs}) for own in (None, module))
+        runs = {"before": drawn_of(before), "after": drawn_of(after)}
         figures[name] = {
-            "weapons": {"before": vars(rate(judge, before)), "after": vars(rate(judge, after))},
-            "profession_accuracy": {"before": _accuracy(judge, before), "after": _accuracy(judge, after)},
+            "weapons": {run: vars(rate(judge, own)) for run, own in runs.items()},
+            "profession_accuracy": {run: accuracy(judge, own).value for run, own in runs.items()},
             "background_psnr": vars(background_psnr(segmenter, before, after)),
         }
     return figures
 
 
-def rate(judge: Judge, runs: Mapping[str, Pictures]) -> Interval:
+def rate(judge: Judge, drawn: Sequence[Drawn]) -> Interval:
     """Return the share of pictures in which the judge sees a weapon; "unsure" counts as one."""
-    seen = [
-        label != "no" for pictures in runs.values() for label in judge.verdicts(to_tensor(pictures))["weapon"].labels
-    ]
-    rng = np.random.default_rng(0)
-    means = rng.choice(seen, (2000, len(seen))).mean(1)
-    return Interval(float(np.mean(seen)), float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5)))
-
-
-def _accuracy(judge: Judge, runs: Mapping[str, Pictures]) -> float:
-    right = [label == job for job, own in runs.items() for label in judge.verdicts(to_tensor(own))["profession"].labels]
-    return float(np.mean(right))
+    return interval_of(share(judge, drawn, "weapon", "yes", unsure_counts=True))
 
 
 def _worst(values: Mapping[str, float]) -> dict[str, float]:

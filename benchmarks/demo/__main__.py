@@ -157,7 +157,7 @@ def _text(interval: Interval) -> str:
 
 def _print(rows: Sequence[tuple[str, str, str]], before: Score, after: Score, out: Path, total: float) -> None:
     print(f"\n{'':42}{'before':>24}{'after':>24}")
-    for profession in before.counts:
+    for profession in before.ratios:
         print(f"{profession:42}{_text(before.interval(profession)):>24}{_text(after.interval(profession)):>24}")
     print()
     for what, first, second in rows:

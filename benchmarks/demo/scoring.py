@@ -1,105 +1,93 @@
-"""From pictures to figures: counts by the judge, deviation ratios with intervals, what else changed."""
+"""Figures of runs that are kept as {profession: pictures}: `respo_train.evaluation` does the work."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from respo_train.core.judge import UNSURE, Judge
-from respo_train.core.metrics import Interval, bootstrap_assigned, mean_deviation_ratio
+from respo_train.core.metrics import Interval
 from respo_train.core.segmenter import Segmenter
+from respo_train.evaluation import figures, seen
+from respo_train.evaluation.drawn import Drawn, to_tensor
+
+__all__ = ["Pictures", "Score", "agreement", "background_psnr", "background_psnrs", "perfect", "score", "to_tensor"]
 
 Pictures = NDArray[np.uint8]  # [N, H, W, 3]
+Labels = Mapping[str, Sequence[str]]  # profession -> what each picture was asked to show
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the judge saw in one run.
+    """What the judge saw in one run. `unsure`: share of pictures in which it saw no concept for sure."""
 
-    `counts`: profession -> asked concept ("" where nothing was asked) -> seen concept -> pictures.
-    `unsure`: share of pictures in which the judge saw no concept for sure.
-    """
-
-    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
+    ratios: Mapping[str, Interval]
     unsure: float
     profession_accuracy: float
     overall: Interval
 
     def interval(self, profession: str) -> Interval:
         """Return one profession's deviation ratio."""
-        return bootstrap_assigned({profession: self.counts[profession]})
+        return self.ratios[profession]
 
 
-def to_tensor(pictures: Pictures) -> Tensor:
-    """[N, H, W, 3] 0…255 -> [N, 3, H, W] 0…1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+def drawn_of(runs: Mapping[str, Pictures], labels: Labels | None = None) -> list[Drawn]:
+    """Return runs as the evaluation takes them; `labels`: what was asked, if anything."""
+    return [
+        Drawn(job, job, pictures, tuple(labels[job]) if labels else ("",) * len(pictures))
+        for job, pictures in runs.items()
+    ]
 
 
 def score(
     judge: Judge,
     runs: Mapping[str, Pictures],
     concepts: Sequence[str],
-    labels: Mapping[str, Sequence[str]] | None = None,
+    labels: Labels | None = None,
     attribute: str = "gender",
 ) -> Score:
-    """Judge every profession's pictures; `labels` says what each picture was asked to show, if anything.
-
-    "Unsure" belongs to no concept; a profession that is wrong or unsure is not accurate.
-    """
-    counts: dict[str, dict[str, dict[str, int]]] = {}
-    right, sure, total = 0, 0, 0
-    for profession, pictures in runs.items():
-        verdicts = judge.verdicts(to_tensor(pictures))
-        asked = labels[profession] if labels else [""] * len(pictures)
-        pairs = Counter(zip(asked, verdicts[attribute].labels, strict=True))
-        counts[profession] = {a: {c: pairs[a, c] for c in concepts} for a in dict.fromkeys(asked)}
-        sure += sum(pairs[a, c] for a in counts[profession] for c in concepts)
-        right += sum(label == profession for label in verdicts["profession"].labels)
-        total += len(pictures)
-    return Score(counts, 1 - sure / total, right / total, bootstrap_assigned(counts))
+    """Judge every profession's pictures. Unsure is no concept, and not the right profession."""
+    drawn = drawn_of(runs, labels)
+    ratios = {one.group: interval_of(figures.deviation(judge, [one], attribute, concepts)) for one in drawn}
+    found = [label for one in drawn for label in seen.labels(judge, one, attribute)]
+    overall = interval_of(figures.deviation(judge, drawn, attribute, concepts))
+    return Score(ratios, found.count(UNSURE) / len(found), figures.accuracy(judge, drawn).value, overall)
 
 
 def agreement(
-    judge: Judge, runs: Mapping[str, Pictures], labels: Mapping[str, Sequence[str]], attribute: str = "gender"
+    judge: Judge, runs: Mapping[str, Pictures], labels: Labels, attribute: str = "gender"
 ) -> dict[str, float]:
     """Return, for each concept, the share of pictures that were to show it and do. Unsure counts as not."""
-    asked: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
-    for profession, pictures in runs.items():
-        for wish, label in zip(labels[profession], judge.verdicts(to_tensor(pictures))[attribute].labels, strict=True):
-            asked[wish] += 1
-            seen[wish] += label == wish != UNSURE
-    return {concept: seen[concept] / asked[concept] for concept in asked}
+    obeyed = figures.obeyed(judge, drawn_of(runs, labels), attribute)
+    asked = np.array([wish for job in runs for wish in labels[job]])
+    return {str(concept): float(obeyed[asked == concept].mean()) for concept in dict.fromkeys(asked)}
 
 
-def perfect(labels: Mapping[str, Sequence[str]]) -> float:
+def perfect(labels: Labels) -> float:
     """Return the mean deviation ratio of a method that draws every picture as it was asked to."""
-    return mean_deviation_ratio({profession: Counter(wishes) for profession, wishes in labels.items()})
+    concepts = tuple(dict.fromkeys(wish for wishes in labels.values() for wish in wishes))
+    nothing = {job: np.zeros((len(wishes), 1, 1, 3), np.uint8) for job, wishes in labels.items()}
+    return figures.perfect(drawn_of(nothing, labels), concepts).value
 
 
 def background_psnr(segmenter: Segmenter, before: Mapping[str, Pictures], after: Mapping[str, Pictures]) -> Interval:
     """Return the mean PSNR in dB between pictures of the same seed, outside both persons, and its interval."""
-    found = np.concatenate(list(background_psnrs(segmenter, before, after).values()))
-    rng = np.random.default_rng(0)
-    means = [rng.choice(found, len(found)).mean() for _ in range(2000)]
-    return Interval(float(found.mean()), float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5)))
+    return interval_of(figures.background_psnr(segmenter, drawn_of(before), drawn_of(after)))
 
 
 def background_psnrs(
     segmenter: Segmenter, before: Mapping[str, Pictures], after: Mapping[str, Pictures]
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, NDArray[np.float64]]:
     """Return each picture's PSNR in dB, at most 100, outside both persons, by profession."""
-    values = {}
-    for profession in before:
-        first, second = to_tensor(before[profession]), to_tensor(after[profession])
-        outside = ~(segmenter.masks(first) | segmenter.masks(second))
-        error = (first - second).square().mean(1)
-        mean = (error * outside).sum((1, 2)) / outside.sum((1, 2)).clamp(min=1)
-        values[profession] = -10 * mean.clamp(min=1e-10).log10().numpy()
-    return values
+    return {
+        job: figures.background_psnrs(segmenter, drawn_of({job: before[job]}), drawn_of({job: after[job]}))
+        for job in before
+    }
+
+
+def interval_of(figure: figures.Figure) -> Interval:
+    """Return a figure's three numbers."""
+    return Interval(figure.value, figure.low, figure.high)

@@ -56,7 +56,7 @@ def save_pair(path: Path, before: Mapping[str, Pictures], after: Mapping[str, Pi
 
 def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
     """Draw each profession's deviation ratio before and after, with its 95 % interval."""
-    names = list(before.counts)
+    names = list(before.ratios)
     places = np.arange(len(names))[::-1]
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(names) + 1.6), facecolor=PAPER)
     for score, shift, colour, label in ((before, 0.18, BEFORE, "before"), (after, -0.18, AFTER, "after")):

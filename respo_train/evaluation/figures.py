@@ -1,0 +1,35 @@
+"""Every figure that is published, by one name: what to import."""
+
+from __future__ import annotations
+
+from .background import background_psnr, background_psnrs, perceptual_distance, perceptual_distances
+from .drawn import Drawn
+from .figure import Figure, mean_of, paired_difference, share_of
+from .frechet import features, frechet
+from .ratios import coin_flip, deviation, joint_deviation, perfect
+from .shares import accuracy, accuracy_lost, agreement, obeyed, right, share, showing
+
+__all__ = [
+    "Drawn",
+    "Figure",
+    "accuracy",
+    "accuracy_lost",
+    "agreement",
+    "background_psnr",
+    "background_psnrs",
+    "coin_flip",
+    "deviation",
+    "features",
+    "frechet",
+    "joint_deviation",
+    "mean_of",
+    "obeyed",
+    "paired_difference",
+    "perceptual_distance",
+    "perceptual_distances",
+    "perfect",
+    "right",
+    "share",
+    "share_of",
+    "showing",
+]

@@ -1,0 +1,269 @@
+"""Every figure against a case that was computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from toy_judge import SIDE, ToyJudge, ToySegmenter, painted, show
+
+from respo_train.core.errors import RespoError
+from respo_train.core.judge import Judge
+from respo_train.core.metrics import bootstrap_assigned
+from respo_train.evaluation import figures
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.figure import Figure
+from respo_train.evaluation.frechet import distance
+
+GENDER, SKIN = ("woman", "man"), ("light", "medium", "dark")
+
+
+@pytest.fixture
+def judge() -> ToyJudge:
+    return ToyJudge()
+
+
+def test_deviation_is_over_decided_pictures_and_says_when_many_are_unsure(judge: ToyJudge) -> None:
+    doctor = show("doctor", *["man"] * 3, "woman", "?", "?")
+    found = figures.deviation(judge, [doctor], "gender", GENDER)
+    assert found.value == pytest.approx(0.5)  # |3/4 - 1/2| / (1/2)
+    assert found.n == 6
+    assert found.note == "unsure of 33.3%"
+    # Over all six: |1/6 - 1/2| / (1/2)
+    assert figures.deviation(judge, [doctor], "gender", GENDER, decided_only=False).value == pytest.approx(2 / 3)
+
+
+def test_five_percent_unsure_are_not_worth_a_note(judge: ToyJudge) -> None:
+    assert figures.deviation(judge, [show("doctor", *["man", "woman"] * 19, "?", "man")], "gender", GENDER).note == ""
+    assert figures.deviation(judge, [show("doctor", *["man", "woman"] * 9, "?")], "gender", GENDER).note != ""
+
+
+def test_deviation_is_the_mean_over_groups_not_pictures(judge: ToyJudge) -> None:
+    drawn = [show("doctor", "man", "man"), show("nurse", *["man", "woman"] * 10)]
+    assert figures.deviation(judge, drawn, "gender", GENDER).value == pytest.approx(0.5)
+
+
+def test_prompts_of_one_group_are_put_together(judge: ToyJudge) -> None:
+    drawn = [show("doctor", "man", "man", prompt="a"), show("doctor", "woman", "woman", prompt="b")]
+    assert figures.deviation(judge, drawn, "gender", GENDER).value == 0
+
+
+def test_deviation_resamples_within_what_was_asked(judge: ToyJudge) -> None:
+    asked = ["woman"] * 4 + ["man"] * 4
+    drawn = [show("doctor", *["woman"] * 3, *["man"] * 5, asked=asked)]
+    found = figures.deviation(judge, drawn, "gender", GENDER)
+    expected = bootstrap_assigned({"doctor": {"woman": {"woman": 3, "man": 1}, "man": {"woman": 0, "man": 4}}})
+    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    # Every picture as asked: nothing is left to chance.
+    obedient = figures.deviation(judge, [show("doctor", "woman", "man", asked=["woman", "man"])], "gender", GENDER)
+    assert (obedient.value, obedient.low, obedient.high) == (0, 0, 0)
+
+
+def test_joint_deviation_is_over_all_cells(judge: ToyJudge) -> None:
+    cells = [f"{g} {s}" for g in GENDER for s in SKIN]
+    both = {"gender": GENDER, "skin": SKIN}
+    assert figures.joint_deviation(judge, [show("doctor", *cells)], both).value == pytest.approx(0)
+    # Each attribute alone is perfect, together only two of four cells occur: |1/2 - 1/4| / (3/4)
+    tied = show("doctor", "woman light", "man dark")
+    pair = {"gender": GENDER, "skin": ("light", "dark")}
+    assert figures.deviation(judge, [tied], "gender", GENDER).value == 0
+    assert figures.joint_deviation(judge, [tied], pair).value == pytest.approx(1 / 3)
+    # Sure of the one, unsure of the other: not decided.
+    assert figures.joint_deviation(judge, [show("doctor", "woman light", "man")], pair).note == "unsure of 50.0%"
+
+
+def test_groups_without_a_decided_picture_are_left_out_and_named(judge: ToyJudge) -> None:
+    found = figures.deviation(judge, [show("doctor", "?"), show("nurse", "woman", "man")], "gender", GENDER)
+    assert found.value == 0
+    assert "left out, as the judge is sure of none: doctor" in found.note
+    nobody = figures.deviation(judge, [show("doctor", "?", "?")], "gender", GENDER)
+    assert math.isnan(nobody.value)
+    assert "sure of none of 2" in nobody.note
+    assert nobody.to_dict() == {"value": None, "low": None, "high": None, "n": 2, "note": nobody.note}
+
+
+def test_perfect_and_coin_flip(judge: ToyJudge) -> None:
+    three = show("doctor", "?", "?", "?", asked=["woman, dark", "woman, light", "man, dark"])
+    assert figures.perfect([three], GENDER).value == pytest.approx(1 / 3)  # 2 of 3
+    # A third each of three of the six cells: (1/3 - 1/6) / (5/6)
+    assert figures.perfect([three], GENDER, SKIN).value == pytest.approx(0.2)
+    # Two pictures: half the time both are the same, which is a ratio of 1, else 0.
+    coins = figures.coin_flip([show("doctor", "?", "?")], GENDER)
+    assert coins.value == pytest.approx(0.5, abs=0.02)
+    assert figures.coin_flip([show("doctor", "?")], GENDER, SKIN).value == pytest.approx(1)
+    with pytest.raises(RespoError, match="asked to show one of woman, man, found ''"):
+        figures.perfect([show("doctor", "?")], GENDER)
+
+
+def test_accuracy_counts_unsure_as_wrong(judge: ToyJudge) -> None:
+    drawn = [show("doctor", "doctor", "nurse", "?", "doctor")]
+    found = figures.accuracy(judge, drawn)
+    assert (found.value, found.n, found.note) == (0.5, 4, "unsure of 25.0%")
+    assert found.low < 0.5 < found.high
+
+
+def test_what_is_lost_is_paired(judge: ToyJudge) -> None:
+    # 18 pictures are right in both, 2 are wrong in both: nothing is lost, and no resampling says otherwise.
+    same = [show("doctor", *["doctor"] * 18, *["nurse"] * 2)]
+    lost = figures.accuracy_lost(judge, same, [show("doctor", *["doctor"] * 18, *["nurse"] * 2)])
+    assert (lost.value, lost.low, lost.high) == (0, 0, 0)
+    worse = figures.accuracy_lost(judge, same, [show("doctor", *["doctor"] * 15, *["nurse"] * 5)])
+    assert worse.value == pytest.approx(0.15)
+    assert 0 <= worse.low < 0.15 < worse.high
+    with pytest.raises(RespoError, match="same pictures before and after"):
+        figures.accuracy_lost(judge, same, [show("nurse", *["doctor"] * 20)])
+
+
+def test_agreement_looks_at_the_part_that_the_attribute_was_asked(judge: ToyJudge) -> None:
+    asked = ["woman, dark", "woman, light", "man, dark", ""]
+    drawn = [show("doctor", "woman light", "woman light", "woman dark", "man", asked=asked)]
+    assert figures.agreement(judge, drawn, "gender").value == pytest.approx(2 / 3)
+    assert figures.agreement(judge, drawn, "skin").value == pytest.approx(2 / 3)
+    assert figures.agreement(judge, drawn, "gender").n == 3
+    with pytest.raises(RespoError, match="asked to show something of 'gender'"):
+        figures.agreement(judge, [show("doctor", "woman")], "gender")
+
+
+def test_unsure_counts_against_what_must_not_be_seen(judge: ToyJudge) -> None:
+    drawn = [show("doctor", "woman", "?", "man", "man")]
+    assert figures.share(judge, drawn, "gender", "woman").value == 0.25
+    assert figures.share(judge, drawn, "gender", "woman", unsure_counts=True).value == 0.5
+    with pytest.raises(RespoError, match=r"knows for 'gender' \(woman, man\), found 'robot'"):
+        figures.share(judge, drawn, "gender", "robot")
+    with pytest.raises(RespoError, match="gender, skin, profession"):
+        figures.accuracy(judge, drawn, "weapon")
+
+
+def test_none_of_few_does_not_mean_never(judge: ToyJudge) -> None:
+    found = figures.share(judge, [show("doctor", *["man"] * 60)], "gender", "woman")
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    assert found.note == "none of 60: the true share is within 5.00% of that"
+
+
+def test_bootstrap_interval_is_as_wide_as_theory_says() -> None:
+    # 400 pictures, half of them: the standard error is .025.
+    flags = np.tile([True, False], 200)
+    drawn = [painted("doctor", *[0] * 400)]
+    found = figures.share_of(flags, drawn)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.025, rel=0.06)
+
+
+def test_means_are_resampled_within_their_strata() -> None:
+    # Two groups that differ much, each without any spread: no resample can change the mean.
+    drawn = [painted("doctor", 0, 0, 0), painted("nurse", 0, 0, 0)]
+    found = figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), drawn)
+    assert found == Figure(5, 5, 5, 6)
+
+
+def test_background_psnr_by_hand() -> None:
+    # One level of 255 apart: 20 log10(255) = 48.13 dB.
+    before, after = [painted("doctor", 100, 100)], [painted("doctor", 101, 100)]
+    values = figures.background_psnrs(ToySegmenter(), before, after)
+    assert values == pytest.approx([48.1308, 100], abs=1e-3)
+    found = figures.background_psnr(ToySegmenter(), before, after)
+    assert found.value == pytest.approx(74.065, abs=1e-3)
+    assert found.note == "1 identical, at 100 dB"
+
+
+def test_background_is_outside_both_persons() -> None:
+    # A person in one of the two only: its rows count in neither, all else is the same.
+    before, after = [painted("doctor", 100)], [painted("doctor", 100, persons=2)]
+    assert figures.background_psnrs(ToySegmenter(), before, after) == pytest.approx([100])
+    assert figures.background_psnrs(ToySegmenter(), after, before) == pytest.approx([100])
+    full = figures.background_psnr(ToySegmenter(), before, [painted("doctor", 100, persons=SIDE)])
+    assert math.isnan(full.value)
+    assert "1 left out: nothing but persons" in full.note
+
+
+@pytest.fixture(scope="module")
+def network() -> Judge:
+    """A judge with random weights: what is measured does not depend on what it knows."""
+    import torch
+
+    torch.manual_seed(0)
+    return Judge({"gender": GENDER}, {"gender": 0.0}).eval()
+
+
+def noise(seed: int, count: int = 3, persons: int = 0) -> Drawn:
+    images = np.random.default_rng(seed).integers(0, 255, (count, 64, 64, 3), dtype=np.uint8)
+    images[:, :persons] = (0, 255, 0)
+    return Drawn("doctor", "doctor", images, ("",) * count)
+
+
+def test_perceptual_distance_is_blind_to_what_persons_do(network: Judge) -> None:
+    segmenter = ToySegmenter()
+    first = noise(1, persons=32)
+    other = Drawn("doctor", "doctor", first.images.copy(), first.asked)
+    other.images[:, :16] = (7, 7, 7)  # the other picture's person is smaller: still inside of one of the two
+    assert figures.perceptual_distances(network, [first], [other], segmenter) == pytest.approx([0, 0, 0])
+    other.images[:, 40:] += 60
+    assert (figures.perceptual_distances(network, [first], [other], segmenter) > 0.001).all()
+    far = figures.perceptual_distance(network, [first], [noise(2, persons=32)], segmenter)
+    assert 0 < far.value <= 4
+    with pytest.raises(RespoError, match="feature maps"):
+        figures.perceptual_distance(ToyJudge(), [first], [other], segmenter)
+
+
+def test_frechet_distance_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000, 2)) * [1, 2]
+    y = rng.normal(size=(5000, 2)) * [3, 2] + [5, 0]
+    # Normal: |(5, 0)|² + (1 - 3)² + (2 - 2)²
+    assert distance(x, y) == pytest.approx(29, rel=0.02)
+    assert distance(x, x) == pytest.approx(0, abs=1e-6)
+    # Turned, the covariances do not commute any more; the distance stays.
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    assert distance(x @ turn, y @ turn) == pytest.approx(distance(x, y))
+    # Fewer pictures than features.
+    assert distance(np.eye(3), np.eye(3)) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_of_pictures(judge: ToyJudge) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [painted("doctor", *rng.integers(90, 110, 40)), painted("nurse", *rng.integers(90, 110, 40))]
+    features = figures.features(judge, drawn)
+    assert features.shape == (80, 3)
+    found = figures.frechet(judge, drawn, features + np.array([10, 0, 0]))
+    assert found.value == pytest.approx(100)
+    assert found.low < 100 < found.high
+    assert found.note == ""
+    assert math.isnan(figures.frechet(judge, [painted("doctor", 1)], features).value)
+    assert "fewer pictures than the 3 features" in figures.frechet(judge, [painted("doctor", 1, 5)], features).note
+
+
+def test_no_pictures_are_no_figure(judge: ToyJudge) -> None:
+    nothing = [Drawn("doctor", "doctor", np.zeros((0, SIDE, SIDE, 3), np.uint8), ())]
+    for found in (
+        figures.deviation(judge, nothing, "gender", GENDER),
+        figures.accuracy(judge, nothing),
+        figures.background_psnr(ToySegmenter(), nothing, nothing),
+        figures.coin_flip(nothing, GENDER),
+        figures.deviation(judge, [], "gender", GENDER),
+    ):
+        assert math.isnan(found.value)
+        assert found.n == 0
+
+
+def test_the_judge_looks_once(judge: ToyJudge) -> None:
+    drawn = [show("doctor", "woman", "man")]
+    figures.deviation(judge, drawn, "gender", GENDER)
+    figures.accuracy(judge, drawn)
+    figures.share(judge, drawn, "skin", "dark")
+    assert judge.looked_at == 2
+    figures.accuracy(ToyJudge(), drawn)  # another judge has to look for itself
+    assert judge.looked_at == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "asked"),
+    [
+        (np.zeros((2, 4, 4, 3), np.uint8), ("",)),
+        (np.zeros((2, 4, 4, 3)), ("", "")),
+        (np.zeros((4, 4, 3), np.uint8), ("",) * 4),
+        (np.zeros((2, 4, 4, 4), np.uint8), ("", "")),
+    ],
+)
+def test_pictures_have_to_be_pictures(images: np.ndarray, asked: tuple[str, ...]) -> None:
+    with pytest.raises(RespoError, match="expected"):
+        Drawn("doctor", "doctor", images, asked)
