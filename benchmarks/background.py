@@ -1,0 +1,136 @@
+"""`python -m benchmarks.background [--images N] [--json FILE]`: what Background adds to a module, on Emoji World.
+
+The professions that are not held out, half women, half men by the shipped gender module, pictures by the trainer's own
+sampler (DDIM, 20 steps, guidance 3): how much of the background stays as it is without the module (PSNR outside the
+persons), and what becomes of the shares and the professions. Rows are written as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.demo.scoring import Pictures, agreement, background_psnr, score
+from benchmarks.shipped_modules import BENCH, GUIDANCE, STEPS
+from emoji_world import world
+from emoji_world.measure import article
+from respo_train.core.attribute import Attribute
+from respo_train.core.balance import assign, parse_shares
+from respo_train.core.checkpoint import load_attribute, write_atomically
+from respo_train.core.frequency import low_band
+from respo_train.core.judge import load_judge
+from respo_train.core.segmenter import load_segmenter
+from respo_train.host.load import load_unet
+from respo_train.latents.ddim import ddim_step, schedule
+from respo_train.latents.randomness import keyed_noise
+from respo_train.latents.sampling import guided
+from respo_train.network import SplitUNet
+
+JOBS = [p.word for p in world.PROFESSIONS if not p.held_out]
+Heard = dict[tuple[int, bool], Tensor]  # (step, conditional) -> the unmodified run's h
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of Background; strength 0 is the module alone."""
+
+    recorded: bool
+    both: bool
+    strength: float
+    levels: int = 1
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        where = "both" if self.both else "conditional"
+        source = "recorded" if self.recorded else "self"
+        return f"{source} {where} {self.strength} level {self.levels}" if self.strength else "module alone"
+
+    def added(self, own: Tensor, recorded: Tensor | None, conditional: bool) -> Tensor | float:
+        """Return what is added to h, beside the module."""
+        source = recorded if self.recorded else own
+        if not self.strength or not (self.both or conditional) or source is None:
+            return 0.0
+        return self.strength * low_band(source.float(), self.levels)
+
+
+STRENGTHS = (0.35, 1.0, 0.1, 0.2, 0.5)
+KINDS = [(recorded, both) for both in (False, True) for recorded in (True, False)]
+ROWS = [Row(False, False, 0.0)]
+ROWS += [Row(recorded, both, 0.35) for recorded, both in KINDS]
+ROWS += [Row(recorded, both, strength) for strength in STRENGTHS[1:] for recorded, both in KINDS]
+ROWS += [Row(recorded, both, 0.35, levels) for levels in (2, 3) for recorded, both in KINDS]
+
+
+def main() -> int:
+    """Measure, print, write; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.background", description=__doc__)
+    parser.add_argument("--images", type=int, default=8, help="pictures a profession (default 8)")
+    parser.add_argument("--rows", type=int, default=len(ROWS), help="only the first rows (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    options = parser.parse_args()
+    unet = load_unet(BENCH / "checkpoint" / "emoji_world.safetensors")
+    judge = load_judge(BENCH / "judges" / "judge.safetensors")
+    segmenter = load_segmenter(BENCH / "judges" / "segmenter.safetensors")
+    attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
+    shares = parse_shares("woman 1, man 1")
+    labels = {job: assign(10_000 * index, options.images, shares) for index, job in enumerate(JOBS)}
+    heard: dict[str, Heard] = {job: {} for job in JOBS}
+    before = {job: draw(unet, job, options.images, None, None, heard[job]) for job in JOBS}
+    figures: dict[str, Any] = {"images": options.images * len(JOBS), "rows": {}}
+    for row in ROWS[: options.rows]:
+        changes = {job: changes_of(attribute, labels[job], heard[job][0, True]) for job in JOBS}
+        after = {job: draw(unet, job, options.images, changes[job], row, heard[job]) for job in JOBS}
+        seen = score(judge, after, list(attribute.concepts), labels)
+        figures["rows"][row.name] = {
+            "background_psnr": vars(background_psnr(segmenter, before, after)),
+            "deviation_ratio": vars(seen.overall),
+            "profession_accuracy": seen.profession_accuracy,
+            "unsure": seen.unsure,
+            "asked_and_seen": agreement(judge, after, labels),
+        }
+        print(row.name, json.dumps(figures["rows"][row.name]), flush=True)
+        if options.json:
+            write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+    return 0
+
+
+def changes_of(attribute: Attribute, labels: list[str], h: Tensor) -> Tensor:
+    """Return each picture's change of h, `[N, C, H, W]`."""
+    return torch.stack([attribute.concept(label).delta(*h.shape[2:]).detach() for label in labels])
+
+
+@torch.no_grad()
+def draw(unet: SplitUNet, job: str, images: int, changes: Tensor | None, row: Row | None, heard: Heard) -> Pictures:
+    """Draw `images` of a profession; without a row the h of every step is written to `heard`."""
+    prompts = unet.encode_prompts([f"a photo of {article(job)} {job}", ""])
+    latents = torch.stack([keyed_noise(unet.latent_shape, job, index) for index in range(images)])
+    timesteps, alphas = schedule(unet.alphas_cumprod, STEPS)
+    for step, timestep in enumerate(timesteps):
+        predicted = []
+        for prompt, conditional in zip(prompts, (True, False), strict=True):
+            encoded = unet.encoder(latents, timestep.expand(images), prompt)
+            h = encoded.h
+            if row is None or changes is None:
+                heard[step, conditional] = h
+            else:
+                extra = row.added(h, heard.get((step, conditional)), conditional)
+                h = h + extra + (changes if conditional else 0.0)
+            predicted.append(unet.decoder(encoded, h.to(encoded.h.dtype)))
+        now, after = (alphas[place].expand(images) for place in (step, step + 1))
+        latents = ddim_step(latents, guided(predicted[1], predicted[0], GUIDANCE), now, after)
+    pictures = unet.decode(latents)
+    assert pictures is not None  # Emoji World has its autoencoder inside
+    found: Pictures = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
