@@ -2,13 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES, folders
+from .nodes import NODES, folders, judges
 from .nodes.inputs import checked
 from .respo_train.host import emoji_world_model
 
 WEB_DIRECTORY = "./web"
 
 folders.register()
+judges.register()
 emoji_world_model.register()
 
 

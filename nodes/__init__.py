@@ -5,12 +5,15 @@ from .background import Background
 from .balance import Balance
 from .compare import Compare
 from .compose import Compose
+from .fairness_report import FairnessReport
 from .gate import Gate
 from .interpolate import Interpolate
+from .load_judge import LoadJudge
 from .load_module import LoadModule
 from .module_text import ModuleFromText, ModuleToText
 from .record_run import RecordRun
 from .safety import Safety
+from .safety_report import SafetyReport
 from .save_images import SaveImages
 from .save_module import SaveModule
 from .train_module import TrainModule
@@ -33,4 +36,7 @@ NODES = [
     Where,
     Gate,
     Safety,
+    LoadJudge,
+    FairnessReport,
+    SafetyReport,
 ]

@@ -15,6 +15,7 @@ import torch
 from comfy_api.latest import io
 
 from ..respo_train.core.errors import RespoError
+from ..respo_train.core.judge import AnyJudge
 from .wire import LoadedModule
 
 LONGEST_TEXT = 1_000_000  # characters: more than any module in a workflow has, and quick to read in every node
@@ -107,5 +108,6 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "LATENT": _is_latent,
     "CONDITIONING": _is_conditioning,
     "RESPO_MODULE": _is_a(LoadedModule),
+    "RESPO_JUDGE": lambda value: isinstance(value, AnyJudge),
     "*": lambda value: True,
 }

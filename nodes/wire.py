@@ -13,6 +13,7 @@ from ..respo_train.core.grid import Grid
 
 RespoModule = io.Custom("RESPO_MODULE")
 RespoRecord = io.Custom("RESPO_RECORD")  # a record.Record
+RespoJudge = io.Custom("RESPO_JUDGE")  # a core.judge.AnyJudge
 
 
 @dataclass(frozen=True)

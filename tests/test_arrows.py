@@ -15,6 +15,7 @@ OWN = {"benchmarks", "emoji_world", "nodes", "respo_train", "setup_steps"}
 HOST = re.compile(r"comfy(_\w+)?|folder_paths|node_helpers|latent_preview|execution|server|app")
 CORE_MAY = {"torch", "safetensors", "numpy", "einops"}
 SETTER = re.compile(r"set_model_\w+")
+BEYOND_CORE = {"judges.py", "train_run.py"}  # of the nodes: the one that judges and the one that trains have to
 
 
 def sources(*places: str) -> list[Path]:
@@ -89,14 +90,22 @@ def test_nodes_know_only_the_core_of_the_trainer():
     def allowed(target: str, relative: bool) -> bool:
         return not relative or within(target, "respo_train.core") or within(target, "nodes")
 
-    # The one that trains has to.
-    paths = [path for path in sources("nodes") if path.name != "train_run.py"]
+    paths = [path for path in sources("nodes") if path.name not in BEYOND_CORE]
     assert offences(paths, allowed) == []
 
 
-def test_the_pack_loads_without_the_trainer():
+def test_the_nodes_judge_by_judges_alone():
+    def allowed(target: str, relative: bool) -> bool:
+        places = ("respo_train.core", "respo_train.judges", "nodes")
+        return not relative or any(within(target, place) for place in places)
+
+    assert offences(sources("nodes/judges.py"), allowed) == []
+
+
+@pytest.mark.parametrize("name", sorted(BEYOND_CORE))
+def test_the_pack_loads_without_the_trainer(name):
     """Its packages may be missing: only functions, once called, and type checkers import it."""
-    tree = ast.parse((ROOT / "nodes/train_run.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "nodes" / name).read_text(encoding="utf-8"))
     at_once = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert [name for name in at_once if within(name, "respo_train") and not within(name, "respo_train.core")] == []
 

@@ -98,7 +98,7 @@ def test_the_registry_accepts_the_names(project):
     assert re.fullmatch(r">=\d+\.\d+\.\d+", project["tool"]["comfy"]["requires-comfyui"])
 
 
-@pytest.mark.parametrize("name", ["host", "train", "test"])
+@pytest.mark.parametrize("name", ["host", "train", "test", "judges"])
 def test_every_requirement_has_one_pinned_version(name):
     pinned = {re.split(r"==", line)[0] for line in requirement_lines("lock")}
     wanted = {re.split(r"[=<>; ]", line)[0].lower() for line in requirement_lines(name)}

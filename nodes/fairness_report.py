@@ -1,0 +1,129 @@
+"""Fairness Report: how evenly a batch, or a whole queue, shows the concepts of an attribute."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..respo_train.core.fairness import (
+    Pair,
+    asked_for,
+    attribute_of,
+    concepts_of,
+    report,
+    sentence,
+    to_json,
+)
+from ..respo_train.core.judge import AnyJudge, Verdict, look
+from ..respo_train.core.labels import parse_labels
+from ..respo_train.core.running_total import picture_key
+from ..respo_train.core.workflow_key import prompt_texts, workflow_key
+from .charts import fairness_chart, shown_chart
+from .totals import count
+from .wire import RespoJudge
+
+TOTALS = ("off", "on", "start anew")
+_OWN = frozenset(("running_total", "labels"))  # the labels are what the pictures were asked, whichever they are
+
+
+class FairnessReport(io.ComfyNode):
+    """Pictures, a judge and what was asked -> deviation ratio, counts, agreement: a chart, JSON and a sentence."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoFairnessReport",
+            display_name="Fairness Report",
+            category="Respo",
+            description="Counts what pictures show, e.g. women and men, and says how even that is, how sure one can "
+            "be, and what chance alone would give.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures to judge. They are passed on untouched."),
+                RespoJudge.Input("judge", tooltip="From Load Judge."),
+                io.String.Input(
+                    "attribute",
+                    default="",
+                    tooltip="What to look at, e.g. gender; Load Judge shows what the judge knows. Empty takes what the "
+                    "labels are about, else the first.",
+                ),
+                io.String.Input(
+                    "concepts",
+                    default="",
+                    tooltip="What to count, e.g. 'woman, man'. Empty counts everything that the judge can tell apart.",
+                ),
+                io.Combo.Input(
+                    "running_total",
+                    options=list(TOTALS),
+                    default=TOTALS[0],
+                    tooltip="on: count all pictures of this workflow and prompt together, over many runs and restarts "
+                    "of ComfyUI; no picture counts twice. start anew: forget what was counted, at every run. off: "
+                    "these pictures alone.",
+                ),
+                io.String.Input(
+                    "labels",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="What each picture was asked to show, one a line: link them from Balance, whose count has "
+                    "to be the batch size. May be empty.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The pictures, untouched."),
+                io.Image.Output(
+                    display_name="chart", tooltip="Seen and asked counts, the deviation ratio, and where chance lies."
+                ),
+                io.String.Output(display_name="json", tooltip="All figures, and what each picture shows, as JSON."),
+                io.String.Output(display_name="text", tooltip="What the figures mean, in words."),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, images: Tensor, judge: AnyJudge, attribute: str, concepts: str, running_total: str, labels: str = ""
+    ) -> io.NodeOutput:
+        """Raises RespoError: no pictures, labels that do not match them, what the judge does not know."""
+        names = parse_labels(labels, len(images))
+        looked_at = attribute.strip() or attribute_of(judge.classes, names)
+        verdict = look(judge, images, looked_at)
+        counted = concepts_of(judge.classes[looked_at], concepts)
+        pairs = [(asked_for(name, counted), seen) for name, seen in zip(names, verdict.labels, strict=True)]
+        notes = []
+        if any(names) and not any(wish for wish, _ in pairs):
+            notes.append(f"The labels ask for nothing that {judge.name} counts as {looked_at}: they are left out.")
+        known = pairs
+        if running_total != TOTALS[0]:
+            known, note = _together(cls.hidden, images, pairs, (looked_at, *counted), running_total == TOTALS[2])
+            notes.append(note)
+        found = report(looked_at, counted, known)
+        chart, without = fairness_chart(found, judge.name)
+        text = "\n".join(filter(None, [sentence(found), *notes, without]))
+        told = {"judge": judge.name, **to_json(found), "notes": notes, "pictures_now": _one_by_one(pairs, verdict)}
+        shown = {**shown_chart(chart, cls), "text": (text,)}
+        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown)
+
+
+def _together(
+    hidden: Any, images: Tensor, pairs: list[Pair], what: tuple[str, ...], anew: bool
+) -> tuple[list[Pair], str]:
+    """Count the pictures into the total of this workflow, prompt and node."""
+    prompt = getattr(hidden, "prompt", None)
+    node = str(getattr(hidden, "unique_id", None))
+    about = {"node": node, "attribute": what[0], "concepts": list(what[1:]), "texts": prompt_texts(prompt, node, _OWN)}
+    key = workflow_key(prompt, node, _OWN, *what)
+    return count(key, [picture_key(image) for image in images], pairs, about, anew)
+
+
+def _one_by_one(pairs: Sequence[Pair], verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        {"asked": wish, "seen": seen, "confidence": round(sure, 4) if math.isfinite(sure) else None}
+        for (wish, seen), sure in zip(pairs, verdict.confidence, strict=True)
+    ]

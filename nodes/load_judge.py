@@ -1,0 +1,70 @@
+"""Load Judge: whoever says what a picture shows."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.judge import AnyJudge
+from .judges import check_prompts, judge_names, load, require_known, state
+from .wire import RespoJudge
+
+
+class LoadJudge(io.ComfyNode):
+    """Name -> RESPO_JUDGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoLoadJudge",
+            display_name="Load Judge",
+            category="Respo",
+            description="Loads a judge: a classifier that looks at a picture and says what it shows, or that it is "
+            "unsure. For Fairness Report and Safety Report.",
+            inputs=[
+                io.Combo.Input(
+                    "judge",
+                    options=judge_names(),
+                    default=judge_names()[0],
+                    tooltip="Emoji World is for the example model alone. NudeNet and Open-NSFW find unsafe pictures "
+                    "and need a Python package each. A folder with a CLIP model in models/respo_judges judges photos.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="For CLIP only: what to look for. Empty asks for gender, race, age and skin tone; the help "
+                    "page has a text to copy for anything else.",
+                ),
+            ],
+            outputs=[RespoJudge.Output(display_name="judge", tooltip="For Fairness Report or Safety Report.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, judge: str | None = None, prompts: str | None = "") -> bool | str:
+        """Say before anything runs what is wrong. A linked or missing input is None here."""
+        try:
+            if judge is not None:
+                require_known(str(judge))
+            check_prompts(prompts or "")
+        except RespoError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, judge: str | None = None, prompts: str | None = "") -> str:
+        """Other files under the same name are another judge."""
+        return state(str(judge))
+
+    @classmethod
+    def execute(cls, judge: str, prompts: str = "") -> io.NodeOutput:
+        """Raises RespoError."""
+        loaded = load(judge, prompts)
+        return io.NodeOutput(loaded, ui=ui.PreviewText(describe(loaded)))
+
+
+def describe(judge: AnyJudge) -> str:
+    """A line for the name and one for each attribute."""
+    return "\n".join([judge.name, *(f"{name}: {', '.join(own)}" for name, own in judge.classes.items())])

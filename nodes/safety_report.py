@@ -1,0 +1,71 @@
+"""Safety Report: which pictures show something unwanted. It flags; the pictures stay as they are."""
+
+from __future__ import annotations
+
+import json
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..respo_train.core.judge import AnyJudge, look
+from ..respo_train.core.safety_report import labels, safety_attribute, safety_report, sentence, to_json
+from .charts import safety_chart, shown_chart
+from .wire import RespoJudge
+
+
+class SafetyReport(io.ComfyNode):
+    """Pictures and a judge -> a flag and a score for each, a chart, JSON and a sentence."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoSafetyReport",
+            display_name="Safety Report",
+            category="Respo",
+            description="Says of each picture how likely it shows something unwanted, e.g. nudity or a weapon, and "
+            "flags it. No picture is blacked out or held back.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures to judge. They are passed on untouched."),
+                RespoJudge.Input(
+                    "judge",
+                    tooltip="From Load Judge: NudeNet, Open-NSFW, or Emoji World's for weapons in its pictures.",
+                ),
+                io.String.Input(
+                    "attribute",
+                    default="",
+                    tooltip="What to look for, e.g. weapon. Empty takes the first thing that the judge says yes or no "
+                    "to.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="From which score on a picture is flagged. Lower it to miss less, raise it for fewer false "
+                    "alarms.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The pictures, untouched."),
+                io.Image.Output(display_name="chart", tooltip="Each picture's score, and the threshold."),
+                io.String.Output(display_name="json", tooltip="All scores and flags as JSON."),
+                io.String.Output(
+                    display_name="flags",
+                    tooltip="'flagged' or 'ok' for each picture, one a line: labels for Save Labelled Images.",
+                ),
+                io.String.Output(display_name="text", tooltip="The result in words."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, judge: AnyJudge, attribute: str, threshold: float) -> io.NodeOutput:
+        """Raises RespoError: no pictures, a judge that does not judge such things."""
+        looked_at = safety_attribute(judge, attribute.strip())
+        found = safety_report(judge.classes, looked_at, look(judge, images, looked_at), threshold)
+        chart, without = safety_chart(found, judge.name)
+        text = "\n".join(filter(None, [sentence(found), without]))
+        told = json.dumps({"judge": judge.name, **to_json(found)}, indent=1)
+        return io.NodeOutput(images, chart, told, labels(found), text, ui={**shown_chart(chart, cls), "text": (text,)})

@@ -1,0 +1,76 @@
+"""CLIP as a judge without training: which of some sentences fits a picture best (Radford et al., arXiv 2103.00020).
+
+By `transformers`, from a folder on this computer: nothing is ever downloaded, and no code or pickle in it is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import RespoError
+from ..core.judge import Verdict, decide
+from .clip_prompts import parse_prompts
+from .package import require
+
+
+class ClipJudge:
+    """A label is the class whose prompts have the largest share of the softmax over all prompts of its attribute."""
+
+    def __init__(self, folder: Path, prompts: str = "", device: str = "cpu") -> None:
+        """Raises RespoError: not a CLIP model, files missing, prompts that cannot be read."""
+        self._questions = parse_prompts(prompts)
+        self.name = f"{folder.name} (zero shot)"
+        self.classes: Mapping[str, tuple[str, ...]] = {name: tuple(q.prompts) for name, q in self._questions.items()}
+        self._device = device
+        self._model, self._processor = _load(folder, device)
+
+    def verdicts(self, images: Tensor, batch: int = 64) -> dict[str, Verdict]:
+        """`[B, 3, H, W]` in 0 … 1 -> one Verdict per attribute."""
+        sentences = [p for question in self._questions.values() for own in question.prompts.values() for p in own]
+        fits = torch.cat([self.logits(part, sentences) for part in images.split(batch)])
+        found, start = {}, 0
+        for name, question in self._questions.items():
+            sizes = [len(own) for own in question.prompts.values()]
+            shares = fits[:, start : start + sum(sizes)].softmax(-1).split(sizes, -1)
+            probabilities = torch.stack([share.sum(-1) for share in shares], -1)
+            found[name] = decide(tuple(question.prompts), probabilities, [question.threshold] * len(sizes))
+            start += sum(sizes)
+        return found
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor, sentences: Sequence[str]) -> Tensor:
+        """`[B, 3, H, W]` in 0 … 1 and S sentences -> `[B, S]`: 100 times the cosine, as CLIP was trained."""
+        pixels = list((images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+        given = self._processor(
+            text=list(sentences), images=pixels, return_tensors="pt", padding=True, truncation=True
+        ).to(self._device)
+        fits: Tensor = self._model(**given).logits_per_image.float().cpu()
+        return fits
+
+
+def _load(folder: Path, device: str) -> tuple[Any, Any]:
+    transformers = require("transformers", "transformers", "CLIP")
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind != "clip":
+            raise RespoError(f"expected a CLIP model in {folder}, found {str(kind)[:40]!r} in its config.json.")
+        # Before anything asks for it under another name or format, elsewhere.
+        if not (folder / "model.safetensors").is_file():
+            raise RespoError(f"expected model.safetensors in {folder}: other formats can run code and are not opened.")
+        local = {"local_files_only": True, "trust_remote_code": False}
+        processor = transformers.CLIPProcessor.from_pretrained(str(folder), **local)
+        model = transformers.CLIPModel.from_pretrained(str(folder), use_safetensors=True, **local)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        if isinstance(error, RespoError):
+            raise
+        raise RespoError(
+            f"the CLIP model in {folder} cannot be loaded ({' '.join(str(error).split())[:300]}). Copy all its files "
+            "there: config.json, model.safetensors, preprocessor_config.json and the tokenizer's."
+        ) from error
+    return model.to(device).eval(), processor

@@ -1,0 +1,30 @@
+"""Packages that only one judge needs, and what to say where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+from ..core.errors import RespoError
+
+
+def require(module: str, package: str, judge: str) -> ModuleType:
+    """Import `module`. Raises RespoError that says how to install `package`, or why it does not load."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise RespoError(
+            f"the judge {judge} needs the Python package {package!r} ({error}). Install it into ComfyUI's Python with "
+            f'pip install "{package}" and start ComfyUI again, or choose another judge.'
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise RespoError(f"the package {package!r} of the judge {judge} is there but does not load: {error}") from error
+
+
+def release(package: str) -> str:
+    """Return a package's version in two parts, "" where it does not tell."""
+    try:
+        return ".".join(version(package).split(".")[:2])
+    except PackageNotFoundError:
+        return ""
