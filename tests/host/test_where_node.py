@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from compatibility.conditioning import area, combine
-from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, prompt, prompt_of
+from compatibility.row import NEGATIVE, POSITIVE, SECOND, ksampler, latent, patch, prompt, prompt_of
 from compatibility.sampling import little_memory
 
 ALL = torch.ones(4, 4)
@@ -67,7 +67,7 @@ def heard_by_hand(network, seen):
         q, k = layer.to_q(n), layer.to_k(context)
         heads = layer.heads
         q, k = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k))
-        seen.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).mean(1))
+        seen.append(((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).mean(1), context))
 
     blocks = [*network.input_blocks, network.middle_block]
     layers = [m for block in blocks for m in block.modules() if type(m).__name__ == "BasicTransformerBlock"]
@@ -75,11 +75,17 @@ def heard_by_hand(network, seen):
     return [layer.attn2.register_forward_pre_hook(look, with_kwargs=True) for layer in layers]
 
 
+def with_another_in_a_part():
+    """The prompt, and a second one that is heard in a part of the picture."""
+    return combine(prompt(POSITIVE), area())
+
+
 RUNS = {
     "two pictures": ksampler(),
     "three wide ones": ksampler(latent=latent(3, 16, 24)),
     "cfg 1": ksampler(cfg=1.0),
-    "another prompt in a part": ksampler(positive=partial(combine, prompt(POSITIVE), area())),
+    "two prompts": ksampler(positive=partial(combine, prompt(POSITIVE), prompt(SECOND))),
+    "another prompt in a part": ksampler(positive=with_another_in_a_part),
     "little memory": little_memory,
 }
 
@@ -93,9 +99,8 @@ def test_words_limit_by_the_same_steps_attention(name, where, steered, by_hand, 
         if prompt_of(place.text) == NEGATIVE:
             return None
         layers = []
-        for weights in seen[-3:]:
-            count = len(weights) // len(place.chunks)
-            rows = weights[place.chunks.index(place.chunk) * count + place.image]
+        for weights, context in seen[-3:]:
+            rows = [own for own, heard in zip(weights, context, strict=True) if heard.equal(place.text)][place.image]
             share = rows[:, 5:7].sum(1) / (rows[:, 5:7].sum(1) + rows[:, 1:5].sum(1))
             height = round((len(share) * place.size[0] / place.size[1]) ** 0.5)
             layers.append(core.grid.resize(share.reshape(1, height, -1), *place.size))
@@ -134,8 +139,18 @@ def test_mask_and_words_of_one_node_are_both_kept(where, steered, sample):
 def test_mask_over_a_prompt_for_a_part_of_the_picture(where, steered):
     left = torch.zeros(16, 16)
     left[:, :6] = 1
-    run = ksampler(positive=partial(combine, prompt(POSITIVE), area()))
+    run = ksampler(positive=with_another_in_a_part)
     assert torch.equal(run(where(model=steered(), mask=left)), run(steered(mask=left)))
+
+
+def test_words_where_layers_are_of_any_size(where, steered):
+    """Deep Shrink makes the latent's 16 x 16 to 5 x 5 and 3 x 3, which no halving gives."""
+    given = {"block_number": 3, "downscale_factor": 1.6, "start_percent": 0.0, "end_percent": 1.0}
+    methods = {"downscale_method": "bilinear", "upscale_method": "bilinear", "downscale_after_skip": True}
+    shrunk = patch("nodes_model_downscale.PatchModelAddDownscale", **given, **methods)
+    limited = ksampler()(shrunk(where(model=steered(), words="photo", clip=Clip(), prompt=WORDS)))
+    assert limited.isfinite().all()
+    assert not torch.allclose(limited, ksampler()(shrunk(steered())), atol=1e-2)
 
 
 def test_only_modules_are_limited(where, run_node, sample, model):
