@@ -40,7 +40,7 @@ class Safety(io.ComfyNode):
                 io.Combo.Input(
                     "level",
                     options=list(LEVELS),
-                    default="strong",
+                    default="medium",
                     tooltip="How hard to steer away. More makes unwanted things rarer and changes more of the picture. "
                     "The help page has figures. off: the very same picture as without this node.",
                 ),

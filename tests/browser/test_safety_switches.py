@@ -1,0 +1,46 @@
+"""Safety's switches belong to their concepts by name, whatever other files there are when a workflow is opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.api_format import to_api
+from browser.test_template import BOXES, PROMPT, open_page, overlapping
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
+SWITCH, GONE = "no weapons (emoji_world_no_weapons.safetensors)", "no gore (mine/gore.safetensors)"
+LOAD = "async (workflow) => { await app.loadGraphData(workflow) }"
+SAVED = "() => app.graph.serialize().nodes.find(n => n.type === 'RespoSafety').properties.respo_switches"
+
+
+def read(name):
+    return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def safety_of(nodes):
+    return next(node for node in nodes if "RespoSafety" in (node.get("type"), node.get("class_type")))
+
+
+def test_switches_are_kept_by_name(browser_path, server):
+    with open_page(browser_path, server) as (page, _):
+        for name in ("safety_switchboard", "gender_and_skin_tone"):
+            workflow = read(name)
+            page.evaluate(LOAD, workflow)
+            assert overlapping(page.evaluate(BOXES)) == []
+            assert page.evaluate(PROMPT) == to_api(workflow, server.object_info())
+        # Saved where another concept's switch came first, and was on: by position this one's would be on.
+        workflow = read("safety_switchboard")
+        node = safety_of(workflow["nodes"])
+        node["widgets_values"] = [*node["widgets_values"][:4], True, False]
+        node["properties"]["respo_switches"] = {GONE: True, SWITCH: False}
+        page.evaluate(LOAD, workflow)
+        sent = safety_of(page.evaluate(PROMPT).values())["inputs"]
+        assert sent[SWITCH] is False
+        assert sent[GONE] is True  # so that the server can say what is missing
+        assert page.evaluate(SAVED) == {GONE: True, SWITCH: False}
+        node["properties"]["respo_switches"] = {GONE: False, SWITCH: True}
+        page.evaluate(LOAD, workflow)
+        sent = safety_of(page.evaluate(PROMPT).values())["inputs"]
+        assert sent[SWITCH] is True
+        assert GONE not in sent
