@@ -57,6 +57,14 @@ def test_subject_rises_early_in_the_stretch() -> None:
     assert torch.allclose(mask[inside], (stretch[inside] - 0.15) / 0.2, atol=0.02)
 
 
+def test_subject_does_not_see_single_pixels() -> None:
+    rows, columns = torch.meshgrid(torch.arange(12), torch.arange(24), indexing="ij")
+    shares = torch.where(columns < 12, 0.2, 0.6) + 0.15 * (-1.0) ** (rows + columns)
+    mask = subject(shares[None, None])[0, 0]
+    assert mask[:, :11].max() == 0
+    assert mask[:, 13:].min() == 1
+
+
 def test_changed_is_half_at_the_threshold() -> None:
     before = torch.zeros(1, 4, 8, 16)
     after = before.clone()
@@ -66,6 +74,14 @@ def test_changed_is_half_at_the_threshold() -> None:
     assert changed(after, before, 0.42)[0, 0, 4, 2].item() == pytest.approx(0.3, abs=1e-5)
     assert changed(after, before, 0.46)[0, 0, 4, 2] == 0
     assert changed(after, before, 0.34)[0, 0, 4, 2] == 1
+
+
+def test_changed_goes_by_a_pixels_surroundings() -> None:
+    after = torch.zeros(1, 4, 8, 8)
+    after[0, 1, 3, 3] = 1
+    mask = changed(after, torch.zeros_like(after), 0.33)[0, 0]
+    assert mask[2:5, 2:5].min() == 1
+    assert mask.sum() == 9
 
 
 def test_changed_is_relative_to_the_largest_change() -> None:

@@ -14,6 +14,7 @@ const NODES = [
   "RespoModuleFromText",
   "RespoGate",
   "RespoSafety",
+  "RespoWhere",
 ];
 
 function addText(node) {
