@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import RespoError
 from ..core.judge import Verdict, decide
 from .clip_prompts import parse_prompts
 from .package import require
+
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_WEIGHTS = "model.safetensors"
+_FILES = (  # of each line one choice
+    ((_WEIGHTS,),),
+    (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    (("preprocessor_config.json",), ("processor_config.json",)),
+)
 
 
 class ClipJudge:
@@ -56,21 +65,36 @@ class ClipJudge:
 
 def _load(folder: Path, device: str) -> tuple[Any, Any]:
     transformers = require("transformers", "transformers", "CLIP")
+    _require_files(folder)
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != "clip":
-            raise RespoError(f"expected a CLIP model in {folder}, found {str(kind)[:40]!r} in its config.json.")
-        # Before anything asks for it under another name or format, elsewhere.
-        if not (folder / "model.safetensors").is_file():
-            raise RespoError(f"expected model.safetensors in {folder}: other formats can run code and are not opened.")
-        local = {"local_files_only": True, "trust_remote_code": False}
-        processor = transformers.CLIPProcessor.from_pretrained(str(folder), **local)
-        model = transformers.CLIPModel.from_pretrained(str(folder), use_safetensors=True, **local)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
-        if isinstance(error, RespoError):
-            raise
+        processor = transformers.CLIPProcessor.from_pretrained(str(folder), **_LOCAL)
+        model, found = transformers.CLIPModel.from_pretrained(
+            str(folder), use_safetensors=True, output_loading_info=True, **_LOCAL
+        )
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise RespoError(
             f"the CLIP model in {folder} cannot be loaded ({' '.join(str(error).split())[:300]}). Copy all its files "
-            "there: config.json, model.safetensors, preprocessor_config.json and the tokenizer's."
+            "there anew."
         ) from error
+    if found["missing_keys"]:
+        raise RespoError(
+            f"expected all of a CLIP model's weights in {folder / _WEIGHTS}, {len(found['missing_keys'])} are missing."
+        )
     return model.to(device).eval(), processor
+
+
+def _require_files(folder: Path) -> None:
+    """Raise RespoError for another kind of model, and where files are missing: `transformers` would make them up."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise RespoError(f"{folder / 'config.json'} cannot be loaded: {error}.") from error
+    if kind != "clip":
+        raise RespoError(f"expected a CLIP model in {folder}, found {str(kind)[:40]!r} in its config.json.")
+    for choice in _FILES:
+        if not any(all((folder / name).is_file() for name in names) for names in choice):
+            wanted = " or ".join(" and ".join(names) for names in choice)
+            raise RespoError(
+                f"expected {wanted} in {folder}: copy all files of the model there. Weights in other formats than "
+                "safetensors can run code and are not opened."
+            )
