@@ -67,7 +67,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=12, help="pictures a profession (default 12)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--thresholds", type=float, nargs="+", metavar="T", help="compare these instead")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.images < 2:
+        parser.error(f"--images: expected at least 2, found {options.images}")
+    return options
 
 
 def shown(threshold: float) -> dict[str, Settings]:
