@@ -49,9 +49,9 @@ class Background(io.ComfyNode):
                 io.Combo.Input(
                     "guidance",
                     options=["conditional", "both"],
-                    default="conditional",
-                    tooltip="conditional: act only where your prompt is heard. both: act on the negative prompt's side "
-                    "as well.",
+                    default="both",
+                    tooltip="both: act on the negative prompt's side as well, as the method's authors do. conditional: "
+                    "act only where your prompt is heard; cfg then multiplies the effect, and colours grow harsh.",
                 ),
                 widgets.enabled(),
                 RespoRecord.Input(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 
+from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer, PromptFailed
 
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "background_recorded.json"
 HALFWAY = re.compile(r"\b[1-9]\d?%\|")  # the host's progress bar, neither 0 % nor 100 %
 CACHES = {"default": [], "lru": ["--cache-lru", "10"], "none": ["--cache-none"]}
 
@@ -109,3 +113,17 @@ def test_a_record_of_another_seed_is_refused_on_the_node(caching_server):
     with pytest.raises(PromptFailed) as caught:
         caching_server.run(prompt)
     assert "another seed" in str(caught.value.node_errors["7"])
+
+
+def test_template_runs(server):
+    workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    prompt = to_api(workflow, server.object_info())
+    for node in prompt.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 3
+    entry = server.run(prompt)
+    titles = {node.get("title"): str(node["id"]) for node in workflow["nodes"]}
+    rows = [server.images(entry, titles[title]) for title in ("Before", "Module alone", "With Background")]
+    pixels = [[picture.tobytes() for picture in row] for row in rows]
+    assert [len(row) for row in pixels] == [4, 4, 4]
+    assert len({picture for row in pixels for picture in row}) == 12
