@@ -8,7 +8,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-IDS = ["RespoLoadModule", "RespoApplyModule", "RespoBalance", "RespoTrainModule"]
+# For ever: saved workflows name them. In the order of nodes/__init__.py.
+IDS = [
+    "RespoLoadModule",
+    "RespoApplyModule",
+    "RespoBalance",
+    "RespoTrainModule",
+    "RespoCompose",
+    "RespoInterpolate",
+    "RespoSaveModule",
+    "RespoModuleToText",
+    "RespoModuleFromText",
+    "RespoRecordRun",
+    "RespoBackground",
+    "RespoCompare",
+    "RespoSaveImages",
+    "RespoWhere",
+    "RespoGate",
+    "RespoSafety",
+    "RespoLoadJudge",
+    "RespoFairnessReport",
+    "RespoSafetyReport",
+]
+WITHOUT_TEXT = {"RespoSaveImages"}  # it shows the pictures that it saved
 
 
 @pytest.fixture(params=IDS)
@@ -30,7 +52,7 @@ def test_everything_has_a_name_and_a_tooltip(schema):
 
 def test_locale_says_what_the_schema_says(schema):
     texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
-    assert list(texts) == IDS
+    assert set(texts) == set(IDS)
     outputs = {str(number): part for number, part in enumerate(schema.outputs)}
     assert texts[schema.node_id] == {
         "display_name": schema.display_name,
@@ -48,7 +70,7 @@ def test_help_page_explains_every_input(schema):
 
 def test_text_is_shown_on_every_node():
     script = (ROOT / "web/js/node_text.js").read_text(encoding="utf-8")
-    assert all(f'"{node}"' in script for node in IDS)
+    assert {node for node in IDS if f'"{node}"' in script} == set(IDS) - WITHOUT_TEXT
 
 
 def test_only_module_files_are_listed(host, module_folder):

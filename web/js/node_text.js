@@ -13,8 +13,13 @@ const NODES = [
   "RespoModuleToText",
   "RespoModuleFromText",
   "RespoGate",
+  "RespoRecordRun",
+  "RespoBackground",
   "RespoSafety",
   "RespoWhere",
+  "RespoLoadJudge",
+  "RespoFairnessReport",
+  "RespoSafetyReport",
 ];
 
 function addText(node) {
