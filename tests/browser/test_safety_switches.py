@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.api_format import to_api
 from browser.test_template import BOXES, PROMPT, open_page, overlapping
+
+from benchmarks.api_format import to_api
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 SWITCH, GONE = "no weapons (emoji_world_no_weapons.safetensors)", "no gore (mine/gore.safetensors)"
