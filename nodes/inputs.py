@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from .wire import LoadedModule
 
 LONGEST_TEXT = 1_000_000  # characters: more than any module in a workflow has, and quick to read in every node
 _LONGEST_SHOWN = 80
+_HALF_A_LETTER = re.compile("[\\ud800-\\udfff]")
 _JSON = (str, int, float, bool, list, dict, type(None))
 
 
@@ -62,6 +64,8 @@ def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
 def _check_text(wanted: io.Input, value: str) -> None:
     if len(value) > LONGEST_TEXT:
         raise RespoError(f"expected at most {LONGEST_TEXT} characters in {wanted.id!r}, found {len(value)}.")
+    if _HALF_A_LETTER.search(value):  # JSON can hold it; tokenizers, files and pictures cannot
+        raise RespoError(f"expected text in {wanted.id!r}, found half of a letter (U+D800 … U+DFFF). Type it anew.")
     choices = getattr(wanted, "options", None)
     if choices and value not in choices:
         raise RespoError(f"expected {wanted.id!r} as one of {', '.join(map(str, choices))}, found {_shown(value)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_each_input_refuses_what_it_cannot_take(nodes: Any, pack: Any) -> None:
                 if value is None and wanted.optional:
                     continue
                 given = [value] if node.GET_SCHEMA().is_input_list else value
-                with pytest.raises(pack.core.errors.RespoError, match=wanted.id):
+                with pytest.raises(pack.core.errors.RespoError, match=re.escape(wanted.id)):
                     node.execute(**{wanted.id: given})
                 tried += 1
     assert tried > 100
@@ -70,6 +71,11 @@ def test_a_name_of_a_file_is_the_nodes_own_matter(run_node: Any, module_folder: 
 def test_a_text_without_end_is_refused(nodes: Any, pack: Any) -> None:
     with pytest.raises(pack.core.errors.RespoError, match="1000000 characters in 'distribution', found 10000000"):
         nodes["RespoBalance"].execute(distribution="w" * 10_000_000)
+
+
+def test_half_a_letter_is_refused(nodes: Any, pack: Any) -> None:
+    with pytest.raises(pack.core.errors.RespoError, match="half of a letter"):
+        nodes["RespoWhere"].execute(words="doctor \ud83d")
 
 
 def test_a_node_still_runs_with_what_it_takes(run_node: Any, model: Any, module: Any) -> None:

@@ -1,0 +1,111 @@
+"""A folder with copies of the host and the pack, and files that nobody may touch: what changed in it is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.comfy_server import ComfyServer, require_host
+from respo_train.core.architecture import Architecture
+from respo_train.core.attribute import Attribute
+from respo_train.core.checkpoint import load_attribute, save_attribute
+from respo_train.core.concept import ConceptModule
+
+from .graphs import MODULE, MODULES, TAKEN
+from .values import ESCAPE
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = ("__init__.py", "nodes", "respo_train", "web", "locales", "emoji_world")
+PACK_NAME = "respo-node-pack"
+SECRET = "secret-of-the-canary"  # the name of an attribute that no workflow may read
+_NOT_OF_HOST = {"models", "output", "input", "temp", "user", "custom_nodes", "tests", "tests-unit", ".git", ".venv"}
+_MAY_CHANGE = ("server/output", "server/temp", "server/user", "server/server.log", "modules")
+
+
+class Sandbox:
+    """Everything below one folder: host/, pack inside it, canary/, modules/ (the `respo` folder), server/."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        self.host, self.canary = self.folder / "host", self.folder / "canary"
+        self.modules = self.folder / "modules"
+        self.victim = self.canary / "victim.safetensors"
+        self.absent = self.canary / f"{ESCAPE}.safetensors"
+        _copy_host(self.host)
+        self._place_canaries()
+        self.before: dict[str, tuple] = {}
+
+    def server(self) -> ComfyServer:
+        """A server of the copies; writes to server/ alone."""
+        folders = {"respo": self.modules}
+        extra = ["--whitelist-custom-nodes", PACK_NAME]
+        return ComfyServer(self.folder / "server", host=self.host, model_folders=folders, extra=extra, with_pack=False)
+
+    def remember(self) -> None:
+        """Take stock, once the server has started."""
+        self.before = self._stock()
+
+    def changed(self) -> list[str]:
+        """Name what was made, changed or deleted where nothing may be since `remember`."""
+        after = self._stock()
+        paths = sorted(set(self.before) | set(after))
+        return [path for path in paths if self.before.get(path) != after.get(path)]
+
+    def _place_canaries(self) -> None:
+        self.canary.mkdir()
+        self.modules.mkdir()
+        gender = load_attribute(MODULES / MODULE)
+        save_attribute(self.victim, dataclasses.replace(gender, name=SECRET))
+        shutil.copyfile(self.victim, self.canary / "victim")
+        save_attribute(self.modules / TAKEN, gender)
+        with torch.random.fork_rng():
+            concepts = {name: ConceptModule(1280, 4, 4) for name in ("woman", "man")}
+        sd1 = Attribute("gender", "fairness", concepts, Architecture("sd1", 320, 768, 0, 1280), {}, {})
+        save_attribute(self.modules / "sd1.safetensors", sd1)
+        with contextlib.suppress(OSError):  # Windows gives not everybody the right to make links
+            (self.modules / "out").symlink_to(self.canary, target_is_directory=True)
+            (self.modules / "link.safetensors").symlink_to(self.victim)
+            (self.modules / "loop").symlink_to(self.modules, target_is_directory=True)
+
+    def _stock(self) -> dict[str, tuple]:
+        """Every file's kind, size and times; of a folder only that it is there."""
+        found = {}
+        for folder, names, files in os.walk(self.folder):
+            here = Path(folder).relative_to(self.folder)
+            names[:] = [n for n in names if n != "__pycache__" and (here / n).as_posix() not in _MAY_CHANGE]
+            for name in [*names, *files]:
+                path = (here / name).as_posix()
+                if path in _MAY_CHANGE or (name in names and not (self.folder / path).is_symlink()):
+                    found[path] = ("there",)
+                    continue
+                status = os.lstat(self.folder / path)
+                found[path] = (stat.S_IFMT(status.st_mode), status.st_mode, status.st_size, status.st_mtime_ns)
+        for place in (Path(tempfile.gettempdir()), Path.home(), Path("/")):
+            found |= {str(path): ("there",) for path in place.glob(f"*{ESCAPE}*")}
+        return found
+
+
+def _copy_host(target: Path) -> None:
+    """Copy ComfyUI without anybody's models and files, and this pack as its working tree is now."""
+    source = require_host()
+
+    def skip(folder: str, names: list[str]) -> set[str]:
+        return _NOT_OF_HOST & set(names) if Path(folder) == source else set()
+
+    shutil.copytree(source, target, ignore=skip)
+    for name in ("models", "custom_nodes"):
+        (target / name).mkdir()
+    pack = target / "custom_nodes" / PACK_NAME
+    pack.mkdir()
+    for name in PACK:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("*.training", "pictures"))
+        else:
+            shutil.copy2(ROOT / name, pack / name)

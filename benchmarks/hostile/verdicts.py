@@ -1,0 +1,77 @@
+"""What a server's answer to a hostile workflow means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .sandbox import PACK_NAME, SECRET
+
+GOOD = ("success", "refused by the host", "refused by the node", "our error", "the host's error")
+_OURS = re.compile(r"\.respo_train\.core\.errors\.\w+$")
+_FRAME = re.compile(r'File ".*?' + PACK_NAME + r'[/\\]([^"]+)", line \d+, in (\w+)')
+_NO_ARGUMENT = re.compile(r"missing \d+ required positional argument")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind`: one of GOOD, or what is wrong; `detail`: what tells one defect from another; `text`: for people."""
+
+    kind: str
+    detail: str = ""
+    text: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.kind in GOOD
+
+
+def judge_refusal(status: int, answer: Mapping[str, Any], log: str) -> Verdict:
+    """Judge an answer that queued nothing. `log`: what the server printed meanwhile."""
+    if status != 400:
+        frame = last_frame(log.splitlines())
+        kind = "defect" if frame or status < 400 else "the host's error"
+        return Verdict(kind, f"HTTP {status} {frame}".strip(), log[-2000:])
+    reports = (answer.get("node_errors") or {}).values()  # also of a node that was to bring the value by a link
+    errors = [error for report in reports for error in report["errors"]]
+    if not errors:
+        return Verdict("defect", "no node is named", str(answer)[:2000])
+    verdicts = [_judge_reason(error) for error in errors]
+    return next((verdict for verdict in verdicts if not verdict.is_good), verdicts[0])
+
+
+def _judge_reason(error: Mapping[str, Any]) -> Verdict:
+    text = f"{error.get('message')}: {error.get('details')}"[:2000]
+    kind = (error.get("extra_info") or {}).get("exception_type", "")
+    if error["type"].startswith("exception_during"):
+        frame = last_frame(error["extra_info"].get("traceback", []))
+        if frame or _NO_ARGUMENT.search(text):
+            return Verdict("defect", f"{kind} in validation {frame}".strip(), text)
+    return Verdict(
+        "refused by the node" if error["type"] == "custom_validation_failed" else "refused by the host", "", text
+    )
+
+
+def judge_entry(entry: Mapping[str, Any]) -> Verdict:
+    """Judge a prompt's history entry."""
+    if SECRET in str(entry.get("outputs")) + str(entry.get("status")):
+        return Verdict("defect", "read a file outside the folder", str(entry.get("outputs"))[:2000])
+    failure = dict(entry["status"].get("messages", [])).get("execution_error")
+    if failure is None:
+        done = entry["status"].get("status_str") == "success"
+        return Verdict("success") if done else Verdict("slow", "interrupted", str(entry["status"])[:500])
+    kind, frame = failure["exception_type"], last_frame(failure["traceback"])
+    text = f"{kind}: {failure['exception_message']}"[:2000]
+    if _OURS.search(kind):
+        return Verdict("our error", "", text)
+    if frame:
+        return Verdict("defect", f"{kind} {frame}", text + "\n" + "".join(failure["traceback"])[-3000:])
+    return Verdict("the host's error", f"{kind} in {failure['node_type']}", text)
+
+
+def last_frame(lines: Iterable[str]) -> str:
+    """Return the innermost frame in a file of ours, "nodes/x.py:function"; "" when there is none."""
+    frames = [match for line in lines for match in _FRAME.findall(line)]
+    return "{}:{}".format(*frames[-1]) if frames else ""
