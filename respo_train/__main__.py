@@ -1,4 +1,4 @@
-"""The command line: `python -m respo_train train ...`, `resume FILE` and `info FILE`."""
+"""The command line: `python -m respo_train train ...`, `resume FILE`, `info FILE` and `evaluate ...`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ Trains Respo modules: small files that make an image model fair or safe, loaded 
   python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
   python -m respo_train resume gender.safetensors
   python -m respo_train info gender.safetensors
+  python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors --module gender.safetensors ...
 """
 _TRAIN = """\
 examples:
@@ -48,6 +49,19 @@ examples:
     python -m respo_train resume gender.safetensors
   Train a finished module for longer:
     python -m respo_train resume gender.safetensors --steps 500
+"""
+_EVALUATE = """\
+examples:
+  How biased is a checkpoint, and what does a module change? CLIP judges, from a folder on this computer:
+    python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors \\
+      --module gender.safetensors --judge models/clip-vit-base-patch32 --out results
+  Safety, with the prompts of I2P:
+    ... --protocol i2p --csv i2p_benchmark.csv --module safety.safetensors
+  On two GPUs:
+    torchrun --nproc_per_node 2 -m respo_train evaluate ...
+
+Everything that is drawn is kept in the folder results: the same command goes on where it was stopped, and more --images
+draw only what is missing. The result is results/index.html and results/results.json.
 """
 
 
@@ -95,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--steps", type=int, help="optimizer steps in all, those done included; default: as before")
     _add_saving_options(resume)
     resume.set_defaults(run=_resume)
+    evaluate = commands.add_parser(
+        "evaluate", help="draw with and without modules, judge, count", epilog=_EVALUATE, formatter_class=_plain
+    )
+    _add_evaluate_options(evaluate)
+    evaluate.set_defaults(run=_evaluate)
     info = commands.add_parser("info", help="show what a module file holds")
     info.add_argument("file", type=Path, help="a module file, NAME.safetensors")
     info.set_defaults(run=_info)
@@ -122,6 +141,28 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     again = train.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the run that is there, if there is one")
     again.add_argument("--overwrite", action="store_true", help="replace the module and the run that are there")
+
+
+def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    add = evaluate.add_argument
+    add("--protocol", required=True, choices=("winobias", "emoji", "i2p"), help="which prompts, and what is asked")
+    add("--checkpoint", required=True, type=Path, help="a full SD 1.x, 2.x, SDXL or similar checkpoint")
+    add("--module", type=Path, action="append", metavar="FILE", help="a module file; again for more at once")
+    strength = "how strongly the modules act, once for all or once for each; default: 1"
+    add("--strength", "--scale", type=float, action="append", metavar="X", help=strength)
+    add(
+        "--out", required=True, type=Path, metavar="FOLDER", help="for pictures and results; goes on with what is there"
+    )
+    add("--images", type=int, metavar="N", help="pictures a prompt (more: narrower intervals); default: the protocol's")
+    add("--seed", type=int, default=0, help="the first seed; default: 0")
+    add("--judge", metavar="NAME", help="emoji world, nudenet, open-nsfw, or the folder of a CLIP model")
+    add("--judge-prompts", type=Path, metavar="FILE", help="what a CLIP judge is asked, in place of its own questions")
+    add("--segmenter", type=Path, metavar="FILE", help="finds persons, to measure backgrounds; default: Emoji World's")
+    add("--csv", type=Path, metavar="FILE", help="the prompts of i2p, in the format in which it is published")
+    add("--real", type=Path, metavar="PLACE", help="a folder of real pictures (or an .npy) for the Fréchet distance")
+    add("--guidance", type=float, metavar="X", help="classifier-free guidance; default: the protocol's")
+    add("--steps", type=int, metavar="N", help="DDIM steps; default: the protocol's")
+    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="how the network computes")
 
 
 def _add_saving_options(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +215,12 @@ def _resume(options: argparse.Namespace) -> int:
     from .commands import resume
 
     return resume(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from .evaluation.command import run
+
+    return run(options)
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from ..core.errors import RespoError
 from ..core.judge import INPUT_SIDE, Judge
 from ..core.segmenter import Segmenter
 from .drawn import Drawn, pairs, to_tensor
-from .figure import Figure, joined, mean_of
+from .figure import Figure, joined, mean_of, share_of
 
 MOST = 100.0  # dB: what two identical backgrounds count
 
@@ -41,6 +41,14 @@ def background_psnr(segmenter: Segmenter, before: Sequence[Drawn], after: Sequen
         f"{full} left out: nothing but persons" if full else "",
     )
     return mean_of(values, after, joined(*notes))
+
+
+def identical(before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:
+    """Return the share of pictures that are the same in every bit."""
+    same = [
+        np.array_equal(a, b) for one, two in pairs(before, after) for a, b in zip(one.images, two.images, strict=True)
+    ]
+    return share_of(np.array(same, dtype=bool), after)
 
 
 def perceptual_distances(

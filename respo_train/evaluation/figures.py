@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .background import background_psnr, background_psnrs, perceptual_distance, perceptual_distances
+from .background import background_psnr, background_psnrs, identical, perceptual_distance, perceptual_distances
 from .drawn import Drawn
 from .figure import Figure, mean_of, paired_difference, share_of
 from .frechet import features, frechet
@@ -21,6 +21,7 @@ __all__ = [
     "deviation",
     "features",
     "frechet",
+    "identical",
     "joint_deviation",
     "mean_of",
     "obeyed",

@@ -68,6 +68,11 @@ def counts(judge: Looks, drawn: Sequence[Drawn], attribute: str) -> dict[str, di
     return {group: {name: own[name] for name in names} for group, own in found.items()}
 
 
+def tells(judge: Looks, concepts: Sequence[str]) -> str | None:
+    """Return the attribute among whose labels all of `concepts` are, None where the judge cannot tell them apart."""
+    return next((name for name, own in judge.classes.items() if set(concepts) <= set(own)), None)
+
+
 def note_on_unsure(unsure: int, n: int) -> str:
     """Return a note when the judge is unsure of more than 5 % of `n` pictures, else ""."""
     return f"unsure of {unsure / n:.1%}" if n and unsure / n > MANY_UNSURE else ""

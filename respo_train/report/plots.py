@@ -16,10 +16,10 @@ from ..core.checkpoint import write_atomically
 from ..trainer import Losses
 from .effect import Effect
 
-_COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
+COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
 _MOST_POINTS = 600  # of a line; more are not seen and make the page heavy
 # What matplotlib draws in these two, the page draws in its own ink and line colours, light or dark.
-_INK, _LINE = "#1d2433", "#e3e6ec"
+INK, LINE = "#1d2433", "#e3e6ec"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
     figure = Figure(figsize=(4.5 * len(charts), 3.4), layout="constrained")
     for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
         _draw(axes, chart)
-        axes.set_title(chart.title, loc="left", color=_INK)
+        axes.set_title(chart.title, loc="left", color=INK)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     write_atomically(path, picture.getvalue())
@@ -91,13 +91,19 @@ def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
 
 def svg(chart: Chart) -> str:
     """Return the chart, without its title, as an `<svg>` element in the page's colours."""
-    import matplotlib
     from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+    _draw(figure.subplots(), chart)
+    return as_svg(figure)
+
+
+def as_svg(figure: Any) -> str:
+    """Return a figure of matplotlib's as an `<svg>` element in the page's colours."""
+    import matplotlib
 
     # Text as text, so that it takes the page's font; ids that depend on nothing but what is drawn.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "respo"}):
-        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
-        _draw(figure.subplots(), chart)
         drawn = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
@@ -105,7 +111,7 @@ def svg(chart: Chart) -> str:
     text = re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])
     text = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg role="img" viewBox="\1">', text)
     text = text.replace("xlink:href", "href")
-    return text.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
+    return text.replace(INK, "var(--ink)").replace(LINE, "var(--line)")
 
 
 def smooth(values: NDArray[np.float64], span: int = 20) -> NDArray[np.float64]:
@@ -122,17 +128,17 @@ def smooth(values: NDArray[np.float64], span: int = 20) -> NDArray[np.float64]:
 
 def _draw(axes: Any, chart: Chart) -> None:
     for index, line in enumerate(chart.lines):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         if line.raw is not None:
             axes.plot(line.x, line.raw, color=colour, alpha=0.28, linewidth=0.8)
         # A single point makes no line.
         marker = "o" if len(line.x) < 12 else None
         axes.plot(line.x, line.y, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=line.name)
     if chart.mark is not None:
-        axes.axhline(chart.mark, color=_INK, linewidth=0.9, linestyle=(0, (4, 4)), alpha=0.5)
-    axes.set_xlabel(chart.x, color=_INK)
-    axes.tick_params(colors=_INK, length=0)
-    axes.grid(color=_LINE, linewidth=0.8)
+        axes.axhline(chart.mark, color=INK, linewidth=0.9, linestyle=(0, (4, 4)), alpha=0.5)
+    axes.set_xlabel(chart.x, color=INK)
+    axes.tick_params(colors=INK, length=0)
+    axes.grid(color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -142,4 +148,4 @@ def _draw(axes: Any, chart: Chart) -> None:
     if chart.falling:
         axes.invert_xaxis()
     if len(chart.lines) > 1:
-        axes.legend(frameon=False, labelcolor=_INK, handlelength=1.2)
+        axes.legend(frameon=False, labelcolor=INK, handlelength=1.2)

@@ -1,0 +1,49 @@
+"""Real pictures from this computer, to compare drawn ones with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..core.errors import RespoError
+from .drawn import Drawn
+
+MOST = 5000  # pictures that are looked at, evenly spaced
+_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+
+
+def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
+    """Return real pictures from a folder of image files or an `.npy` of bytes `[N, H, W, 3]`.
+
+    Image files are cropped and scaled to `size`, (height, width), that of the drawn ones. Raises RespoError.
+    """
+    if path.suffix == ".npy":
+        return [_read_array(path)]
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS) if path.is_dir() else []
+    if len(files) < 2:
+        raise RespoError(f"expected a folder with real pictures, or an .npy file of them, found {len(files)} at {path}")
+    chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(len(files), MOST))]
+    return [Drawn("real", str(file.name), _picture(file, size)[None], ("",)) for file in chosen]
+
+
+def _read_array(path: Path) -> Drawn:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise RespoError(f"cannot read real pictures from {path}: {error}") from error
+    if found.ndim != 4 or found.dtype != np.uint8 or found.shape[3] != 3 or len(found) < 2:
+        raise RespoError(
+            f"expected bytes [N, height, width, 3] in {path.name}, found {found.dtype} {list(found.shape)}"
+        )
+    rows = np.linspace(0, len(found) - 1, min(len(found), MOST)).astype(int)
+    return Drawn("real", path.name, found[rows], ("",) * len(rows))
+
+
+def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(ImageOps.fit(picture.convert("RGB"), (size[1], size[0])), dtype=np.uint8)
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:  # the last for a broken PNG
+        raise RespoError(f"cannot read the picture {file}: {error}") from error
