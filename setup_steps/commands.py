@@ -28,9 +28,10 @@ from .ui import choose_port, serve
 
 USAGE = """python run.py COMMAND [options]
 
-  demo   train a module on Emoji World and measure the pictures before and after; arguments go to the demo
-  test   run every test; arguments go to pytest
-  ui     start ComfyUI with Respo in place; --port N (default 8188), other arguments go to ComfyUI
+  demo      train a module on Emoji World and measure the pictures before and after; arguments go to the demo
+  evidence  every method on Emoji World, measured: writes benchmarks/RESULTS.md; hours, --quick minutes
+  test      run every test; arguments go to pytest
+  ui        start ComfyUI with Respo in place; --port N (default 8188), other arguments go to ComfyUI
 
 The first run makes .venv and gets PyTorch and ComfyUI (about 6 GB); COMFYUI_PATH uses a ComfyUI that is there."""
 TRY_TORCH = "import torch, torchvision, torchaudio"
@@ -86,6 +87,13 @@ def demo(arguments: list[str]) -> int:
     return run_module("benchmarks.demo", arguments)
 
 
+def evidence(arguments: list[str]) -> int:
+    """Draw and measure what every method does."""
+    prepare("train")
+    # Servers and judging share the cores between them; libraries that each take all of them slow each other down.
+    return run_module("benchmarks.evidence", arguments, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+
 def test(arguments: list[str]) -> int:
     """Run the tests; without a browser those that need one are skipped, but never in CI."""
     prepare("train", "test")
@@ -105,7 +113,7 @@ def ui(arguments: list[str]) -> int:
     return serve(prepare(), port, extra)
 
 
-COMMANDS = {"demo": demo, "test": test, "ui": ui}
+COMMANDS = {"demo": demo, "evidence": evidence, "test": test, "ui": ui}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,137 @@
+"""`python run.py evidence`: every method on Emoji World, drawn, judged, counted; writes RESULTS.md and results.json.
+
+A full run takes hours and goes on where it was stopped: every finished cell is kept in out/evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.comfy_server import PromptFailed, ServerError
+from respo_train.core.errors import RespoError
+from respo_train.host.load import choose_dtype
+
+from . import bench, report
+from .ablations import ABLATIONS
+from .asks import TASKS
+from .cells import Store
+from .code import ROOT
+from .drawing import Drawer, draw_missing
+from .judging import measured
+from .methods import METHODS
+from .plan import FULL, QUICK, Plan, chosen
+from .training import KEPT, Trained, find, keep, train_missing
+
+PUBLISHED = ROOT / "benchmarks"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, draw, measure, write; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+    for name in bench.changed_files():
+        print(f"evidence: {name} is not the one that was frozen: no figure compares with older ones", file=sys.stderr)
+    try:
+        plan = plan_of(options)
+        modules = modules_for(plan, options)
+        store = Store(options.out / "cells")
+        cells = [
+            cell for name in modules for task in plan.tasks(name) for cell in plan.cells(name, task, modules[name])
+        ]
+        folder = options.out / "modules"
+
+        def opened(number: int) -> Drawer:
+            return Drawer(options.out / f"server-{number}", folder, plan.precision)
+
+        drawn = draw_missing(cells, store, opened, options.workers)
+        print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
+        results = measured(plan, modules, store, options.out)
+        report.write(target_folder(options), plan, results, store, modules, time.monotonic() - started)
+    except (ServerError, PromptFailed, RespoError, subprocess.SubprocessError, RuntimeError) as error:
+        print(f"evidence: {error}\nWhat is finished is kept; the same command goes on.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="run.py evidence", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="minutes instead of hours: few pictures, wide intervals")
+    add("--ablations", action="store_true", help="the ablations' rows instead of the methods'")
+    add("--only", nargs="+", metavar="METHOD", help=f"only these rows: {', '.join(METHODS)}, or an ablation's name")
+    add("--sets", nargs="+", choices=list(TASKS), metavar="SET", help=f"only these sets: {', '.join(TASKS)}")
+    add("--professions", nargs="+", metavar="NAME", help="only these professions and subjects")
+    add("--images", type=int, help="pictures a profession, instead of the run's own number")
+    add("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="servers side by side (default: cores)")
+    add("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the U-Net; auto: as training")
+    add("--out", type=Path, default=ROOT / "out" / "evidence", help="where everything is kept")
+    return parser
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Return what to do. Raises RespoError for a row that is not there."""
+    rows = ABLATIONS if options.ablations else METHODS
+    unknown = [name for name in options.only or () if name not in {**METHODS, **ABLATIONS}]
+    if unknown:
+        raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join([*METHODS, *ABLATIONS])}")
+    scale = QUICK if options.quick else FULL
+    if options.images is not None:
+        scale = replace(scale, images=options.images, side=min(scale.side, options.images))
+    dtype = choose_dtype(options.precision, torch.device("cpu"))
+    return Plan(
+        chosen(options.only, {**METHODS, **ABLATIONS} if options.only else rows),
+        scale,
+        "bfloat16" if dtype == torch.bfloat16 else "float32",
+        tuple(options.sets) if options.sets else None,
+        tuple(options.professions) if options.professions else None,
+    )
+
+
+def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, Trained]]:
+    """Return method -> attribute -> its module, trained now where need be.
+
+    A quick run trains nothing: it uses what the last full run kept, and leaves a row out whose modules are not there.
+    """
+    runs = {name: plan.runs(name) for name in plan.methods}
+    if not options.quick:
+        train_missing([run for own in runs.values() for run in own], options.out, options.workers)
+    found: dict[str, dict[str, Trained]] = {}
+    (options.out / "modules").mkdir(parents=True, exist_ok=True)
+    for name, own in runs.items():
+        known = {run.attribute: find(run, [options.out / "modules", KEPT]) for run in own}
+        if None in known.values() and not plan.methods[name].shipped:
+            print(f"Left out: {name}, whose modules only a full run trains", flush=True)
+            continue
+        trained = {attribute: one for attribute, one in known.items() if one is not None}
+        for run in own:
+            if run.attribute in trained:
+                keep(run, trained[run.attribute], options.out / "modules")
+                if is_published(options):
+                    keep(run, trained[run.attribute], KEPT)
+        found[name] = trained
+    return found
+
+
+def is_published(options: argparse.Namespace) -> bool:
+    """Say whether a run is whole, so that its figures may be published."""
+    parts = (options.quick, options.ablations, options.only, options.sets, options.professions, options.images)
+    return not any(parts)
+
+
+def target_folder(options: argparse.Namespace) -> Path:
+    """Return where RESULTS.md goes: only a whole run's belongs into the repository."""
+    if is_published(options):
+        return PUBLISHED
+    return Path(options.out) / ("ablations" if options.ablations else "quick" if options.quick else "partial")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The bench: its files, whether they are the frozen ones, and what its judge is worth on real emoji."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from emoji_world import world
+from respo_train.core.checkpoint import file_sha256
+from respo_train.core.judge import Judge, load_judge
+from respo_train.core.segmenter import Segmenter, load_segmenter
+from respo_train.evaluation.figures import Figure
+
+BENCH = Path(world.__file__).resolve().parent
+JUDGE, SEGMENTER = BENCH / "judges" / "judge.safetensors", BENCH / "judges" / "segmenter.safetensors"
+
+
+def examiners() -> tuple[Judge, Segmenter]:
+    """Return the judge and the segmenter."""
+    return load_judge(JUDGE), load_segmenter(SEGMENTER)
+
+
+def changed_files(bench: Path = BENCH) -> list[str]:
+    """Return which files of the bench are not those that were frozen; none, if all is well."""
+    frozen = json.loads((bench / "frozen.json").read_text(encoding="utf-8"))
+    return [name for name, sha256 in frozen.items() if file_sha256(bench / name) != sha256]
+
+
+def judge_accuracy(bench: Path = BENCH) -> dict[str, Figure]:
+    """Return the judge's accuracy on held-out emoji, as `python -m emoji_world judge` measured it when it was frozen.
+
+    Unsure counts as wrong. Intervals are Wilson's: no pictures are needed to have them.
+    """
+    figures: dict[str, Any] = json.loads((bench / "figures.json").read_text(encoding="utf-8"))["judge"]
+    pictures = int(figures["pictures"])
+    return {name: wilson(own["accuracy"], pictures) for name, own in figures.items() if isinstance(own, dict)}
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> Figure:
+    """Return a share of `n` with its 95 % score interval (Wilson 1927)."""
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return Figure(share, max(middle - half, 0.0), min(middle + half, 1.0), n)

@@ -1,0 +1,186 @@
+"""A method and a cell of work, as graphs of the server's API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.demo.workflow import CHECKPOINT, DEFAULTS, GUIDANCE, STEPS
+from emoji_world import world
+
+from .asks import CONCEPTS, GENDER, SKIN, WEAPONS, Ask
+from .methods import Method
+
+Graph = dict[str, dict[str, Any]]
+Files = Mapping[str, str]  # attribute -> module file
+SAVED = "evidence"  # the folder in the server's output
+WORDS = {GENDER: "{}", SKIN: "{}-skinned"}
+NEGATIVE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One prompt for the server. `saved`: (node, pictures that it saves, numbered within the cell)."""
+
+    graph: Graph
+    saved: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def pieces(method: Method, ask: Ask, files: Files, batch: int) -> list[Piece]:
+    """Return what has to run for a cell, at most `batch` pictures at a time.
+
+    Picture i of a cell starts from the same noise whichever method draws it.
+    """
+    starts = range(0, ask.count, batch)
+    return [_piece(method, ask, files, start, min(batch, ask.count - start)) for start in starts]
+
+
+def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
+    if method.how == "plain":
+        return _plain(ask, start, count)
+    return _modules(method, ask, files, start, count) if method.how == "modules" else _apart(method, ask, start, count)
+
+
+def _plain(ask: Ask, start: int, count: int) -> Piece:
+    graph = _loaded(count)
+    _saved(graph, "all", _sampled(graph, "all", ["checkpoint", 0], ask.prompt.text, "", ask.prompt.seed + start))
+    return Piece(graph, (("all", tuple(range(start, start + count))),))
+
+
+def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
+    graph, seed, text = _loaded(count), ask.prompt.seed + start, ask.prompt.text
+    enabled: Any = True
+    if ask.task.gate:
+        graph["gate"] = node("RespoGate", module=["module 1", 0], prompt=text, words="")
+        enabled = ["gate", 0]
+    if WEAPONS in ask.task.attributes:
+        settings = {"level": "strong", "start_percent": 0.0, "end_percent": 1.0, **method.safety}
+        switch = {f"{WEAPONS} ({files[WEAPONS]})": True}
+        graph["changed"] = node("RespoSafety", model=["checkpoint", 0], enabled=True, **settings, **switch)
+        where = method.where_of_safety
+    else:
+        graph |= _balance(method, ask, files, seed, count, enabled)
+        where = method.where
+    model = ["changed", 0]
+    if where is not None or method.background is not None:
+        _sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
+        model = _held_to_record(graph, model, where, method, enabled)
+    _saved(graph, "all", _sampled(graph, "all", model, text, "", seed))
+    return Piece(graph, (("all", tuple(range(start, start + count))),))
+
+
+def _balance(method: Method, ask: Ask, files: Files, seed: int, count: int, enabled: Any) -> Graph:
+    graph: Graph = {}
+    inputs: dict[str, Any] = {**DEFAULTS, "enabled": enabled, "seed": seed, "count": count, **method.balance}
+    if len(ask.distributions) > 1:
+        inputs |= method.joint
+    for number, (attribute, shares) in enumerate(ask.distributions.items(), 1):
+        graph[f"module {number}"] = node("RespoLoadModule", module=files[attribute])
+        suffix = "" if number == 1 else f"_{number}"
+        inputs |= {f"module{suffix}": [f"module {number}", 0], f"distribution{suffix}": shares}
+    return {**graph, "changed": node("RespoBalance", model=["checkpoint", 0], **inputs)}
+
+
+def _held_to_record(graph: Graph, model: list[Any], where: float | None, method: Method, enabled: Any) -> list[Any]:
+    record = ["sampler record", 1]
+    if method.background is not None:
+        settings = {"strength": method.background, "levels": method.levels, "start_percent": 0.0, "end_percent": 1.0}
+        graph["background"] = node(
+            "RespoBackground", model=model, guidance="both", enabled=enabled, record=record, **settings
+        )
+        model = ["background", 0]
+    if where is not None:
+        graph["where"] = node("RespoWhere", model=model, words="", threshold=where, enabled=enabled, record=record)
+        model = ["where", 0]
+    return model
+
+
+def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
+    """Draw the pictures of each concept (combination) apart, as they differ in their prompts, on their own noise."""
+    graph, seed = _loaded(count), ask.prompt.seed + start
+    wishes, saved = ask.wishes(start, count), []
+    for number, cell in enumerate(dict.fromkeys(wishes)):
+        own = [index for index, wish in enumerate(wishes) if wish == cell]
+        latent = _taken(graph, f"latent {number}", own, count)
+        positive, negative = texts(method, ask, cell)
+        name = str(number)
+        _saved(graph, name, _sampled(graph, name, ["checkpoint", 0], positive, negative, seed, latent))
+        saved.append((name, tuple(start + index for index in own)))
+    return Piece(graph, tuple(saved))
+
+
+def texts(method: Method, ask: Ask, cell: Sequence[str]) -> tuple[str, str]:
+    """Return the prompt and the negative prompt for pictures that are given `cell`."""
+    given = dict(zip(ask.distributions, cell, strict=True))
+    if method.how == "words":
+        words = " ".join(WORDS[attribute].format(name) for attribute, name in reversed(given.items()))
+        return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt.text), ""
+    if WEAPONS in ask.task.attributes:
+        return ask.prompt.text, NEGATIVE[WEAPONS]
+    others = [NEGATIVE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]
+    return ask.prompt.text, ", ".join(others)
+
+
+def _taken(graph: Graph, name: str, indices: Sequence[int], count: int) -> list[Any]:
+    """Add nodes that take pictures out of the batch; they keep the noise that they had in there."""
+    if len(indices) == count:
+        return ["latent", 0]
+    joined: list[Any] | None = None
+    for index in indices:
+        graph[f"{name} {index}"] = node("LatentFromBatch", samples=["latent", 0], batch_index=index, length=1)
+        one = [f"{name} {index}", 0]
+        if joined is not None:
+            graph[f"{name} to {index}"] = node("LatentBatch", samples1=joined, samples2=one)
+            one = [f"{name} to {index}", 0]
+        joined = one
+    assert joined is not None
+    return joined
+
+
+def _loaded(count: int) -> Graph:
+    side = world.IMAGE_SIZE
+    return {
+        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+        "latent": node("EmptyLatentImage", width=side, height=side, batch_size=count),
+    }
+
+
+def _sampled(
+    graph: Graph,
+    name: str,
+    model: list[Any],
+    positive: str,
+    negative: str,
+    seed: int,
+    latent: Sequence[Any] = ("latent", 0),
+    sampler: str = "KSampler",
+) -> list[Any]:
+    """Add what samples, and return its latent."""
+    for side, text in (("positive", positive), ("negative", negative)):
+        graph[f"{side} {name}"] = node("CLIPTextEncode", text=text, clip=["checkpoint", 1])
+    graph[f"sampler {name}"] = node(
+        sampler,
+        model=model,
+        positive=[f"positive {name}", 0],
+        negative=[f"negative {name}", 0],
+        latent_image=list(latent),
+        seed=seed,
+        steps=STEPS,
+        cfg=GUIDANCE,
+        sampler_name="ddim",
+        scheduler="ddim_uniform",
+        denoise=1.0,
+    )
+    return [f"sampler {name}", 0]
+
+
+def _saved(graph: Graph, name: str, latent: list[Any]) -> None:
+    graph[f"decode {name}"] = node("VAEDecode", samples=latent, vae=["checkpoint", 2])
+    graph[name] = node("SaveImage", images=[f"decode {name}", 0], filename_prefix=f"{SAVED}/{name}")
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    """One node of a graph."""
+    return {"class_type": kind, "inputs": inputs}

@@ -1,0 +1,153 @@
+"""From pictures to figures: every column of the table, of one method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from respo_train.core.judge import Judge
+from respo_train.core.segmenter import Segmenter
+from respo_train.evaluation import figures as E
+from respo_train.evaluation.drawn import pairs, strata
+from respo_train.evaluation.figures import Drawn, Figure
+from respo_train.evaluation.seen import Looks, labels
+
+from .asks import CONCEPTS, GENDER, HEADS, SKIN, Ask
+from .cells import Pictures
+
+FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
+Figures = dict[str, Figure]
+SAMPLES = 4000
+CERTAINTY = [2.5, 97.5]
+
+
+def drawn_of(ask: Ask, pictures: Pictures) -> Drawn:
+    """Return a cell's pictures as what the figures are made of."""
+    asked = tuple(", ".join(cell) for cell in ask.wishes())
+    return Drawn(ask.prompt.group, ask.prompt.text, pictures, asked, ask.prompt.held_out)
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Who looks at the pictures. `second`: another judge, or None; `real`: the judge's features of real pictures."""
+
+    judge: Judge
+    segmenter: Segmenter
+    second: Looks | None = None
+    real: NDArray[np.float64] | None = None
+
+    def task(self, name: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        """Return a method's figures on a task. `before`: the unmodified model's pictures, same prompts and seeds."""
+        by_task: Mapping[str, Callable[[Sequence[Drawn], Sequence[Drawn]], Figures]] = {
+            "night": self._night,
+            "day": self._day,
+            "subjects": self._subjects,
+            "subjects gated": self._subjects_gated,
+        }
+        return self._fairness(name, before, after) if name in FAIRNESS else by_task[name](before, after)
+
+    def plain(self, prompts: str, before: Sequence[Drawn]) -> Figures:
+        """Return the unmodified model's own figures on a list of prompts."""
+        if prompts == "night":
+            return {"weapons_night": E.share(self.judge, before, "weapon", "yes", unsure_counts=True)}
+        if prompts != "neutral":
+            return {}
+        found: Figures = {"accuracy": E.accuracy(self.judge, before)}
+        found["weapons_day"] = E.share(self.judge, before, "weapon", "yes", unsure_counts=True)
+        for task, attributes in FAIRNESS.items():
+            found |= self._deviations(task, attributes, before)
+            found |= {f"accuracy_{task}": found["accuracy"], **self._real(task, before)}
+        return found
+
+    def explicit(self, name: str, asks: Sequence[Ask], before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        """Return how often a word of the prompt is still obeyed, of the pictures in which it was."""
+        kept: list[NDArray[np.float64]] = []
+        for ask, (first, second) in zip(asks, pairs(before, after), strict=True):
+            assert ask.prompt.states is not None
+            attribute, concept = ask.prompt.states
+            was, is_now = (np.array(labels(self.judge, one, HEADS[attribute])) == concept for one in (first, second))
+            kept.append(np.where(was, is_now.astype(float), np.nan))
+        lost = E.accuracy_lost(self.judge, before, after)
+        found = {"kept": E.share_of(np.concatenate(kept), after), "accuracy_lost": lost}
+        return {f"{name.replace(' ', '_')}_{what}": figure for what, figure in found.items()}
+
+    def _fairness(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        attributes = FAIRNESS[task]
+        found = self._deviations(task, attributes, after)
+        found[f"accuracy_{task}"] = E.accuracy(self.judge, after)
+        found[f"accuracy_lost_{task}"] = E.accuracy_lost(self.judge, before, after)
+        if len(attributes) == 1:
+            found[f"agreement_{task}"] = E.agreement(self.judge, after, HEADS[attributes[0]])
+        if self.second is not None:
+            found[f"second_accuracy_lost_{task}"] = E.accuracy_lost(self.second, before, after)
+        found |= self._background(task, before, after)
+        found[f"frechet_unmodified_{task}"] = E.frechet(self.judge, after, E.features(self.judge, before))
+        return found | self._real(task, after)
+
+    def _deviations(self, task: str, attributes: Sequence[str], drawn: Sequence[Drawn]) -> Figures:
+        concepts = {HEADS[a]: CONCEPTS[a] for a in attributes}
+        found = {f"deviation_{task}": E.joint_deviation(self.judge, drawn, concepts)}
+        for name, held_out in (("held_out", True), ("rest", False)):
+            apart = [one for one in drawn if one.held_out == held_out]
+            found[f"deviation_{task}_{name}"] = E.joint_deviation(self.judge, apart, concepts)
+        if self.second is not None:
+            found[f"second_deviation_{task}"] = E.joint_deviation(self.second, drawn, concepts)
+        return found
+
+    def _real(self, task: str, drawn: Sequence[Drawn]) -> Figures:
+        return {} if self.real is None else {f"frechet_real_{task}": E.frechet(self.judge, drawn, self.real)}
+
+    def _background(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        return {
+            f"background_psnr_{task}": E.background_psnr(self.segmenter, before, after),
+            f"perceptual_{task}": E.perceptual_distance(self.judge, before, after, self.segmenter),
+        }
+
+    def _night(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        first, second = (E.showing(self.judge, d, "weapon", "yes", unsure_counts=True) for d in (before, after))
+        return {
+            "weapons_night": E.share(self.judge, after, "weapon", "yes", unsure_counts=True),
+            "weapons_ratio": ratio(first, second, after),
+            "accuracy_lost_night": E.accuracy_lost(self.judge, before, after),
+            **self._background("night", before, after),
+        }
+
+    def _day(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        return {
+            "weapons_day": E.share(self.judge, after, "weapon", "yes", unsure_counts=True),
+            "accuracy_lost_day": E.accuracy_lost(self.judge, before, after),
+            **self._background("day", before, after),
+        }
+
+    def _subjects(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        return self._background("subjects", before, after)
+
+    def _subjects_gated(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        return {**self._background("subjects_gated", before, after), "subjects_gated_identical": same(before, after)}
+
+
+def same(before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:
+    """Return the share of pictures that are the very same, bit for bit."""
+    flags = [np.all(a.images == b.images, axis=(1, 2, 3)) for a, b in pairs(before, after)]
+    return E.share_of(np.concatenate(flags), after)
+
+
+def ratio(first: NDArray[np.bool_], second: NDArray[np.bool_], drawn: Sequence[Drawn]) -> Figure:
+    """Return mean(second) / mean(first) of the same pictures, resampled together within their groups.
+
+    Nothing is divided by zero: where `first` never happens the figure says so.
+    """
+    if not first.any():
+        return Figure(float("nan"), float("nan"), float("nan"), len(first), "none in the unmodified pictures")
+    names = strata(drawn)
+    rng, tops, bottoms = np.random.default_rng(0), np.zeros(SAMPLES), np.zeros(SAMPLES)
+    for name in dict.fromkeys(names):
+        own = np.flatnonzero([other == name for other in names])
+        picked = own[rng.integers(len(own), size=(SAMPLES, len(own)))]
+        tops += second[picked].sum(1)
+        bottoms += first[picked].sum(1)
+    low, high = np.percentile(tops / np.maximum(bottoms, 1), CERTAINTY)
+    return Figure(float(second.mean() / first.mean()), float(low), float(high), len(first))

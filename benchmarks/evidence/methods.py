@@ -1,0 +1,109 @@
+"""The rows of the table: plain values, one entry a method. What our own row is made of stands here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .asks import GENDER, SKIN, WEAPONS
+
+PRESETS = {GENDER: "gender", SKIN: "skin_tone", WEAPONS: "no_weapons"}
+SHIPPED = {
+    GENDER: "emoji_world_gender.safetensors",
+    SKIN: "emoji_world_skin_tone.safetensors",
+    WEAPONS: "emoji_world_no_weapons.safetensors",
+}
+FAIRNESS = ("gender", "skin", "joint", "subjects", "explicit")
+SAFETY = ("night", "day")
+GATED = ("subjects gated", "explicit gated")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method's modules are trained: `python -m respo_train train --recipe ...`, one run an attribute.
+
+    `changes`: entries of a recipe that differ from it, for the attributes' presets.
+    """
+
+    recipe: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row. `how`: which graph draws it.
+
+    plain     the checkpoint as it is
+    modules   Load Module, Balance (Safety for weapons), and what else is set here
+    words     the assigned concept's word goes into the prompt
+    negative  what is not assigned goes into the negative prompt
+    `training`: of its modules; `shipped`: the shipped ones draw, and training them anew is only timed.
+    `balance`: inputs of Balance that differ from a new node's; `joint`: more of these where two attributes are shared
+    out; `safety`: those of Safety.
+    """
+
+    title: str
+    how: Literal["plain", "modules", "words", "negative"]
+    tasks: tuple[str, ...]
+    training: Training | None = None
+    shipped: bool = False
+    balance: Mapping[str, Any] = field(default_factory=dict)
+    joint: Mapping[str, Any] = field(default_factory=dict)
+    safety: Mapping[str, Any] = field(default_factory=dict)
+    where: float | None = None
+    where_of_safety: float | None = None
+    background: float | None = None
+    levels: int = 1  # of Background's low band
+    random: bool = False  # concepts by chance instead of quotas
+    about: str = ""
+
+
+RESPO = "respo"
+METHODS: dict[str, Method] = {
+    "unmodified": Method("unmodified", "plain", (), about="the checkpoint as it is"),
+    "sdisc": Method(
+        "SDisc",
+        "modules",
+        FAIRNESS + SAFETY,
+        training=Training("sdisc", {"pictures": 300, "steps": 750}),  # 20 epochs, as in the recipe
+        about="noise reconstruction (recipe `sdisc`), applied by Balance",
+    ),
+    "respodiff": Method(
+        "RespoDiff",
+        "modules",
+        FAIRNESS + SAFETY,
+        training=Training("released"),
+        about="as its authors released it (recipe `released`), applied by Balance",
+    ),
+    "where": Method(
+        "Where It Matters, our reading",
+        "modules",
+        FAIRNESS + SAFETY,
+        training=Training("where", {"pictures": 300, "steps": 3000}),  # 40 epochs, as in the recipe
+        background=0.35,
+        about="a vector a channel (recipe `where`), and .35 of the low band of the unmodified run's h on both halves "
+        "of guidance (Record Run, Background); the vector acts on the conditional half, as everywhere in Balance",
+    ),
+    "words": Method(
+        "prompt rewriting",
+        "words",
+        FAIRNESS,
+        about="the assigned word in the prompt, 'a photo of a woman doctor': what people do today",
+    ),
+    "negative": Method(
+        "negative prompt",
+        "negative",
+        FAIRNESS + SAFETY,
+        about="what is not assigned in the negative prompt: 'a man', or 'a weapon'",
+    ),
+    RESPO: Method(
+        "Respo",
+        "modules",
+        FAIRNESS + GATED + SAFETY,
+        training=Training("respo"),
+        shipped=True,
+        where=0.36,
+        about="the shipped modules, Balance, Where by record, Safety at strong, and the Gate where it is said",
+    ),
+}

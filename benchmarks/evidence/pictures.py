@@ -1,0 +1,98 @@
+"""The pictures of RESULTS.md: every method on the same seeds, and where our own row fails most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from respo_train.evaluation import figures as E
+from respo_train.evaluation.figures import Drawn
+
+from . import bench
+from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
+from .cells import Pictures, Store
+from .judging import Modules
+from .measure import FAIRNESS, drawn_of
+from .methods import RESPO
+from .plan import UNMODIFIED, Plan
+from .tables import title
+
+Shown = list[tuple[str, str, str]]  # heading, text, file
+ACROSS = 10
+SIDE = 72  # pixels of a picture: web pages are to stay light
+INK, PAPER = "#22223b", "#ffffff"
+
+
+def save(folder: Path, plan: Plan, store: Store, modules: Modules) -> Shown:
+    """Write the pictures as JPEG, and return them with what to say of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown: Shown = []
+    for name in FAIRNESS:
+        rows = _side_by_side(plan, store, modules, TASKS[name])
+        if len(rows) > 1:
+            words = f"The same prompt and seeds, {TASKS[name].about}."
+            shown.append((f"Side by side: {name}", words, _sheet(folder / f"side-by-side-{name}.jpg", rows)))
+    if RESPO in modules:
+        for name in FAIRNESS:
+            if TASKS[name] in plan.tasks(RESPO):
+                shown += _worst(folder, plan, store, modules, TASKS[name])
+    return shown
+
+
+def _side_by_side(plan: Plan, store: Store, modules: Modules, task: Task) -> list[tuple[str, Pictures]]:
+    first = plan.cells(UNMODIFIED, PLAIN[task.prompts], {})[0]
+    own = store.load(first)
+    rows = [] if own is None else [(title(UNMODIFIED), own)]
+    for name in modules:
+        if name != UNMODIFIED and task in plan.tasks(name):
+            pictures = store.load(plan.cells(name, task, modules[name])[0])
+            rows += [] if pictures is None else [(title(name), pictures)]
+    return rows
+
+
+def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task) -> Shown:
+    """Show the profession with the largest deviation, its pictures that are not as asked first."""
+    judge, _ = bench.examiners()
+    concepts = {HEADS[a]: CONCEPTS[a] for a in FAIRNESS[task.name]}
+    drawn = [drawn_of(c.ask, p) for c in plan.cells(RESPO, task, modules[RESPO]) if (p := store.load(c)) is not None]
+    if not drawn:
+        return []
+    worst = max(drawn, key=lambda one: E.joint_deviation(judge, [one], concepts).value)
+    figure = E.joint_deviation(judge, [worst], concepts)
+    wrong = np.flatnonzero(~_as_asked(judge, worst, list(concepts)))
+    rows = _rows_of(worst, wrong) or [("none", worst.images[:ACROSS])]
+    words = (
+        f"{worst.group}: deviation ratio {figure.value:.3f}; {len(wrong)} of {len(worst.images)} pictures are not as "
+        "asked, or the judge is unsure of them. These, by what was asked:"
+        if len(wrong)
+        else f"{worst.group}: deviation ratio {figure.value:.3f}; all {len(worst.images)} pictures are as asked."
+    )
+    return [(f"The worst profession: {task.name}", words, _sheet(folder / f"worst-{task.name}.jpg", rows))]
+
+
+def _as_asked(judge: E.Drawn, one: Drawn, heads: Sequence[str]) -> np.ndarray:
+    return np.all([E.obeyed(judge, [one], head) == 1 for head in heads], axis=0)
+
+
+def _rows_of(one: Drawn, wrong: np.ndarray) -> list[tuple[str, Pictures]]:
+    asked = dict.fromkeys(one.asked[i] for i in wrong)
+    return [(wish, one.images[[i for i in wrong if one.asked[i] == wish][:ACROSS]]) for wish in asked]
+
+
+def _sheet(path: Path, rows: Sequence[tuple[str, Pictures]]) -> str:
+    """Write rows of pictures with their names on the left; return the file's name."""
+    gap, margin = 3, 190
+    width = margin + ACROSS * (SIDE + gap)
+    sheet = Image.new("RGB", (width, len(rows) * (SIDE + gap)), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
+    for row, (name, own) in enumerate(rows):
+        top = row * (SIDE + gap)
+        draw.text((margin - 10, top + SIDE // 2), name.strip("*"), INK, font, anchor="rm")
+        for column, picture in enumerate(own[:ACROSS]):
+            small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            sheet.paste(small, (margin + column * (SIDE + gap), top))
+    sheet.save(path, quality=82, optimize=True)
+    return path.name

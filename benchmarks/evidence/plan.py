@@ -1,0 +1,104 @@
+"""Which cells a run is made of: methods, tasks, how many pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.comfy_server import require_host
+from respo_train.core.checkpoint import file_sha256
+
+from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
+from .cells import Cell
+from .graphs import pieces
+from .methods import FAIRNESS, GATED, METHODS, RESPO, SAFETY, SHIPPED, Method
+from .training import CHECKPOINT, Run, Trained, runs_of
+
+BATCH = 37  # pictures drawn together: 73 are two batches, and the fastest size measured is flat from 24 on
+MODULES = CHECKPOINT.parent.parent / "modules"
+UNMODIFIED = "unmodified"
+SIDE = ("subjects", "explicit")  # questions on the side, for which the other methods get fewer pictures
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Pictures a profession. `side`: of the other methods where our own row has `images`, see SIDE.
+
+    `tasks`: only these for the other methods.
+    """
+
+    images: int
+    side: int
+    tasks: tuple[str, ...] = FAIRNESS + GATED + SAFETY
+
+    def count(self, method: str, task: Task) -> int:
+        """Return pictures a profession for a method's task."""
+        return self.images if method in (RESPO, UNMODIFIED) or task.prompts not in SIDE else self.side
+
+
+FULL = Scale(images=73, side=25)
+# Six: women and men, three skin tones and their combinations all come out even.
+QUICK = Scale(images=6, side=3, tasks=("gender", "skin", "joint", "night", "day", "subjects"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run draws. `groups`: only these professions and subjects; None: all."""
+
+    methods: Mapping[str, Method]
+    scale: Scale
+    precision: str
+    only: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+
+    def tasks(self, name: str) -> list[Task]:
+        """Return a method's tasks in this run; of the unmodified model, the lists of prompts that others need."""
+        if name == UNMODIFIED:
+            needed = {task.prompts for other in self.methods if other != UNMODIFIED for task in self.tasks(other)}
+            return [task for task in PLAIN.values() if task.prompts in needed or len(self.methods) == 1]
+        allowed = FAIRNESS + GATED + SAFETY if name == RESPO else self.scale.tasks
+        own = [t for t in self.methods[name].tasks if t in allowed and (self.only is None or t in self.only)]
+        return [TASKS[task] for task in own]
+
+    def asks(self, name: str, task: Task) -> list[Ask]:
+        """Return a method's cells of work on a task."""
+        return asks(task, self.scale.count(name, task), self.groups, self.methods[name].random)
+
+    def runs(self, name: str) -> list[Run]:
+        """Return the training that a method's tasks need."""
+        wanted = dict.fromkeys(a for task in self.tasks(name) for ask in self.asks(name, task) for a in attributes(ask))
+        return runs_of(name, self.methods[name], list(wanted), self.precision)
+
+    def cells(self, name: str, task: Task, modules: Mapping[str, Trained]) -> list[Cell]:
+        """Return a method's cells. `modules`: attribute -> what was trained for it; empty for the shipped ones."""
+        method = self.methods[name]
+        own = {} if method.shipped else modules
+        found = []
+        for ask in self.asks(name, task):
+            wanted = attributes(ask) if method.how == "modules" else []
+            paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
+            files = {attribute: path.name for attribute, path in paths.items()}
+            hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}
+            depends = {**surroundings(), "precision": self.precision, **hashes}
+            found.append(Cell(name, ask, tuple(pieces(method, ask, files, BATCH)), depends))
+        return found
+
+
+def attributes(ask: Ask) -> list[str]:
+    """Return the attributes whose modules a cell needs."""
+    return list(ask.distributions) or [a for a in ask.task.attributes if a == WEAPONS]
+
+
+def chosen(names: Sequence[str] | None, methods: Mapping[str, Method] = METHODS) -> dict[str, Method]:
+    """Return the rows of a run; the unmodified model is always among them, as everything is compared with it."""
+    wanted = [UNMODIFIED, *(names if names is not None else methods)]
+    return {name: {**METHODS, **methods}[name] for name in dict.fromkeys(wanted)}
+
+
+def surroundings() -> dict[str, str]:
+    """Return what every picture depends on beside its method: checkpoint, host, PyTorch."""
+    scope: dict[str, str] = {}
+    exec((require_host() / "comfyui_version.py").read_text(encoding="utf-8"), scope)  # noqa: S102 - the host's own
+    return {"checkpoint": file_sha256(CHECKPOINT), "host": scope["__version__"], "torch": torch.__version__}

@@ -1,0 +1,104 @@
+"""RESULTS.md, results.json and the pictures."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from respo_train.core.checkpoint import write_atomically
+
+from . import bench, pictures, results
+from .ablations import ABLATIONS
+from .asks import TASKS
+from .cells import Store
+from .judging import COIN, PERFECT, Modules
+from .measure import Figures
+from .methods import METHODS, RESPO
+from .plan import UNMODIFIED, Plan
+from .tables import TABLES, rankings, table, text, title, verdicts
+
+INTRODUCTION = """\
+Every method on the same prompts, seeds and assignments, on [Emoji World](../emoji_world/README.md): drawn by a real
+ComfyUI server through the pack's own nodes (DDIM, {steps} steps, cfg {guidance:g}), judged by a classifier that neither
+model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all figures
+with their numbers of pictures. A star: the judge is unsure of more than 5 %, which are left out."""
+
+
+def write(
+    folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, modules: Modules, seconds: float
+) -> None:
+    """Write everything into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results.write(folder / "results.json", found)
+    shown = pictures.save(folder / "pictures", plan, store, modules)
+    lines = ["# Results", "", *_header(plan, seconds), ""]
+    if RESPO in found:
+        lines += ["## Reached and missed", "", *verdicts(found[RESPO]), ""]
+    rows = {name: own for name, own in found.items() if name != "judge"}
+    ordered = {name: rows[name] for name in (*rows, PERFECT, COIN) if name in rows and name not in (PERFECT, COIN)}
+    ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
+    for heading, columns in TABLES.items():
+        if any(column.metric in own for own in ordered.values() for column in columns):
+            lines += [f"## {heading}", "", *table(columns, ordered), ""]
+    lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
+    for heading, text_, name in shown:
+        lines += [f"## {heading}", "", text_, "", f"![{heading}](pictures/{name})", ""]
+    lines += ["## What the rows are", "", *_rows(plan, modules), "", "## What is drawn", "", *_sets(plan), ""]
+    write_atomically(folder / "RESULTS.md", "\n".join(lines).encode())
+    print(f"wrote {folder / 'RESULTS.md'}", flush=True)
+
+
+def _header(plan: Plan, seconds: float) -> list[str]:
+    from benchmarks.demo.workflow import GUIDANCE, STEPS
+
+    changed = bench.changed_files()
+    state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    cores = os.cpu_count()
+    return [
+        INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE),
+        "",
+        f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), U-Net in "
+        f"{plan.precision}; the last command took {seconds / 60:.0f} minutes, with what earlier ones had finished. "
+        f"{plan.scale.images} pictures a profession; the bench is {state}.",
+    ]
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the machine tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _judges(found: Mapping[str, Figures]) -> list[str]:
+    own = found.get("judge", {})
+    parts = [f"{name.removeprefix('accuracy_')} {text(figure, 'percent')} %" for name, figure in own.items()]
+    n = next((figure.n for figure in own.values()), 0)
+    return [
+        f"The judge's own accuracy on {n} composites of real emoji that it was not trained on: {', '.join(parts)}.",
+        "A second judge of another kind, which learned nothing, looks for the nearest real emoji, pixel by pixel. How "
+        "both rank the methods, best first:",
+    ]
+
+
+def _rows(plan: Plan, modules: Modules) -> list[str]:
+    known = {**METHODS, **ABLATIONS}
+    lines = []
+    for name in plan.methods:
+        method = known[name]
+        changes = method.training.changes if method.training else {}
+        less = f" Trained with {', '.join(f'{k} {v}' for k, v in changes.items())}." if changes else ""
+        gone = "" if name in modules else " **Left out of this run: its modules are not trained.**"
+        lines.append(f"- **{title(name, known)}** (`{name}`): {method.about or 'see its title'}.{less}{gone}")
+    return lines
+
+
+def _sets(plan: Plan) -> list[str]:
+    names = {task.name for name in plan.methods if name != UNMODIFIED for task in plan.tasks(name)}
+    return [f"- `{name}`: {TASKS[name].about}" for name in TASKS if name in names]

@@ -1,0 +1,30 @@
+"""results.json: {method: {metric: {"value", "low", "high", "n"}}}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from respo_train.core.checkpoint import write_atomically
+from respo_train.evaluation.figures import Figure
+
+Results = Mapping[str, Mapping[str, Figure]]
+
+
+def write(path: Path, results: Results) -> None:
+    """Write all figures. What is not a number is null, and its note says why."""
+    plain = {method: {name: one.to_dict() for name, one in own.items()} for method, own in results.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(plain, indent=1) + "\n").encode())
+
+
+def read(path: Path) -> dict[str, dict[str, Figure]]:
+    """Read what `write` wrote."""
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return {method: {name: _figure(one) for name, one in own.items()} for method, own in plain.items()}
+
+
+def _figure(plain: Mapping[str, float | str | None]) -> Figure:
+    value, low, high = (float("nan") if plain[k] is None else float(plain[k]) for k in ("value", "low", "high"))  # type: ignore[arg-type]
+    return Figure(value, low, high, int(plain["n"]), str(plain.get("note", "")))  # type: ignore[arg-type]

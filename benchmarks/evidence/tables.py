@@ -1,0 +1,146 @@
+"""The tables of RESULTS.md: which metrics stand in which, and how a figure is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from respo_train.evaluation.figures import Figure
+
+from .judging import COIN, PERFECT
+from .measure import FAIRNESS
+from .methods import METHODS, Method
+from .second_judge import kendall
+from .targets import TARGETS, Own
+
+Kind = Literal["ratio", "points", "percent", "decibel", "number", "minutes", "seconds"]
+FORMS: Mapping[Kind, tuple[float, str]] = {  # what it is multiplied by, and how it is written
+    "ratio": (1, ".3f"),
+    "points": (100, "+.1f"),
+    "percent": (100, ".1f"),
+    "decibel": (1, ".1f"),
+    "number": (1, ".3g"),
+    "minutes": (1 / 60, ".1f"),
+    "seconds": (1, ".2f"),
+}
+Results = Mapping[str, Own]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric."""
+
+    title: str
+    metric: str
+    kind: Kind
+
+
+def _three(title: str, metric: str, kind: Kind) -> tuple[Column, ...]:
+    words = {"gender": "gender", "skin": "skin tone", "joint": "joint"}
+    return tuple(Column(f"{title}{words[task]}", metric.format(task), kind) for task in words)
+
+
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "Deviation ratio (lower is better)": (
+        *_three("", "deviation_{}", "ratio"),
+        *_three("held-out: ", "deviation_{}_held_out", "ratio"),
+    ),
+    "Asked and seen; profession accuracy lost, in points (same seeds; above 0: lost)": (
+        Column("gender as asked, %", "agreement_gender", "percent"),
+        Column("skin as asked, %", "agreement_skin", "percent"),
+        Column("profession right (gender), %", "accuracy_gender", "percent"),
+        *_three("lost: ", "accuracy_lost_{}", "points"),
+    ),
+    "Background, against the unmodified picture of the same seed": (
+        *_three("PSNR, dB: ", "background_psnr_{}", "decibel"),
+        *_three("perceptual: ", "perceptual_{}", "ratio"),
+    ),
+    "Fréchet distance, in the judge's features": (
+        *_three("to the unmodified: ", "frechet_unmodified_{}", "number"),
+        *_three("to real emoji, all kinds alike: ", "frechet_real_{}", "number"),
+    ),
+    "Prompts that need no balancing": (
+        Column("no people: PSNR, dB", "background_psnr_subjects", "decibel"),
+        Column("with the Gate: PSNR, dB", "background_psnr_subjects_gated", "decibel"),
+        Column("bit-identical, %", "subjects_gated_identical", "percent"),
+        Column("explicit words kept, %", "explicit_kept", "percent"),
+        Column("with the Gate, %", "explicit_gated_kept", "percent"),
+        Column("profession lost, explicit, points", "explicit_accuracy_lost", "points"),
+    ),
+    "Weapons nobody asked for": (
+        Column("at night, %", "weapons_night", "percent"),
+        Column("of the unmodified rate, %", "weapons_ratio", "percent"),
+        Column("profession lost at night, points", "accuracy_lost_night", "points"),
+        Column("by day, %", "weapons_day", "percent"),
+        Column("profession lost by day, points", "accuracy_lost_day", "points"),
+        Column("PSNR by day, dB", "background_psnr_day", "decibel"),
+    ),
+    "Cost": (
+        Column("training, minutes of one core", "training_seconds", "minutes"),
+        Column("seconds of one core a picture", "seconds_per_image", "seconds"),
+        Column("of the unmodified", "cost_ratio", "seconds"),
+    ),
+}
+RANKED = tuple(f"{what}_{task}" for what in ("deviation", "accuracy_lost") for task in FAIRNESS)
+
+
+def text(figure: Figure | None, kind: Kind) -> str:
+    """Write a figure with its interval; "–" for none."""
+    if figure is None or not math.isfinite(figure.value):
+        return "–"
+    by, form = FORMS[kind]
+    value, low, high = (f"{number * by:{form}}" for number in (figure.value, figure.low, figure.high))
+    note = "*" if "unsure" in figure.note else ""
+    return f"{value}{note}" if low == high == value else f"{value}{note} [{low}, {high}]"
+
+
+def table(columns: Sequence[Column], results: Results) -> list[str]:
+    """Return one table's lines: rows with any figure of it, as many columns as any row fills."""
+    used = [column for column in columns if any(column.metric in own for own in results.values())]
+    rows = {name: own for name, own in results.items() if any(column.metric in own for column in used)}
+    lines = [f"| | {' | '.join(column.title for column in used)} |", "|---" * (len(used) + 1) + "|"]
+    for name, own in rows.items():
+        cells = [text(own.get(column.metric), column.kind) for column in used]
+        lines.append(f"| {title(name)} | {' | '.join(cells)} |")
+    return lines
+
+
+def title(name: str, methods: Mapping[str, Method] = METHODS) -> str:
+    """Return what a row is called."""
+    ideals = {PERFECT: "*a perfect method under this assignment*", COIN: "*coin flips, never failing*"}
+    return ideals.get(name) or (methods[name].title if name in methods else name)
+
+
+def verdicts(own: Own) -> list[str]:
+    """Return the table of our row against its targets."""
+    lines = ["| | target | Respo | pictures | |", "|---|---|---|---|---|"]
+    for target in TARGETS:
+        figure = own.get(target.metric)
+        lines.append(
+            f"| {target.title} | {target.wanted} | {text(figure, kind_of(target.metric))} | "
+            f"{figure.n if figure else '–'} | {target.verdict(own)} |"
+        )
+    return lines
+
+
+def kind_of(metric: str) -> Kind:
+    """Return how a metric is written: as in the table that it stands in."""
+    return next((column.kind for columns in TABLES.values() for column in columns if column.metric == metric), "number")
+
+
+def rankings(results: Results) -> list[str]:
+    """Return how both judges rank the methods by each figure that both have, and Kendall's tau between the two."""
+    lines = ["| by | the judge | the nearest emoji | Kendall's tau |", "|---|---|---|---|"]
+    for metric in RANKED:
+        both = {
+            name: (own[metric].value, own[f"second_{metric}"].value)
+            for name, own in results.items()
+            if metric in own and f"second_{metric}" in own
+        }
+        if len(both) > 1:
+            orders = [" < ".join(title(n) for n in sorted(both, key=lambda n: both[n][k])) for k in (0, 1)]
+            tau = kendall([one for one, _ in both.values()], [two for _, two in both.values()])
+            lines.append(f"| {metric.replace('_', ' ')} | {orders[0]} | {orders[1]} | {tau:.2f} |")
+    return lines

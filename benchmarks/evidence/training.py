@@ -1,0 +1,146 @@
+"""The modules that rows need: trained by `python -m respo_train train`, once for each configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from emoji_world import world
+from respo_train.core.checkpoint import file_sha256, write_atomically
+from respo_train.preset_files import read_config
+
+from .code import ROOT, files_sha256
+from .methods import PRESETS, Method, Training
+
+CHECKPOINT = Path(world.__file__).resolve().parent / "checkpoint" / "emoji_world.safetensors"
+KEPT = Path(__file__).resolve().parent / "modules"  # as the last full run trained them; --quick draws with these
+RECORD = "trained.json"  # file name -> signature, core seconds
+CODE = [ROOT / "respo_train" / name for name in ("trainer.py", "objectives/objective.py", "host/split_unet.py")]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: a method's module of one attribute."""
+
+    method: str
+    attribute: str
+    training: Training
+    precision: str
+
+    @property
+    def file(self) -> str:
+        """The module's name in the folder `modules`."""
+        return f"{self.method}-{PRESETS[self.attribute]}.safetensors"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Everything that is trained, spelled out."""
+        return read_config(PRESETS[self.attribute], self.training.changes, self.training.recipe).to_dict()
+
+    @property
+    def signature(self) -> str:
+        """Return 64 hexadecimal digits: another configuration, checkpoint, trainer or PyTorch gives others."""
+        values = {name: value for name, value in self.values.items() if name not in ("words", "preview")}
+        known = [values, self.precision, file_sha256(CHECKPOINT), files_sha256(CODE), torch.__version__]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a run. `seconds`: of one core, all its processes and threads added up."""
+
+    path: Path
+    seconds: float
+
+
+def runs_of(name: str, method: Method, attributes: Sequence[str], precision: str) -> list[Run]:
+    """Return the runs that a row needs; none where it trains nothing."""
+    return [] if method.training is None else [Run(name, a, method.training, precision) for a in attributes]
+
+
+def find(run: Run, folders: Sequence[Path]) -> Trained | None:
+    """Look a finished run up in folders of modules."""
+    for folder in folders:
+        known = _read(folder).get(run.file, {})
+        if known.get("signature") == run.signature and (folder / run.file).is_file():
+            return Trained(folder / run.file, float(known["seconds"]))
+    return None
+
+
+def train_missing(runs: Sequence[Run], out: Path, at_once: int) -> None:
+    """Train what is not in `out`/modules yet, `at_once` side by side; an interrupted run goes on where it was."""
+    (out / "modules").mkdir(parents=True, exist_ok=True)
+    missing = [run for run in runs if find(run, [out / "modules"]) is None]
+    with ThreadPoolExecutor(at_once) as pool:
+        seconds = pool.map(lambda run: _train(run, out / "training" / run.signature[:16]), missing)
+        for run, (module, own) in zip(missing, seconds, strict=True):
+            keep(run, Trained(module, own), out / "modules")
+
+
+def keep(run: Run, trained: Trained, folder: Path) -> None:
+    """Copy a module into a folder, and write down what it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if trained.path != folder / run.file:
+        shutil.copyfile(trained.path, folder / run.file)
+    record = {**_read(folder), run.file: {"signature": run.signature, "seconds": round(trained.seconds, 1)}}
+    write_atomically(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _train(run: Run, folder: Path) -> tuple[Path, float]:
+    folder.mkdir(parents=True, exist_ok=True)
+    preset, module, clock = folder / "preset.toml", folder / run.file, folder / "seconds"
+    preset.write_text(as_toml(run.values), encoding="utf-8")
+    print(f"Training {run.file} ({run.values['steps']} steps)", flush=True)
+    command: list[str | Path] = [sys.executable, "-m", "respo_train", "train", "--preset", preset, "--out", module]
+    command += ["--checkpoint", CHECKPOINT, "--recipe", run.training.recipe, "--precision", run.precision]
+    with open(folder / "log", "ab") as log:
+        process = subprocess.Popen([*command, "--resume", "--preview-every", "0"], cwd=ROOT, stdout=log, stderr=log)
+        before, seconds = float(clock.read_text()) if clock.exists() else 0.0, 0.0
+        while process.poll() is None:
+            seconds = _core_seconds(process.pid, seconds)
+            clock.write_text(str(before + seconds))
+            time.sleep(0.5)
+    if process.returncode:
+        raise RuntimeError(f"training {run.file} failed; see {folder / 'log'}")
+    return module, before + seconds
+
+
+def _core_seconds(pid: int, known: float) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:  # it has just ended
+        return known
+    return float(times.user + times.system)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def as_toml(values: Mapping[str, Any]) -> str:
+    """Write plain values as TOML: texts, numbers, lists and tables of these."""
+    return "".join(f"{json.dumps(name)} = {_toml(value)}\n" for name, value in values.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(own)}" for name, own in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(own) for own in value) + "]"
+    return json.dumps(value)  # texts, numbers and booleans are spelled alike
