@@ -112,3 +112,13 @@ def test_refuses_blocks_beyond_reason() -> None:
     many = [{f"{a} {i}": Fraction(1, 1000) for i in range(1000)} for a in "abc"]
     with pytest.raises(RespoError, match="combinations"):
         assign_jointly(0, [0], many)
+
+
+@pytest.mark.parametrize(
+    ("texts", "most"), [([GENDER, TONE], Fraction(5, 3)), ([GENDER, "a 51, b 49"], 2), ([GENDER, TONE, AGE], 2)]
+)
+def test_combinations_are_balanced_before_a_block_ends(texts: list[str], most: Fraction) -> None:
+    attributes = read(*texts)
+    run = assign_jointly(-1000, range(3000), attributes)
+    for cell in set(run):
+        assert worst(run, lambda found: found == cell, share_of(cell, attributes)) <= most  # noqa: B023 - called at once
