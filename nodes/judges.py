@@ -30,7 +30,8 @@ def load(name: str, prompts: str) -> AnyJudge:
     from ..respo_train.judges import load_judge
 
     require_known(name)
-    return load_judge(name, _models().get(name), prompts)
+    folder = _models().get(name)
+    return load_judge(name, None if folder is None else folder.parent, prompts)
 
 
 def check_prompts(prompts: str) -> None:
