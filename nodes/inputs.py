@@ -36,6 +36,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
             if wanted.id in given and not (wanted.optional and given[wanted.id] is None):
                 for value in given[wanted.id] if schema.is_input_list else [given[wanted.id]]:
                     check(wanted, value, wanted.id in own)
+        _check_hidden(getattr(cls, "hidden", None))
         return execute(cls, **given)
 
     own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with words of its own
@@ -61,6 +62,13 @@ def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
             raise RespoError(f"expected {wanted.id!r} from {low} to {high}, found {_shown(value)}.")
 
 
+def _check_hidden(hidden: Any) -> None:
+    """What the host writes into pictures comes with the request, as it was sent."""
+    found = getattr(hidden, "extra_pnginfo", None)
+    if not isinstance(found, (dict, type(None))):
+        raise RespoError(f"expected the request's 'extra_pnginfo' as an object, found {_shown(found)}. Leave it out.")
+
+
 def _check_text(wanted: io.Input, value: str) -> None:
     if len(value) > LONGEST_TEXT:
         raise RespoError(f"expected at most {LONGEST_TEXT} characters in {wanted.id!r}, found {len(value)}.")
@@ -76,7 +84,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_latent(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("samples"), torch.Tensor)
+    samples = value.get("samples") if isinstance(value, dict) else None
+    return isinstance(samples, torch.Tensor) and samples.ndim == 4  # a video's has a fifth: no U-Net of ours takes it
 
 
 def _is_conditioning(value: Any) -> bool:
@@ -95,6 +104,8 @@ def _is_a(*kinds: type) -> Callable[[Any], bool]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict) and isinstance(value.get("samples"), torch.Tensor):
+        return f"one of the shape {tuple(value['samples'].shape)}"
     return (
         f"{type(value).__name__} {str(value)[:_LONGEST_SHOWN]!r}" if isinstance(value, _JSON) else type(value).__name__
     )

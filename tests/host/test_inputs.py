@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 JSON = ["text", 3, 0.5, True, None, [1, 2], {"samples": 1}]
 FITTING = {"STRING": str, "COMBO": str, "INT": int, "FLOAT": (int, float), "BOOLEAN": bool}
@@ -71,6 +72,21 @@ def test_a_name_of_a_file_is_the_nodes_own_matter(run_node: Any, module_folder: 
 def test_a_text_without_end_is_refused(nodes: Any, pack: Any) -> None:
     with pytest.raises(pack.core.errors.RespoError, match="1000000 characters in 'distribution', found 10000000"):
         nodes["RespoBalance"].execute(distribution="w" * 10_000_000)
+
+
+def test_a_latent_is_one_of_pictures(nodes: Any, pack: Any) -> None:
+    video = {"samples": torch.zeros(1, 4, 2, 8, 8)}
+    with pytest.raises(pack.core.errors.RespoError, match=r"'latent_image', found one of the shape \(1, 4, 2, 8, 8\)"):
+        nodes["RespoRecordRun"].execute(latent_image=video)
+
+
+def test_what_comes_with_the_request_is_an_object(nodes: Any, pack: Any) -> None:
+    node = nodes["RespoSaveImages"]
+    for sent in ("text", 3, [1]):
+        copy = node.PREPARE_CLASS_CLONE({"EXTRA_PNGINFO": sent})
+        copy.hidden.extra_pnginfo = sent
+        with pytest.raises(pack.core.errors.RespoError, match="extra_pnginfo"):
+            copy.execute()
 
 
 def test_half_a_letter_is_refused(nodes: Any, pack: Any) -> None:
