@@ -134,48 +134,53 @@ def numbers() -> st.SearchStrategy[Any]:
     return st.sampled_from(edge) | st.integers() | st.floats()
 
 
+# Text that means something to a parser, a template, a terminal or a shell.
+MEANT = [
+    "woman -1",
+    "woman 1e308",
+    "woman 0",
+    "woman nan",
+    "woman 1, woman 1",
+    ",;,\n",
+    "woman 0.000000001, man 1",
+    "woman 999999999, man 1",
+    "nobody 1",
+    "1",
+    " ",
+    "\t",
+    "nan",
+    "inf",
+    "1e999",
+    "None",
+    "true",
+    "[]",
+    "{}",
+    "{",
+    '{"a": NaN}',
+    "[[",
+    "' or 1=1",
+    "{0.__class__}",
+    "%s%n",
+    "${x}",
+    "__import__('os')",
+    "x = [",
+    "(a+)+$",
+    "[[[[",
+    "\x00",
+    "\x1b[31m",
+    "\u202e",
+    "\ud800",
+    "\udfff\ud800",
+    "\ufeff",
+    "e\u0301" * 50,
+    "\U0001f600",
+    "<script>",
+    "\r\n\r\n",
+]
+
+
 def texts() -> st.SearchStrategy[Any]:
     """Text: control characters, lone surrogates, words that mean something to a parser, very long ones."""
-    meant = ["woman -1", "woman 1e308", "woman 0", "woman nan", "woman 1, woman 1", ",;,\n", "woman 0.000000001, man 1"]
-    meant += [
-        "woman 999999999, man 1",
-        "nobody 1",
-        "1",
-        " ",
-        "\t",
-        "nan",
-        "inf",
-        "1e999",
-        "None",
-        "true",
-        "[]",
-        "{}",
-        "{",
-    ]
-    meant += [
-        '{"a": NaN}',
-        "[[",
-        "' or 1=1",
-        "{0.__class__}",
-        "%s%n",
-        "${x}",
-        "__import__('os')",
-        "x = [",
-        "(a+)+$",
-        "[[[[",
-    ]
-    meant += [
-        "\0",
-        "\x1b[31m",
-        "\u202e",
-        "\ud800",
-        "\udfff\ud800",
-        "\ufeff",
-        "e\u0301" * 50,
-        "😀",
-        "<script>",
-        "\r\n\r\n",
-    ]
     long = st.builds(
         Long, st.sampled_from(["woman 1, ", "x", "(", "[", "a b\n", "\0", "😀", "9", "A=="]), st.just(LARGE)
     )
@@ -183,7 +188,7 @@ def texts() -> st.SearchStrategy[Any]:
         Long, st.sampled_from(["woman 1, ", "(", "no not ", "a,", "[[", '{"a":', "x 1\n"]), st.just(50_000)
     )
     return (
-        st.sampled_from(meant)
+        st.sampled_from(MEANT)
         | st.text(max_size=40)
         | middling
         | st.text(alphabet="\0\x1b\ud800\u202e/\\.", max_size=9)
