@@ -17,6 +17,7 @@ from .metrics import Interval, bootstrap, bootstrap_assigned, deviation_ratio, f
 NOT_ASKED = ""
 MUCH_UNSURE = 0.05  # from this share on a figure says how many are unsure
 _Z = 1.959964  # of a normal distribution 95 % lie within so many standard deviations
+_NO_WIDTH = "No picture differs, so the interval has no width; that is no proof: draw more."
 Pair = tuple[str, str]  # what one picture was asked to show, NOT_ASKED if nothing; what it shows
 
 
@@ -160,8 +161,8 @@ def sentence(found: Report) -> str:
     if found.perfect is not None and found.perfect > 0:
         said.append(f"Pictures that all did would score {_short(found.perfect)}.")
     said += _undecided(found)
-    if more := more_to_halve(found):
-        said.append(f"{more} more pictures would halve the interval.")
+    more = more_to_halve(found)
+    said.append(f"{more} more pictures would halve the interval." if more else _NO_WIDTH)
     return " ".join(said)
 
 
