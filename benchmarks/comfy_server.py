@@ -102,6 +102,13 @@ class ComfyServer:
         self._process = None
 
     @property
+    def pid(self) -> int:
+        """The process's number. Raises ServerError when it does not run."""
+        self._check_alive()
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """Everything the server printed so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""

@@ -19,15 +19,16 @@ from benchmarks.comfy_server import PromptFailed, ServerError
 from respo_train.core.errors import RespoError
 from respo_train.host.load import choose_dtype
 
-from . import bench, report
+from . import bench, cost, report
 from .ablations import ABLATIONS
 from .asks import TASKS
-from .cells import Store
+from .cells import Cell, Store
 from .code import ROOT
-from .drawing import Drawer, draw_missing
-from .judging import measured
+from .drawing import Drawer, Open, draw_missing
+from .judging import Modules, measured
+from .measure import Figures
 from .methods import METHODS
-from .plan import FULL, QUICK, Plan, chosen
+from .plan import FULL, QUICK, UNMODIFIED, Plan, chosen
 from .training import KEPT, Trained, find, keep, train_missing
 
 PUBLISHED = ROOT / "benchmarks"
@@ -49,11 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         folder = options.out / "modules"
 
         def opened(number: int) -> Drawer:
-            return Drawer(options.out / f"server-{number}", folder, plan.precision)
+            return Drawer(options.out / f"server-{number}", folder)
 
         drawn = draw_missing(cells, store, opened, options.workers)
         print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
         results = measured(plan, modules, store, options.out)
+        for name, own in costs(plan, modules, options, opened).items():
+            results[name] |= own
         report.write(target_folder(options), plan, results, store, modules, time.monotonic() - started)
     except (ServerError, PromptFailed, RespoError, subprocess.SubprocessError, RuntimeError) as error:
         print(f"evidence: {error}\nWhat is finished is kept; the same command goes on.", file=sys.stderr)
@@ -71,7 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--professions", nargs="+", metavar="NAME", help="only these professions and subjects")
     add("--images", type=int, help="pictures a profession, instead of the run's own number")
     add("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="servers side by side (default: cores)")
-    add("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the U-Net; auto: as training")
+    add(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="of training; the server has its own",
+    )
     add("--out", type=Path, default=ROOT / "out" / "evidence", help="where everything is kept")
     return parser
 
@@ -118,6 +126,25 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
                     keep(run, trained[run.attribute], KEPT)
         found[name] = trained
     return found
+
+
+def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Open) -> dict[str, Figures]:
+    """Return what each row costs; timed in a server of its own, with nothing beside it."""
+    rounds = cost.rounds_of(plan, modules, *((3, 6) if options.quick else (5, 24)))
+
+    def timed() -> dict[str, Figures]:
+        print("Timing what each row costs", flush=True)
+        with opened(0) as drawer:
+            drawer.draw(plan.cell(UNMODIFIED, cost.WARMING, {}))  # loads the model
+
+            def seconds(cell: Cell) -> float:
+                before = drawer.seconds()
+                drawer.draw(cell)
+                return drawer.seconds() - before
+
+            return cost.measure(rounds, seconds)
+
+    return cost.remembered(options.out / "cost.json", rounds, timed)
 
 
 def is_published(options: argparse.Namespace) -> bool:

@@ -17,7 +17,7 @@ GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}
 HEADS = {GENDER: "gender", SKIN: "skin"}  # attribute -> what the judge calls it
 FIRST_SEED = 42
-APART = 10_000  # between the seeds of two prompts
+APART = 12_000  # between the seeds of two prompts; six divides all of them, so that shares come out as even as can be
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from benchmarks.comfy_server import ComfyServer
@@ -17,21 +19,21 @@ from benchmarks.comfy_server import ComfyServer
 from .cells import Cell, Pictures, Store, put_together
 from .graphs import SAVED, Graph
 
-SAFETY = "RespoSafety"
+SAFETY, SAVE = "RespoSafety", "SaveImage"
 KEPT_NODES = "100"  # results of nodes that the host keeps: the record of a prompt's every piece, for several methods
-FLAGS = {"float32": ["--fp32-unet"], "bfloat16": ["--bf16-unet"]}
 Open = Callable[[int], "Drawer"]
 
 
 class Drawer:
     """A server that draws cells; use it in a `with` statement."""
 
-    def __init__(self, folder: Path, modules: Path, precision: str) -> None:
+    def __init__(self, folder: Path, modules: Path) -> None:
         # Servers beside each other must not fight for the cores; the host reads this when it starts.
         os.environ["OMP_NUM_THREADS"] = "1"
-        extra = ["--disable-metadata", "--cache-lru", KEPT_NODES, *FLAGS[precision]]
+        extra = ["--disable-metadata", "--cache-lru", KEPT_NODES]
         self._server = ComfyServer(folder, model_folders={"respo": modules}, extra=extra)
         self._off: dict[str, bool] = {}
+        self._runs = 0
 
     def __enter__(self) -> Drawer:
         self._server.__enter__()
@@ -47,18 +49,31 @@ class Drawer:
         """Draw all pictures of a cell."""
         parts = []
         for piece in cell.pieces:
-            entry = self._server.run(self._switched(piece.graph))
+            entry = self._server.run(self.prepared(piece.graph))
             for name, places in piece.saved:
                 images = [np.asarray(image.convert("RGB")) for image in self._server.images(entry, name)]
                 parts.append((places, np.stack(images)))
         shutil.rmtree(self._server.output / SAVED, ignore_errors=True)
         return put_together(cell.ask.count, parts)
 
-    def _switched(self, graph: Graph) -> Graph:
+    def seconds(self) -> float:
+        """Return the seconds of one core that the server has used."""
+        times = psutil.Process(self._server.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def prepared(self, graph: Graph) -> Graph:
+        """Return a piece's graph with what this server and this moment need."""
+        self._runs += 1
+        # Files of their own: the host does not save again what it remembers to have saved, and by now they are gone.
+        more = {SAFETY: self._off, SAVE: {"filename_prefix": f"{SAVED}/{self._runs}"}}
         return {
-            name: {**node, "inputs": {**self._off, **node["inputs"]}} if node["class_type"] == SAFETY else node
+            name: {**node, "inputs": {**node["inputs"], **_missing(node["inputs"], more.get(node["class_type"], {}))}}
             for name, node in graph.items()
         }
+
+
+def _missing(inputs: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in more.items() if name not in inputs}
 
 
 def draw_missing(cells: Sequence[Cell], store: Store, opened: Open, workers: int) -> int:

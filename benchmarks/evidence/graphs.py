@@ -178,7 +178,7 @@ def _sampled(
 
 def _saved(graph: Graph, name: str, latent: list[Any]) -> None:
     graph[f"decode {name}"] = node("VAEDecode", samples=latent, vae=["checkpoint", 2])
-    graph[name] = node("SaveImage", images=[f"decode {name}", 0], filename_prefix=f"{SAVED}/{name}")
+    graph[name] = node("SaveImage", images=[f"decode {name}", 0])
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:

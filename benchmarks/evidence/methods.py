@@ -66,7 +66,7 @@ METHODS: dict[str, Method] = {
         "SDisc",
         "modules",
         FAIRNESS + SAFETY,
-        training=Training("sdisc", {"pictures": 300, "steps": 750}),  # 20 epochs, as in the recipe
+        training=Training("sdisc", {"pictures": 300}),
         about="noise reconstruction (recipe `sdisc`), applied by Balance",
     ),
     "respodiff": Method(
@@ -80,7 +80,7 @@ METHODS: dict[str, Method] = {
         "Where It Matters, our reading",
         "modules",
         FAIRNESS + SAFETY,
-        training=Training("where", {"pictures": 300, "steps": 3000}),  # 40 epochs, as in the recipe
+        training=Training("where", {"pictures": 300}),
         background=0.35,
         about="a vector a channel (recipe `where`), and .35 of the low band of the unmodified run's h on both halves "
         "of guidance (Record Run, Background); the vector acts on the conditional half, as everywhere in Balance",

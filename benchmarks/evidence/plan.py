@@ -16,10 +16,11 @@ from .graphs import pieces
 from .methods import FAIRNESS, GATED, METHODS, RESPO, SAFETY, SHIPPED, Method
 from .training import CHECKPOINT, Run, Trained, runs_of
 
-BATCH = 37  # pictures drawn together: 73 are two batches, and the fastest size measured is flat from 24 on
+BATCH = 37  # pictures drawn together: 73 are two batches; from 12 on a picture takes as long in any batch
 MODULES = CHECKPOINT.parent.parent / "modules"
 UNMODIFIED = "unmodified"
-SIDE = ("subjects", "explicit")  # questions on the side, for which the other methods get fewer pictures
+# Shares and means, for which the other methods get fewer pictures; a deviation ratio depends on how many there are.
+SIDE = ("night", "day", "subjects", "explicit")
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,17 @@ class Scale:
 
     def count(self, method: str, task: Task) -> int:
         """Return pictures a profession for a method's task."""
-        return self.images if method in (RESPO, UNMODIFIED) or task.prompts not in SIDE else self.side
+        return self.images if method in (RESPO, UNMODIFIED) or task.name.split()[0] not in SIDE else self.side
 
 
-FULL = Scale(images=73, side=25)
+FULL = Scale(images=73, side=24)
 # Six: women and men, three skin tones and their combinations all come out even.
 QUICK = Scale(images=6, side=3, tasks=("gender", "skin", "joint", "night", "day", "subjects"))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run draws. `groups`: only these professions and subjects; None: all."""
+    """What a run draws. `precision`: of training; `groups`: only these professions and subjects; None: all."""
 
     methods: Mapping[str, Method]
     scale: Scale
@@ -72,18 +73,19 @@ class Plan:
         return runs_of(name, self.methods[name], list(wanted), self.precision)
 
     def cells(self, name: str, task: Task, modules: Mapping[str, Trained]) -> list[Cell]:
-        """Return a method's cells. `modules`: attribute -> what was trained for it; empty for the shipped ones."""
+        """Return a method's cells of a task. `modules`: attribute -> what was trained for it."""
+        return [self.cell(name, ask, modules) for ask in self.asks(name, task)]
+
+    def cell(self, name: str, ask: Ask, modules: Mapping[str, Trained]) -> Cell:
+        """Return one of a method's cells."""
         method = self.methods[name]
         own = {} if method.shipped else modules
-        found = []
-        for ask in self.asks(name, task):
-            wanted = attributes(ask) if method.how == "modules" else []
-            paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
-            files = {attribute: path.name for attribute, path in paths.items()}
-            hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}
-            depends = {**surroundings(), "precision": self.precision, **hashes}
-            found.append(Cell(name, ask, tuple(pieces(method, ask, files, BATCH)), depends))
-        return found
+        wanted = attributes(ask) if method.how == "modules" else []
+        paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
+        files = {attribute: path.name for attribute, path in paths.items()}
+        hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}
+        depends = {**surroundings(), **hashes}
+        return Cell(name, ask, tuple(pieces(method, ask, files, BATCH)), depends)
 
 
 def attributes(ask: Ask) -> list[str]:

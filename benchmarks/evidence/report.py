@@ -61,7 +61,7 @@ def _header(plan: Plan, seconds: float) -> list[str]:
     return [
         INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE),
         "",
-        f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), U-Net in "
+        f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
         f"{plan.precision}; the last command took {seconds / 60:.0f} minutes, with what earlier ones had finished. "
         f"{plan.scale.images} pictures a profession; the bench is {state}.",
     ]

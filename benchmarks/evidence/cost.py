@@ -1,0 +1,75 @@
+"""What a method costs per picture: seconds of one core in the server, next to the unmodified model's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from respo_train.core.checkpoint import write_atomically
+from respo_train.evaluation.figures import Figure
+
+from .asks import PLAIN, TASKS, Ask, Prompt
+from .cells import Cell
+from .judging import Modules
+from .measure import Figures
+from .plan import UNMODIFIED, Plan
+
+FIRST = 900  # where these prompts' seeds start
+TASK = "gender"
+WORDS = "a photo of a doctor"
+WARMING = Ask(PLAIN["neutral"], Prompt("doctor", WORDS, FIRST - 1), 1)
+Seconds = Callable[[Cell], float]  # draws a cell and returns what it took
+
+
+def rounds_of(plan: Plan, modules: Modules, rounds: int, pictures: int) -> list[dict[str, Cell]]:
+    """Return `rounds` times a cell of each row that shares out gender, and of the unmodified model.
+
+    Each has seeds of its own: the host keeps what it computed, and a record made for one row must not serve another.
+    """
+    names = [name for name in modules if name == UNMODIFIED or TASK in {task.name for task in plan.tasks(name)}]
+    found = []
+    for number in range(rounds):
+        own = {}
+        for place, name in enumerate(names):
+            prompt = Prompt("doctor", WORDS, FIRST + number * len(names) + place)
+            task = PLAIN["neutral"] if name == UNMODIFIED else TASKS[TASK]
+            own[name] = plan.cell(name, Ask(task, prompt, pictures), modules[name])
+        found.append(own)
+    return found
+
+
+def measure(rounds: Sequence[Mapping[str, Cell]], seconds: Seconds) -> dict[str, Figures]:
+    """Time every cell of every round; a figure is the median of the rounds, its interval their range."""
+    taken = [{name: seconds(cell) / cell.ask.count for name, cell in one.items()} for one in rounds]
+    pictures = sum(one[UNMODIFIED].ask.count for one in rounds)
+    return {
+        name: {
+            "seconds_per_image": _range_of([one[name] for one in taken], pictures),
+            "cost_ratio": _range_of([one[name] / one[UNMODIFIED] for one in taken], pictures),
+        }
+        for name in taken[0]
+    }
+
+
+def remembered(
+    path: Path, rounds: Sequence[Mapping[str, Cell]], timed: Callable[[], dict[str, Figures]]
+) -> dict[str, Figures]:
+    """Return what was measured of the very same cells before, else measure now, and write it to `path`."""
+    key = [cell.signature for one in rounds for cell in one.values()]
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if known.get("key") != key:
+        found = timed()
+        plain = {name: {what: vars(figure) for what, figure in own.items()} for name, own in found.items()}
+        write_atomically(path, json.dumps({"key": key, "figures": plain}).encode())
+        return found
+    return {name: {w: Figure(**figure) for w, figure in own.items()} for name, own in known["figures"].items()}
+
+
+def _range_of(values: Sequence[float], pictures: int) -> Figure:
+    note = f"median of {len(values)} rounds, and their range"
+    return Figure(median(values), min(values), max(values), pictures, note)

@@ -1,0 +1,773 @@
+"""The evidence: what is drawn, what is kept, what is counted, what is written. Nothing is drawn here by a model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+from argparse import Namespace
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.evidence import (
+    __main__ as command,
+)
+from benchmarks.evidence import (
+    ablations,
+    bench,
+    code,
+    cost,
+    drawing,
+    graphs,
+    judging,
+    reference,
+    report,
+    results,
+    tables,
+    targets,
+    training,
+)
+from benchmarks.evidence.asks import CONCEPTS, GENDER, PLAIN, SKIN, TASKS, WEAPONS, Ask, Prompt, asks, prompts
+from benchmarks.evidence.cells import Cell, Store, put_together
+from benchmarks.evidence.measure import Examiner, drawn_of, ratio, same
+from benchmarks.evidence.methods import METHODS, RESPO, Training
+from benchmarks.evidence.plan import BATCH, FULL, QUICK, Plan, Scale, chosen
+from benchmarks.evidence.second_judge import NearestEmoji, kendall, load_second, placed
+from benchmarks.evidence.training import Run, Trained
+from emoji_world import world
+from respo_train.core.balance import assign, parse_shares
+from respo_train.core.errors import RespoError
+from respo_train.core.judge import Verdict
+from respo_train.evaluation.figures import Drawn, Figure
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILES = {GENDER: "g.safetensors", SKIN: "s.safetensors", WEAPONS: "w.safetensors"}
+
+
+@pytest.fixture(autouse=True)
+def no_host(monkeypatch):
+    """The versions are a machine's own."""
+    monkeypatch.setattr("benchmarks.evidence.plan.surroundings", lambda: {"host": "1", "torch": "2"})
+
+
+def ask_for(task: str, text: str = "", count: int = 5) -> Ask:
+    found = [ask for ask in asks(TASKS[task], 1) if not text or ask.prompt.text == text]
+    return replace(found[0], count=count)
+
+
+def graphs_of(method: str, ask: Ask, batch: int = 4) -> list[graphs.Piece]:
+    return graphs.pieces(METHODS[method], ask, FILES, batch)
+
+
+def kinds(graph: graphs.Graph) -> Counter[str]:
+    return Counter(node["class_type"] for node in graph.values())
+
+
+class TestAsks:
+    def test_seeds_never_overlap(self):
+        every = [prompt for name in PLAIN for prompt in prompts(name)]
+        seeds = sorted(prompt.seed for prompt in every)
+        assert len({prompt.number for prompt in every}) == len(every)
+        assert np.diff(seeds).min() >= 10_000 > 18 * 73
+        assert {seed % 6 for seed in seeds} == {0}
+
+    def test_every_figure_of_a_full_run_has_enough_pictures(self):
+        for task in TASKS.values():
+            assert sum(ask.count for ask in asks(task, FULL.images)) >= 1300
+
+    def test_wishes_are_what_balance_gives(self):
+        ask = ask_for("gender", count=50)
+        expected = assign(ask.prompt.seed, 50, parse_shares("woman 1, man 1"))
+        assert [cell[0] for cell in ask.wishes()] == expected
+        assert ask.wishes(7, 4) == ask.wishes()[7:11]
+
+    def test_joint_wishes_come_out_even(self):
+        assert set(Counter(ask_for("joint", count=12).wishes()).values()) == {2}
+
+    def test_contrary_wishes_never_agree_with_the_prompt(self):
+        for ask in asks(TASKS["explicit"], 20):
+            attribute, named = ask.prompt.states
+            assert list(ask.distributions) == [attribute]
+            given = {cell[0] for cell in ask.wishes()}
+            assert given == set(CONCEPTS[attribute]) - {named}
+
+    def test_nothing_is_asked_where_nothing_is_shared_out(self):
+        assert ask_for("day").wishes() == [()] * 5
+        assert Ask(PLAIN["neutral"], prompts("neutral")[0], 3).wishes() == [()] * 3
+
+    def test_random_wishes_differ_in_number_from_prompt_to_prompt(self):
+        counts = {Counter(ask.wishes())[("woman",)] for ask in asks(TASKS["gender"], 73, random=True)}
+        assert len(counts) > 5
+
+
+class TestGraphs:
+    @pytest.mark.parametrize("method", ["words", "negative"])
+    @pytest.mark.parametrize("task", ["gender", "skin", "joint", "explicit"])
+    def test_each_picture_is_drawn_once_under_its_own_prompt(self, method, task):
+        ask = ask_for(task, count=9)
+        for piece in graphs_of(method, ask):
+            for name, places in piece.saved:
+                cells = {ask.wishes()[place] for place in places}
+                assert len(cells) == 1
+                sampler = piece.graph[f"sampler {name}"]["inputs"]
+                positive, negative = (piece.graph[sampler[s][0]]["inputs"]["text"] for s in ("positive", "negative"))
+                assert (positive, negative) == graphs.texts(METHODS[method], ask, cells.pop())
+        places = [place for piece in graphs_of(method, ask) for _, own in piece.saved for place in own]
+        assert sorted(places) == list(range(9))
+
+    def test_pictures_taken_out_of_a_batch_keep_their_numbers(self):
+        ask = ask_for("gender", count=7)
+        for start, piece in zip((0, 4), graphs_of("words", ask), strict=True):
+            for name, places in piece.saved:
+                taken = [
+                    node["inputs"]["batch_index"]
+                    for key, node in piece.graph.items()
+                    if node["class_type"] == "LatentFromBatch" and key.startswith(f"latent {name} ")
+                ]
+                assert [start + index for index in taken] == list(places)
+                assert piece.graph[f"sampler {name}"]["inputs"]["seed"] == ask.prompt.seed + start
+
+    @pytest.mark.parametrize(
+        ("method", "task", "cell", "expected"),
+        [
+            ("words", "gender", ("woman",), ("a photo of a woman doctor", "")),
+            ("words", "joint", ("man", "dark"), ("a photo of a dark-skinned man doctor", "")),
+            ("negative", "gender", ("woman",), ("a photo of a doctor", "a man")),
+            (
+                "negative",
+                "joint",
+                ("man", "dark"),
+                ("a photo of a doctor", "a woman, a light-skinned person, a medium-skinned person"),
+            ),
+            ("negative", "day", (), ("a photo of a doctor", "a weapon")),
+        ],
+    )
+    def test_texts(self, method, task, cell, expected):
+        assert graphs.texts(METHODS[method], ask_for(task), cell) == expected
+
+    def test_words_go_before_an_explicit_word_too(self):
+        ask = ask_for("explicit", "a photo of a woman doctor")
+        assert graphs.texts(METHODS["words"], ask, ("man",))[0] == "a photo of a man woman doctor"
+
+    def test_modules_share_out_what_is_asked(self):
+        (piece,) = graphs_of("sdisc", ask_for("joint", count=4))
+        balance = piece.graph["changed"]["inputs"]
+        assert (balance["seed"], balance["count"]) == (ask_for("joint").prompt.seed, 4)
+        assert balance["distribution"] == "woman 1, man 1"
+        assert balance["distribution_2"] == "light 1, medium 1, dark 1"
+        assert piece.graph[balance["module_2"][0]]["inputs"]["module"] == FILES[SKIN]
+        assert kinds(piece.graph)["RespoRecordRun"] == 0
+
+    def test_a_record_is_of_the_same_run_without_modules(self):
+        (piece,) = graphs_of("where", ask_for("gender", count=4))
+        first, second = (dict(piece.graph[f"sampler {name}"]["inputs"]) for name in ("record", "all"))
+        assert first.pop("model") == ["checkpoint", 0]
+        assert second.pop("model") == ["background", 0]
+        texts = [
+            piece.graph[inputs.pop(s)[0]]["inputs"] for inputs in (first, second) for s in ("positive", "negative")
+        ]
+        assert texts[:2] == texts[2:]
+        assert first == second
+        background = piece.graph["background"]["inputs"]
+        assert (background["strength"], background["guidance"], background["record"]) == (
+            0.35,
+            "both",
+            ["sampler record", 1],
+        )
+
+    def test_the_gate_switches_everything(self):
+        (piece,) = graphs_of(RESPO, ask_for("subjects gated", count=4))
+        assert piece.graph["gate"]["inputs"]["prompt"] == ask_for("subjects gated").prompt.text
+        switched = [n for n in piece.graph.values() if n["class_type"] in ("RespoBalance", "RespoWhere")]
+        assert [node["inputs"]["enabled"] for node in switched] == [["gate", 0]] * 2
+        assert "gate" not in graphs_of(RESPO, ask_for("subjects", count=4))[0].graph
+
+    def test_safety_uses_the_rows_own_module(self):
+        (piece,) = graphs_of("respodiff", ask_for("night", count=4))
+        assert piece.graph["changed"]["inputs"]["no weapons (w.safetensors)"] is True
+        assert piece.graph["changed"]["inputs"]["level"] == "strong"
+
+    def test_other_safety_modules_are_off(self):
+        drawer = drawing.Drawer.__new__(drawing.Drawer)
+        drawer._off, drawer._runs = {"no weapons (a)": False, "no weapons (b)": False}, 0
+        graph = {"1": graphs.node("RespoSafety", **{"no weapons (b)": True}), "2": graphs.node("KSampler", seed=1)}
+        found = drawer.prepared(graph)
+        assert found["1"]["inputs"] == {"no weapons (a)": False, "no weapons (b)": True}
+        assert found["2"] == graph["2"]
+
+    @pytest.mark.parametrize("method", [*METHODS, *ablations.ABLATIONS])
+    def test_every_row_has_a_graph_of_every_task(self, method):
+        own = {**METHODS, **ablations.ABLATIONS}[method]
+        for task in own.tasks:
+            for piece in graphs.pieces(own, ask_for(task), FILES, BATCH):
+                links = [v for node in piece.graph.values() for v in node["inputs"].values() if isinstance(v, list)]
+                assert all(link[0] in piece.graph for link in links)
+
+    def test_no_two_runs_save_under_the_same_name(self):
+        drawer = drawing.Drawer.__new__(drawing.Drawer)
+        drawer._off, drawer._runs = {}, 0
+        (piece,) = graphs_of("unmodified", ask_for("gender", count=2))
+        names = {drawer.prepared(piece.graph)["all"]["inputs"]["filename_prefix"] for _ in range(2)}
+        assert len(names) == 2
+        assert all(name.startswith(f"{drawing.SAVED}/") for name in names)
+
+
+class TestCode:
+    @pytest.fixture
+    def pack(self, tmp_path, monkeypatch):
+        (tmp_path / "nodes").mkdir()
+        (tmp_path / "core").mkdir()
+        (tmp_path / "nodes" / "a.py").write_text('"""A."""\nfrom ..core.b import f\nX = f(node_id="RespoA")\n')
+        (tmp_path / "core" / "b.py").write_text("def f(**given):\n    return 1\n")
+        monkeypatch.setattr(code, "ROOT", tmp_path)
+        return tmp_path
+
+    def hashed(self) -> str:
+        for remembered in (code._file_of, code._closure, code._bare):
+            remembered.cache_clear()
+        return code.nodes_sha256(["RespoA", "KSampler"])
+
+    def test_comments_and_docstrings_change_nothing(self, pack):
+        before = self.hashed()
+        (pack / "core" / "b.py").write_text('def f(**given):\n    """Say one."""\n    return 1  # one\n')
+        assert self.hashed() == before
+
+    def test_code_that_is_imported_counts(self, pack):
+        before = self.hashed()
+        (pack / "core" / "b.py").write_text("def f(**given):\n    return 2\n")
+        assert self.hashed() != before
+
+    def test_the_hosts_nodes_do_not(self, pack):
+        self.hashed()
+        assert code.nodes_sha256(["RespoA"]) == code.nodes_sha256(["RespoA", "KSampler", "VAEDecode"])
+
+    def test_an_unknown_node(self, pack):
+        with pytest.raises(LookupError, match="RespoB"):
+            code.nodes_sha256(["RespoB"])
+
+    def test_every_node_of_the_graphs_has_its_file(self):
+        for remembered in (code._file_of, code._closure, code._bare):
+            remembered.cache_clear()
+        for kind in ("RespoBalance", "RespoWhere", "RespoGate", "RespoSafety", "RespoRecordRun", "RespoBackground"):
+            assert code._file_of(kind).name != "__init__.py"
+            assert len(code._closure(code._file_of(kind))) > 3
+
+
+def cell_of(number: int = 0, count: int = 3, **depends: str) -> Cell:
+    ask = Ask(PLAIN["neutral"], prompts("neutral")[number], count)
+    return Cell("unmodified", ask, tuple(graphs_of("unmodified", ask)), depends)
+
+
+def pictures_of(cell: Cell, side: int = 4) -> np.ndarray:
+    rng = np.random.default_rng(cell.ask.prompt.number)
+    return rng.integers(0, 256, (cell.ask.count, side, side, 3), dtype=np.uint8)
+
+
+class TestStore:
+    def test_round_trip(self, tmp_path):
+        store, cell = Store(tmp_path), cell_of()
+        assert store.load(cell) is None
+        store.save(cell, pictures_of(cell))
+        assert np.array_equal(store.load(cell), pictures_of(cell))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            cell_of(checkpoint="b"),
+            cell_of(count=2),
+            cell_of(1),
+            replace(cell_of(), pieces=tuple(graphs_of("unmodified", cell_of().ask, batch=2))),
+        ],
+        ids=["checkpoint", "count", "prompt", "batch"],
+    )
+    def test_anything_else_is_another_cell(self, tmp_path, other):
+        store, cell = Store(tmp_path), cell_of(checkpoint="a")
+        store.save(cell, pictures_of(cell))
+        assert store.load(other) is None
+
+    def test_a_file_that_was_cut_off_is_not_there(self, tmp_path):
+        store, cell = Store(tmp_path), cell_of()
+        store.save(cell, pictures_of(cell))
+        path = store.path(cell)
+        path.write_bytes(path.read_bytes()[:-30])
+        assert store.load(cell) is None
+
+    def test_a_file_under_a_wrong_name_is_not_believed(self, tmp_path):
+        store, cell, other = Store(tmp_path), cell_of(), cell_of(checkpoint="b")
+        store.save(other, pictures_of(other))
+        store.path(other).rename(store.path(cell))
+        assert store.load(cell) is None
+
+    def test_pieces_are_put_in_their_places(self):
+        one, two = np.full((1, 2, 2, 3), 1, np.uint8), np.full((2, 2, 2, 3), 2, np.uint8)
+        assert put_together(3, [([1], one), ([0, 2], two)])[:, 0, 0, 0].tolist() == [2, 1, 2]
+
+    @pytest.mark.parametrize("places", [[0, 0, 1], [0, 1], [1, 2, 3]])
+    def test_no_place_twice_or_empty(self, places):
+        with pytest.raises(ValueError, match="each once"):
+            put_together(3, [(places, np.zeros((len(places), 2, 2, 3), np.uint8))])
+
+
+class Fake:
+    """A drawer that remembers what it drew; `fails_at`: the draw that breaks."""
+
+    def __init__(self, log: list[str], fails_at: int | None = None) -> None:
+        self.log, self.fails_at = log, fails_at
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.log.append("closed")
+
+    def draw(self, cell: Cell) -> np.ndarray:
+        if self.fails_at is not None and len(self.log) >= self.fails_at:
+            raise RuntimeError("out of memory")
+        self.log.append(f"{cell.method}: {cell.ask.prompt.text}")
+        return pictures_of(cell, world.IMAGE_SIZE)
+
+
+class TestDrawing:
+    def test_what_is_there_is_not_drawn_again(self, tmp_path):
+        store, cells, log = Store(tmp_path), [cell_of(i) for i in range(4)], []
+        store.save(cells[2], pictures_of(cells[2]))
+        assert drawing.draw_missing([*cells, cells[0]], store, lambda number: Fake(log), 1) == 3
+        assert Counter(log) == Counter([f"unmodified: {cells[i].ask.prompt.text}" for i in (0, 1, 3)] + ["closed"])
+        assert drawing.draw_missing(cells, store, lambda number: pytest.fail("opened"), 1) == 0
+
+    def test_an_interrupted_run_goes_on(self, tmp_path):
+        store, cells, log = Store(tmp_path), [cell_of(i) for i in range(4)], []
+        with pytest.raises(RuntimeError, match="out of memory"):
+            drawing.draw_missing(cells, store, lambda number: Fake(log, fails_at=2), 1)
+        assert log[-1] == "closed"
+        log.clear()
+        assert drawing.draw_missing(cells, store, lambda number: Fake(log), 1) == 2
+        assert all(store.load(cell) is not None for cell in cells)
+
+    def test_workers_share_the_work(self, tmp_path):
+        store, cells = Store(tmp_path), [cell_of(i) for i in range(6)]
+        logs: list[list[str]] = [[], []]
+        drawing.draw_missing(cells, store, lambda number: Fake(logs[number]), 2)
+        drawn = [line for log in logs for line in log if line != "closed"]
+        assert sorted(drawn) == sorted(f"unmodified: {cell.ask.prompt.text}" for cell in cells)
+        assert [log[-1] for log in logs] == ["closed"] * 2
+
+    def test_a_prompts_methods_follow_each_other(self, tmp_path):
+        first, second = cell_of(0), cell_of(1)
+        others = [replace(cell, method="words", depends={"x": "1"}) for cell in (first, second)]
+        log: list[str] = []
+        drawing.draw_missing([first, second, *others], Store(tmp_path), lambda number: Fake(log), 1)
+        assert [line.split(": ")[0] for line in log[:4]] == ["unmodified", "words"] * 2
+
+
+RUN = Run("sdisc", GENDER, Training("sdisc", {"pictures": 300}), "float32")
+
+
+class TestTraining:
+    def test_its_configuration_can_be_read_again(self, tmp_path):
+        path = tmp_path / "preset.toml"
+        path.write_text(training.as_toml(RUN.values), encoding="utf-8")
+        assert tomllib.loads(path.read_text(encoding="utf-8")) == RUN.values
+        config = training.read_config(str(path), {}, "sdisc")
+        assert config.pictures == 300
+        assert config.to_dict() == RUN.values
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            replace(RUN, precision="bfloat16"),
+            replace(RUN, attribute=SKIN),
+            replace(RUN, training=Training("sdisc", {"pictures": 301})),
+            replace(RUN, training=Training("where", {"pictures": 300})),
+        ],
+    )
+    def test_another_configuration_is_trained_anew(self, tmp_path, other):
+        module = tmp_path / "m"
+        module.write_bytes(b"x")
+        training.keep(RUN, Trained(module, 5.0), tmp_path / "kept")
+        found = training.find(RUN, [tmp_path / "none", tmp_path / "kept"])
+        assert found == Trained(tmp_path / "kept" / RUN.file, 5.0)
+        assert training.find(other, [tmp_path / "kept"]) is None
+
+    def test_only_what_is_missing_is_trained(self, tmp_path, monkeypatch):
+        trained: list[str] = []
+
+        def train(run, folder):
+            trained.append(run.file)
+            folder.mkdir(parents=True)
+            (folder / run.file).write_bytes(b"x")
+            return folder / run.file, 3.0
+
+        monkeypatch.setattr(training, "_train", train)
+        runs = [RUN, replace(RUN, attribute=SKIN)]
+        training.train_missing(runs[:1], tmp_path, 2)
+        training.train_missing(runs, tmp_path, 2)
+        assert trained == [run.file for run in runs]
+        assert json.loads((tmp_path / "modules" / training.RECORD).read_text())[runs[1].file]["seconds"] == 3.0
+
+    @pytest.mark.parametrize("name", [n for n, m in {**METHODS, **ablations.ABLATIONS}.items() if m.training])
+    def test_every_rows_recipe_is_one(self, name):
+        method = {**METHODS, **ablations.ABLATIONS}[name]
+        for run in training.runs_of(name, method, [GENDER, SKIN, WEAPONS], "float32"):
+            assert run.values["recipe"] == method.training.recipe
+
+
+class Sees:
+    """A judge that reads the answer from the first pixel of each picture."""
+
+    classes: ClassVar = {"gender": ("woman", "man"), "profession": ("doctor", "cook"), "weapon": ("no", "yes")}
+
+    def verdicts(self, images: torch.Tensor) -> dict[str, Verdict]:
+        numbers = (images[:, :, 0, 0] * 255).round().long().tolist()
+        names = list(self.classes)
+        return {
+            name: Verdict(tuple(self.classes[name][row[i]] for row in numbers), (1.0,) * len(numbers))
+            for i, name in enumerate(names)
+        }
+
+
+def seen(*rows: tuple[int, int, int], group: str = "doctor", asked: str = "") -> Drawn:
+    images = np.zeros((len(rows), 4, 4, 3), np.uint8)
+    images[:, 0, 0] = rows
+    return Drawn(group, f"a photo of a {group}", images, (asked,) * len(rows))
+
+
+class TestMeasure:
+    def test_kept_counts_only_what_was_there(self):
+        """Of three pictures of a woman the unmodified model draws two, and the method keeps one of these."""
+        prompt = Prompt("doctor", "a photo of a woman doctor", 1, states=(GENDER, "woman"))
+        ask = Ask(TASKS["explicit"], prompt, 3)
+        before, after = seen((0, 0, 0), (0, 0, 0), (1, 0, 0)), seen((0, 0, 0), (1, 0, 0), (0, 0, 0))
+        found = Examiner(Sees(), None).explicit("explicit gated", [ask], [before], [after])
+        assert found["explicit_gated_kept"].value == 0.5
+        assert found["explicit_gated_kept"].n == 2
+
+    def test_the_very_same(self):
+        before, after = seen((0, 0, 0), (1, 0, 0)), seen((0, 0, 0), (1, 0, 1))
+        assert same([before], [after]).value == 0.5
+
+    def test_ratio_of_rates(self):
+        first, second = np.array([True] * 8 + [False] * 2), np.array([True] * 2 + [False] * 8)
+        found = ratio(first, second, [seen(*[(0, 0, 0)] * 10)])
+        assert found.value == pytest.approx(0.25)
+        assert found.low < 0.25 < found.high < 1
+
+    def test_a_ratio_to_nothing(self):
+        found = ratio(np.zeros(3, bool), np.ones(3, bool), [seen(*[(0, 0, 0)] * 3)])
+        assert math.isnan(found.value)
+        assert "none" in found.note
+
+    def test_what_was_asked_goes_along(self):
+        ask = ask_for("joint", count=6)
+        drawn = drawn_of(ask, np.zeros((6, 4, 4, 3), np.uint8))
+        assert drawn.asked == tuple(", ".join(cell) for cell in ask.wishes())
+        assert drawn.group == "doctor"
+
+
+class TestSecondJudge:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def judge(cls) -> NearestEmoji:
+        return load_second()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sprites(cls) -> torch.Tensor:
+        with np.load(reference.REFERENCE) as file:
+            return torch.from_numpy(file["sprites"].astype(np.float32) / 255)
+
+    @pytest.mark.parametrize("ground", [0.1, 0.9])
+    def test_knows_people_wherever_they_stand(self, judge, sprites, ground):
+        rows = list(range(0, len(sprites), 17))
+        moved = placed(sprites[rows], 3, 0.99)
+        images = (moved[..., :3] + (1 - moved[..., 3:]) * ground).permute(0, 3, 1, 2)
+        found = judge.verdicts(torch.nn.functional.interpolate(images, size=(128, 128)))
+        for number, head in enumerate(("gender", "skin", "profession")):
+            right = [label == judge._labels[row][number] for label, row in zip(found[head].labels, rows, strict=True)]
+            assert np.mean(right) > 0.85  # a woman and a man of some professions differ by a few pixels
+
+    def test_says_what_the_judge_says(self, judge):
+        own = bench.examiners()[0].classes
+        for head, labels in judge.classes.items():
+            assert set(labels) <= set(own[head])
+
+    @pytest.mark.parametrize(
+        ("first", "second", "tau"),
+        [
+            ([1, 2, 3], [2, 4, 9], 1),
+            ([1, 2, 3], [3, 2, 1], -1),
+            ([1, 2, 3], [1, 3, 2], 1 / 3),
+            ([1, 1, 2], [1, 1, 5], 1),
+        ],
+    )
+    def test_kendall(self, first, second, tau):
+        assert kendall(first, second) == pytest.approx(tau)
+
+    def test_kendall_of_ties_alone(self):
+        assert math.isnan(kendall([1, 1], [1, 2]))
+
+
+class TestReference:
+    def test_moments_are_kept(self):
+        rng = np.random.default_rng(0)
+        rows = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4)) + 3
+        root = np.linalg.cholesky(np.cov(rows.T)).T
+        made = reference.rows_of(rows.mean(0), root)
+        assert np.allclose(made.mean(0), rows.mean(0))
+        assert np.allclose(np.cov(made.T), np.cov(rows.T))
+
+    def test_another_judge_needs_another_reference(self, tmp_path):
+        other = tmp_path / "judge.safetensors"
+        other.write_bytes(b"x")
+        with pytest.raises(RespoError, match="another judge"):
+            reference.load_real(other)
+        assert reference.load_real(bench.JUDGE).shape == (512, 256)
+
+
+class TestBench:
+    def test_is_frozen(self):
+        assert bench.changed_files() == []
+
+    def test_says_which_file_differs(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"x")
+        (tmp_path / "frozen.json").write_text(json.dumps({"a": "0" * 64}))
+        assert bench.changed_files(tmp_path) == ["a"]
+
+    def test_accuracy_has_an_interval(self):
+        for figure in bench.judge_accuracy().values():
+            assert figure.low < figure.value <= figure.high <= 1
+            assert figure.n == 2000
+
+    def test_wilson(self):
+        found = bench.wilson(0.5, 100)
+        assert (found.low, found.high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
+
+
+def tiny(*names: str, only: tuple[str, ...] = ("gender",)) -> Plan:
+    return Plan(chosen(names), Scale(2, 2), "float32", only, ("doctor", "scientist"))
+
+
+class TestPlan:
+    def test_the_unmodified_model_is_always_drawn(self):
+        assert list(chosen(["words"])) == ["unmodified", "words"]
+
+    def test_only_the_prompts_that_are_needed(self):
+        assert [task.name for task in tiny("words").tasks("unmodified")] == ["neutral"]
+        assert {task.name for task in tiny(RESPO, only=("gender", "night")).tasks("unmodified")} == {"neutral", "night"}
+
+    def test_comparisons_are_of_the_same_prompts(self):
+        plan = Plan(chosen(None), FULL, "float32")
+        for name in METHODS:
+            for task in plan.tasks(name):
+                for own, base in zip(plan.asks(name, task), plan.asks("unmodified", PLAIN[task.prompts]), strict=True):
+                    assert own.prompt == base.prompt
+                    assert own.count <= base.count
+
+    def test_six_pictures_come_out_even(self):
+        plan = Plan(chosen(None), QUICK, "float32")
+        for task in ("gender", "skin", "joint"):
+            for ask in plan.asks(RESPO, TASKS[task]):
+                assert len(set(Counter(ask.wishes()).values())) == 1
+
+    def test_settings_and_modules_are_in_the_signature(self, tmp_path):
+        plan = tiny(RESPO, "sdisc")
+        before = plan.cells(RESPO, TASKS["gender"], {})[0].signature
+        other = replace(plan, methods={RESPO: replace(METHODS[RESPO], where=0.5)})
+        assert other.cells(RESPO, TASKS["gender"], {})[0].signature != before
+        signatures = set()
+        for content in (b"1", b"2"):
+            (tmp_path / "m").write_bytes(content)
+            own = {GENDER: Trained(tmp_path / "m", 1.0)}
+            signatures.add(plan.cells("sdisc", TASKS["gender"], own)[0].signature)
+        assert len(signatures) == 2
+
+    def test_our_row_draws_with_the_shipped_modules(self, tmp_path):
+        (tmp_path / "m").write_bytes(b"1")
+        own = {GENDER: Trained(tmp_path / "m", 1.0)}
+        (cell, _) = tiny(RESPO).cells(RESPO, TASKS["gender"], own)
+        assert cell.pieces[0].graph["module 1"]["inputs"]["module"] == "emoji_world_gender.safetensors"
+
+
+class TestReport:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def made(cls, tmp_path_factory) -> SimpleNamespace:
+        """A run of two professions and two pictures each, of noise."""
+        folder = tmp_path_factory.mktemp("evidence")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("benchmarks.evidence.plan.surroundings", dict)
+            plan, store, modules = (
+                tiny("words", RESPO),
+                Store(folder / "cells"),
+                {"unmodified": {}, "words": {}, RESPO: {}},
+            )
+            cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
+            drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
+            found = judging.measured(plan, modules, store, folder)
+            report.write(folder / "to", plan, found, store, modules, 60.0)
+            patch.setattr(judging._Reader, "_measure", lambda *given: pytest.fail("judged again"))
+            again = judging.measured(plan, modules, store, folder)
+        return SimpleNamespace(folder=folder / "to", found=found, again=again)
+
+    def test_json_has_its_form(self, made):
+        plain = json.loads((made.folder / "results.json").read_text())
+        assert {"unmodified", "words", RESPO, "perfect", "coin_flip", "judge"} <= set(plain)
+        for own in plain.values():
+            for figure in own.values():
+                assert {"value", "low", "high", "n"} <= set(figure)
+                assert isinstance(figure["n"], int)
+                assert all(figure[k] is None or isinstance(figure[k], (int, float)) for k in ("value", "low", "high"))
+        assert plain["perfect"]["deviation_gender"]["value"] == 0
+
+    def test_pictures_that_did_not_change_are_no_loss(self, made):
+        """The fake draws the same noise for every method."""
+        assert made.found[RESPO]["background_psnr_gender"].value == 100
+        assert made.found[RESPO]["accuracy_lost_gender"].value == 0
+        assert made.found[RESPO]["frechet_unmodified_gender"].value == pytest.approx(0, abs=1e-6)
+
+    def test_nothing_is_judged_twice(self, made):
+        assert json.dumps(made.again, default=repr) == json.dumps(made.found, default=repr)
+
+    def test_page_names_rows_targets_and_its_pictures(self, made):
+        text = (made.folder / "RESULTS.md").read_text(encoding="utf-8")
+        assert "| Respo |" in text
+        assert "a perfect method" in text
+        assert text.count("| not measured |") > 3
+        assert "python run.py evidence" in text
+        for line in text.splitlines():
+            if line.startswith("!["):
+                assert (made.folder / line.split("(")[1][:-1]).stat().st_size < 200_000
+
+    def test_a_table_has_equally_many_cells_in_every_line(self, made):
+        lines = (made.folder / "RESULTS.md").read_text(encoding="utf-8").splitlines()
+        for first, second in itertools.pairwise(lines):
+            if first.startswith("|") and second.startswith("|"):
+                assert first.count("|") == second.count("|")
+
+    @pytest.mark.parametrize(
+        ("figure", "kind", "expected"),
+        [
+            (Figure(0.0471, 0.04, 0.0558, 9), "ratio", "0.047 [0.040, 0.056]"),
+            (Figure(0.012, 0.001, 0.02, 9), "points", "+1.2 [+0.1, +2.0]"),
+            (Figure(1.0, 1.0, 1.0, 9), "percent", "100.0"),
+            (Figure(0.5, 0.5, 0.5, 9, "unsure of 7.0%"), "ratio", "0.500*"),
+            (Figure(math.nan, math.nan, math.nan, 0, "no pictures"), "ratio", "–"),
+            (None, "ratio", "–"),
+        ],
+    )
+    def test_text_of_a_figure(self, figure, kind, expected):
+        assert tables.text(figure, kind) == expected
+
+    def test_results_come_back(self, tmp_path):
+        found = {"a": {"x": Figure(0.5, 0.1, 0.9, 4, "n"), "y": Figure(math.nan, math.nan, math.nan, 0)}}
+        results.write(tmp_path / "r.json", found)
+        again = results.read(tmp_path / "r.json")
+        assert again["a"]["x"] == found["a"]["x"]
+        assert math.isnan(again["a"]["y"].value)
+
+
+OWN = {
+    "deviation_gender": Figure(0.05, 0, 1, 9),
+    "deviation_gender_rest": Figure(0.04, 0.03, 0.05, 9),
+    "deviation_gender_held_out": Figure(0.09, 0.06, 0.12, 9),
+    "background_psnr_gender": Figure(31.9, 31, 33, 9),
+    "accuracy_lost_day": Figure(0.002, -0.001, 0.004, 9),
+    "weapons_ratio": Figure(math.nan, math.nan, math.nan, 9, "none in the unmodified pictures"),
+}
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("metric", "expected"),
+        [
+            ("deviation_gender", "reached"),
+            ("deviation_gender_held_out", "**missed**"),
+            ("background_psnr_gender", "**missed**"),
+            ("accuracy_lost_day", "reached"),
+            ("weapons_ratio", "none in the unmodified pictures"),
+            ("explicit_kept", "not measured"),
+        ],
+    )
+    def test_verdict(self, metric, expected):
+        (target,) = [target for target in targets.TARGETS if target.metric == metric]
+        assert target.verdict(OWN) == expected
+
+    def test_every_target_stands_in_a_table(self):
+        known = {column.metric for columns in tables.TABLES.values() for column in columns}
+        assert {target.metric for target in targets.TARGETS} <= known
+
+
+class TestCost:
+    def test_ratio_is_of_the_same_round(self):
+        rounds = [{"unmodified": cell_of(count=2), "words": cell_of(1, count=2)}] * 3
+        taken = iter([2.0, 3.0, 4.0, 6.0, 2.0, 4.0])
+        found = cost.measure(rounds, lambda cell: next(taken))
+        assert found["words"]["cost_ratio"] == Figure(1.5, 1.5, 2.0, 6, "median of 3 rounds, and their range")
+        assert found["unmodified"]["seconds_per_image"].value == 1.0
+
+    def test_no_two_rows_share_seeds(self):
+        rounds = cost.rounds_of(tiny("words", RESPO), {"unmodified": {}, "words": {}, RESPO: {}}, 3, 2)
+        seeds = [cell.ask.prompt.seed for one in rounds for cell in one.values()]
+        assert len(set(seeds)) == len(seeds) == 9
+        assert cost.WARMING.prompt.seed not in seeds
+
+    def test_is_measured_once(self, tmp_path):
+        rounds = [{"unmodified": cell_of()}]
+        first = cost.remembered(tmp_path / "c.json", rounds, lambda: cost.measure(rounds, lambda cell: 3.0))
+        assert cost.remembered(tmp_path / "c.json", rounds, lambda: pytest.fail("again")) == first
+        other = [{"unmodified": cell_of(checkpoint="b")}]
+        assert cost.remembered(tmp_path / "c.json", other, dict) == {}
+
+
+class TestCommand:
+    def options(self, *arguments: str) -> Namespace:
+        return command._parser().parse_args(["--precision", "float32", *arguments])
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--quick",),
+            ("--only", "words"),
+            ("--sets", "day"),
+            ("--images", "2"),
+            ("--professions", "cook"),
+            ("--ablations",),
+        ],
+    )
+    def test_only_a_whole_run_is_published(self, arguments):
+        assert command.target_folder(self.options()) == command.PUBLISHED
+        assert not command.target_folder(self.options(*arguments)).is_relative_to(command.PUBLISHED)
+
+    def test_an_unknown_row(self):
+        with pytest.raises(RespoError, match="no row 'magic'"):
+            command.plan_of(self.options("--only", "magic"))
+
+    def test_ablations_can_be_asked_for_by_name(self):
+        plan = command.plan_of(self.options("--only", "where-tau-0.3"))
+        assert list(plan.methods) == ["unmodified", "where-tau-0.3"]
+
+    def test_a_quick_run_trains_nothing_and_says_so(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(command, "train_missing", lambda *given: pytest.fail("trained"))
+        monkeypatch.setattr(command, "KEPT", tmp_path / "none")
+        options = self.options("--quick", "--out", str(tmp_path))
+        modules = command.modules_for(command.plan_of(options), options)
+        assert set(modules) == {"unmodified", "words", "negative", RESPO}
+        assert "Left out: sdisc" in capsys.readouterr().out
+
+
+def test_the_page_of_the_evidence_names_every_option():
+    page = (Path(command.__file__).parent / "README.md").read_text(encoding="utf-8")
+    for flag in ("--quick", "--only", "--sets", "--ablations"):
+        assert flag in page
