@@ -50,21 +50,26 @@ def test_everything_has_a_name_and_a_tooltip(schema):
         assert (part.tooltip or "").endswith("."), part.id
 
 
+def own_inputs(schema):
+    """Without Safety's switches: there is one for each safety module that this computer has."""
+    return [part for part in schema.inputs if not part.id.endswith(".safetensors)")]
+
+
 def test_locale_says_what_the_schema_says(schema):
     texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
     assert set(texts) == set(IDS)
     outputs = {str(number): part for number, part in enumerate(schema.outputs)}
-    assert texts[schema.node_id] == {
+    assert {"outputs": {}, **texts[schema.node_id]} == {
         "display_name": schema.display_name,
         "description": schema.description,
-        "inputs": {part.id: {"name": part.id, "tooltip": part.tooltip} for part in schema.inputs},
+        "inputs": {part.id: {"name": part.id, "tooltip": part.tooltip} for part in own_inputs(schema)},
         "outputs": {key: {"name": part.display_name, "tooltip": part.tooltip} for key, part in outputs.items()},
     }
 
 
 def test_help_page_explains_every_input(schema):
     page = (ROOT / "web/docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
-    for part in schema.inputs:
+    for part in own_inputs(schema):
         assert f"**{part.id}**" in page, part.id
 
 
