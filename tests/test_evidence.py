@@ -556,7 +556,7 @@ class TestBench:
 
 
 def tiny(*names: str, only: tuple[str, ...] = ("gender",)) -> Plan:
-    return Plan(chosen(names), Scale(2, 2), "float32", only, ("doctor", "scientist"))
+    return Plan(chosen(names), Scale(2, 2, 2), "float32", only, ("doctor", "scientist"))
 
 
 class TestPlan:

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         drawn = draw_missing(cells, store, opened, options.workers)
         print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
-        results = measured(plan, modules, store, options.out)
+        results = measured(plan, modules, store, options.out, options.workers)
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
         report.write(target_folder(options), plan, results, store, modules, time.monotonic() - started)
@@ -92,7 +92,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
         raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join([*METHODS, *ABLATIONS])}")
     scale = QUICK if options.quick else FULL
     if options.images is not None:
-        scale = replace(scale, images=options.images, side=min(scale.side, options.images))
+        few = min(scale.others, options.images)
+        scale = replace(scale, images=options.images, own=options.images, others=few)
     dtype = choose_dtype(options.precision, torch.device("cpu"))
     return Plan(
         chosen(options.only, {**METHODS, **ABLATIONS} if options.only else rows),
@@ -130,7 +131,7 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
 
 def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Open) -> dict[str, Figures]:
     """Return what each row costs; timed in a server of its own, with nothing beside it."""
-    rounds = cost.rounds_of(plan, modules, *((3, 6) if options.quick else (5, 24)))
+    rounds = cost.rounds_of(plan, modules, *((2, 6) if options.quick else (5, 24)))
 
     def timed() -> dict[str, Figures]:
         print("Timing what each row costs", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from respo_train.core.checkpoint import file_sha256
@@ -26,12 +27,18 @@ PERFECT, COIN = "perfect", "coin_flip"
 Modules = Mapping[str, Mapping[str, Trained]]
 
 
-def measured(plan: Plan, modules: Modules, store: Store, out: Path) -> dict[str, Figures]:
-    """Return every row's figures, and those of a perfect method and of a coin under the same assignment."""
+def measured(plan: Plan, modules: Modules, store: Store, out: Path, at_once: int = 1) -> dict[str, Figures]:
+    """Return every row's figures, and those of a perfect method and of a coin under the same assignment.
+
+    `at_once`: rows that are judged side by side.
+    """
     judge, segmenter = bench.examiners()
     examiner = Examiner(judge, segmenter, load_second(), load_real(bench.JUDGE))
     reader = _Reader(plan, modules, store, examiner, out / "figures")
-    found = {name: reader.figures(name) for name in modules}
+    for task in plan.tasks(UNMODIFIED):
+        reader.before(task.prompts)  # now, as all rows need them
+    with ThreadPoolExecutor(at_once) as pool:
+        found = dict(zip(modules, pool.map(reader.figures, modules), strict=True))
     found |= _ideals(plan, reader)
     for name, own in modules.items():
         if own:

@@ -25,23 +25,26 @@ SIDE = ("night", "day", "subjects", "explicit")
 
 @dataclass(frozen=True)
 class Scale:
-    """Pictures a profession. `side`: of the other methods where our own row has `images`, see SIDE.
+    """Pictures a profession. `own`: of our row on the tasks in SIDE; `others`: of the other rows there.
 
-    `tasks`: only these for the other methods.
+    `tasks`: only these for the other rows.
     """
 
     images: int
-    side: int
+    own: int
+    others: int
     tasks: tuple[str, ...] = FAIRNESS + GATED + SAFETY
 
     def count(self, method: str, task: Task) -> int:
         """Return pictures a profession for a method's task."""
-        return self.images if method in (RESPO, UNMODIFIED) or task.name.split()[0] not in SIDE else self.side
+        if task.name.split()[0] not in SIDE:
+            return self.images
+        return self.own if method in (RESPO, UNMODIFIED) else self.others
 
 
-FULL = Scale(images=73, side=24)
+FULL = Scale(images=73, own=73, others=24)
 # Six: women and men, three skin tones and their combinations all come out even.
-QUICK = Scale(images=6, side=3, tasks=("gender", "skin", "joint", "night", "day", "subjects"))
+QUICK = Scale(images=6, own=3, others=3, tasks=("gender", "skin", "joint", "night"))
 
 
 @dataclass(frozen=True)
