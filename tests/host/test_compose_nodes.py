@@ -117,7 +117,7 @@ def test_nobody_loses_a_file(compose, save, pack, tmp_path):
     with pytest.raises(pack.core.errors.RespoError, match="there already"):
         save(compose(weight_a=2.0))
     for wrong in ("nonsense", None, True):  # a workflow's JSON may hold anything; only the word itself overwrites
-        with pytest.raises(pack.core.errors.RespoError, match="there already"):
+        with pytest.raises(pack.core.errors.RespoError, match="there already|'existing'"):
             save(compose(weight_a=2.0), existing=wrong)
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (data, written)
     assert save(compose(weight_a=2.0), existing="overwrite").ui.as_dict()["text"][0].startswith("Saved as")
@@ -221,7 +221,7 @@ def test_bad_input_is_told_before_anything_runs(server, kind, inputs, words):
 def test_numbers_too_large_are_told(compose, pack, weight):
     """A link goes past a widget's limits."""
     for method in ("sum", "a without b"):
-        with pytest.raises(pack.core.errors.RespoError, match=r"smaller weights|finite number"):
+        with pytest.raises(pack.core.errors.RespoError, match="'weight_a'"):
             compose(weight_a=weight, method=method)
 
 
