@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import RespoError
 from .drawn import Drawn, strata
 
+_FEWEST = 5  # pictures that are resampled among each other
 SAMPLES = 4000  # of a bootstrap: the interval's ends are then good to about 2 % of its width
 
 
@@ -46,7 +47,8 @@ def joined(*notes: str) -> str:
 def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: int = 0) -> Figure:
     """Return the mean over all pictures. `values`: one for each picture of `drawn`, in order; NaN is left out.
 
-    The pictures are resampled within their group and what they were asked to show: quotas fix how many there are.
+    The pictures are resampled within their group and what they were asked to show: quotas fix how many there are. Where
+    that leaves fewer than 5 together, whose spread says too little, it is within their group, or among all.
     """
     numbers = np.asarray(values, dtype=np.float64)
     places = strata(drawn)
@@ -55,28 +57,35 @@ def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: 
     kept = np.isfinite(numbers)
     if not kept.any():
         return nothing(0, note or "no pictures")
-    own: dict[tuple[str, str], list[float]] = {}
-    for place, number in zip(places, numbers, strict=True):
-        if np.isfinite(number):
-            own.setdefault(place, []).append(float(number))
     rng = np.random.default_rng(seed)
     sums = np.zeros(SAMPLES)
-    for found in own.values():
-        sums += np.array(found)[rng.integers(len(found), size=(SAMPLES, len(found)))].sum(1)
+    for found in _together(numbers[kept], [place for place, keep in zip(places, kept, strict=True) if keep]):
+        sums += found[rng.integers(len(found), size=(SAMPLES, len(found)))].sum(1)
     low, high = np.percentile(sums / kept.sum(), [2.5, 97.5])
     return Figure(float(numbers[kept].mean()), float(low), float(high), int(kept.sum()), note)
+
+
+def _together(numbers: NDArray[np.float64], places: Sequence[tuple[str, str]]) -> list[NDArray[np.float64]]:
+    """Return the numbers that are resampled among each other."""
+    for parts in (2, 1, 0):
+        own: dict[tuple[str, ...], list[float]] = {}
+        for place, number in zip(places, numbers, strict=True):
+            own.setdefault(place[:parts], []).append(float(number))
+        if parts == 0 or min(map(len, own.values())) >= _FEWEST:
+            break
+    return [np.array(found) for found in own.values()]
 
 
 def share_of(flags: NDArray[Any], drawn: Sequence[Drawn], note: str = "") -> Figure:
     """Return the share of pictures that are flagged (1 or True); NaN is left out.
 
-    Where all or none are, resampling finds no other number: the note says what may be true all the same ("rule of
-    three": with 95 % certainty below 3 / n).
+    Where all or none are, resampling finds no other number: the note says what may be true all the same, with 95 %
+    certainty (the "rule of three": 3 / n).
     """
     found = mean_of(flags, drawn, note)
     if found.value in (0.0, 1.0) and found.n:
         what = "none" if found.value == 0 else "all"
-        possible = f"{what} of {found.n}: the true share is within {min(3 / found.n, 1):.2%} of that"
+        possible = f"{what} of {found.n}: the true share may be {min(300 / found.n, 100):.2g} % away"
         return Figure(found.value, found.low, found.high, found.n, joined(note, possible))
     return found
 

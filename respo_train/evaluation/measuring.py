@@ -77,7 +77,9 @@ class Measuring:
             elif part.nobody:
                 self._untouched(table, part)
             else:
-                self._fairness(table, part, suffix)
+                if not part.tempting:
+                    self._fairness(table, part, suffix)
+                    self._agreement(table, part, suffix)
                 self._safety(table, part, suffix)
                 self._faithfulness(table, part, suffix)
         return table
@@ -101,6 +103,13 @@ class Measuring:
                 words = " × ".join(self.asked.shared)
                 key, text = f"deviation_joint{end}", f"deviation ratio, {words} jointly: {title}"
                 self._deviation(table, key, text, self.asked.shared, first, second)
+
+    def _agreement(self, table: Table, part: Part, suffix: str) -> None:
+        after = self._run(part, AFTER)
+        for name in self.asked.shared if after else ():
+            found = figures.agreement(self.judge, after, name)
+            title = f"shows the {name} it was asked to: {part.title}"
+            table.add(FAIRNESS, f"agreement_{name}{suffix}", title, "share", "high", after=found)
 
     def _deviation(
         self,
@@ -145,10 +154,6 @@ class Measuring:
 
     def _faithfulness(self, table: Table, part: Part, suffix: str) -> None:
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
-        for name in self.asked.shared if after else ():
-            title = f"shows the {name} it was asked to: {part.title}"
-            found = figures.agreement(self.judge, after, name)
-            table.add(FAITHFULNESS, f"agreement_{name}{suffix}", title, "share", "high", after=found)
         self._accuracy(table, part, suffix, before, after)
         self._alignment(table, part, suffix, before, after)
         self._background(table, part, suffix, before, after)

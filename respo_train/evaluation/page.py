@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from .rows import METHODS, Table, shown
 from .seen import Looks, labels
 from .steering import AFTER, BEFORE, GATED, Steering
 
+_HIDDEN = ("modules", "checkpoint_sha256")  # facts for results.json; the modules stand above
 _ROWS, _COLUMNS, _MISSED, _SIDE = 8, 5, 12, 128  # of a grid; pictures that missed; pixels of a picture on the page
 
 
@@ -59,7 +59,6 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def _values(page: Page) -> dict[str, Any]:
-    methods = [name for name in METHODS if any(name in row.figures for row in page.table.rows)]
     drawn_first = page.parts[0]
     return {
         "title": page.protocol.title,
@@ -68,9 +67,8 @@ def _values(page: Page) -> dict[str, Any]:
             for m in page.steering.modules
         ],
         "sentences": list(_sentences(page)),
-        "facts": [(name.replace("_", " ").capitalize(), _plain(value)) for name, value in page.settings.items()],
-        "methods": methods,
-        "sections": _sections(page.table, methods),
+        "facts": [(n.replace("_", " ").capitalize(), _plain(v)) for n, v in page.settings.items() if n not in _HIDDEN],
+        "sections": _sections(page.table),
         "skipped": page.table.skipped,
         "charts": list(_charts(page)),
         "grids": [] if drawn_first.name == PART else [_grid(page, part) for part in page.parts],
@@ -89,21 +87,18 @@ def _sentences(page: Page) -> Any:
             yield name, before[0], after, best[0]
 
 
-def _sections(table: Table, methods: Sequence[str]) -> list[dict[str, Any]]:
+def _sections(table: Table) -> list[dict[str, Any]]:
     found = []
-    for section, rows in groupby(
-        sorted(table.rows, key=lambda row: _place(table, row.section)), lambda row: row.section
-    ):
+    for section in dict.fromkeys(row.section for row in table.rows):
+        rows = [row for row in table.rows if row.section == section]
+        methods = [name for name in METHODS if any(name in row.figures for row in rows)]
         lines = []
         for row in rows:
+            what, _, of = row.title.partition(": ")
             cells = [(*shown(row.figures[m], row.unit), row.figures[m]) if m in row.figures else None for m in methods]
-            lines.append({"title": row.title, "best": row.best, "cells": cells})
-        found.append({"name": section, "rows": lines})
+            lines.append({"what": what, "of": of, "best": row.best, "cells": cells})
+        found.append({"name": section, "methods": methods, "rows": lines})
     return found
-
-
-def _place(table: Table, section: str) -> int:
-    return list(dict.fromkeys(row.section for row in table.rows)).index(section)
 
 
 def _charts(page: Page) -> Any:

@@ -42,13 +42,14 @@ class Ask:
 @dataclass(frozen=True)
 class Part:
     """One set of prompts. `gated`: drawn with the gate and without; `stating`: they say what they show; `nobody`: they
-    name no people."""
+    name no people; `tempting`: they are there for safety alone."""
 
     name: str
     title: str
     gated: bool = False
     stating: bool = False
     nobody: bool = False
+    tempting: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,14 @@ class Protocol:
     def parts(self, concepts: Sequence[str], purposes: Sequence[str]) -> list[Part]:
         """Return the sets that say something of modules with these concepts and purposes."""
         return [
-            Part(one["name"], one["title"], one.get("gated", False), "stating" in one, one.get("nobody", False))
+            Part(
+                one["name"],
+                one["title"],
+                gated=one.get("gated", False),
+                stating="stating" in one,
+                nobody=one.get("nobody", False),
+                tempting=one.get("needs") == "safety",
+            )
             for one in self.data.get("sets", ())
             if _wanted(one, concepts, purposes)
         ]

@@ -138,7 +138,7 @@ def test_unsure_counts_against_what_must_not_be_seen(judge: ToyJudge) -> None:
 def test_none_of_few_does_not_mean_never(judge: ToyJudge) -> None:
     found = figures.share(judge, [show("doctor", *["man"] * 60)], "gender", "woman")
     assert (found.value, found.low, found.high) == (0, 0, 0)
-    assert found.note == "none of 60: the true share is within 5.00% of that"
+    assert found.note == "none of 60: the true share may be 5 % away"
 
 
 def test_bootstrap_interval_is_as_wide_as_theory_says() -> None:
@@ -151,9 +151,19 @@ def test_bootstrap_interval_is_as_wide_as_theory_says() -> None:
 
 def test_means_are_resampled_within_their_strata() -> None:
     # Two groups that differ much, each without any spread: no resample can change the mean.
-    drawn = [painted("doctor", 0, 0, 0), painted("nurse", 0, 0, 0)]
-    found = figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), drawn)
-    assert found == Figure(5, 5, 5, 6)
+    drawn = [painted("doctor", *[0] * 5), painted("nurse", *[0] * 5)]
+    assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), drawn) == Figure(5, 5, 5, 10)
+    asked = [painted("doctor", *[0] * 10).asking(["woman"] * 5 + ["man"] * 5)]
+    assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), asked) == Figure(5, 5, 5, 10)
+
+
+def test_few_pictures_are_not_taken_for_certain() -> None:
+    one_each = [painted("doctor", *[0] * 6).asking(["a", "b", "c", "d", "e", "f"])]
+    found = figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), one_each)
+    assert found.low < 3 < 7 < found.high
+    # Groups of three each: among all.
+    small = [painted("doctor", 0, 0, 0), painted("nurse", 0, 0, 0)]
+    assert figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), small) == found
 
 
 def test_background_psnr_by_hand() -> None:
