@@ -110,7 +110,7 @@ def _draw_ratio(axes: Any, found: Report) -> None:
 
 def _beside(axes: Any, place: float, words: str, colour: str) -> None:
     """Write to the right of the axes, at a height of theirs."""
-    axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", color=colour, size=11)
+    axes.text(1.022, place, words, transform=axes.get_yaxis_transform(), va="center", color=colour, size=11)
 
 
 def _whisker(axes: Any, interval: Interval, place: float) -> None:
