@@ -297,6 +297,11 @@ class TestStore:
         store.save(cell, pictures_of(cell))
         assert store.load(other) is None
 
+    def test_the_nodes_code_is_in_the_signature(self, monkeypatch):
+        before = cell_of().signature
+        monkeypatch.setattr("benchmarks.evidence.cells.nodes_sha256", lambda kinds: str(sorted(kinds)))
+        assert cell_of().signature != before
+
     def test_a_file_that_was_cut_off_is_not_there(self, tmp_path):
         store, cell = Store(tmp_path), cell_of()
         store.save(cell, pictures_of(cell))
