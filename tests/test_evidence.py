@@ -469,6 +469,11 @@ class TestMeasure:
         assert found.value == pytest.approx(0.25)
         assert found.low < 0.25 < found.high < 1
 
+    def test_both_rates_are_of_the_same_pictures(self):
+        flags = np.array([True, False] * 5)
+        found = ratio(flags, flags, [seen(*[(0, 0, 0)] * 10)])
+        assert (found.value, found.low, found.high) == (1, 1, 1)
+
     def test_a_ratio_to_nothing(self):
         found = ratio(np.zeros(3, bool), np.ones(3, bool), [seen(*[(0, 0, 0)] * 3)])
         assert math.isnan(found.value)
