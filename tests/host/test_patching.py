@@ -161,8 +161,8 @@ def test_two_ranges_that_meet_are_one(apply, sample, model):
 
 
 def test_off_is_the_same_model(apply, balance, model):
-    empty = [{"start_percent": 0.5, "end_percent": 0.5}, {"end_percent": float("nan")}]
-    for off in ({"strength": 0.0}, {"enabled": False}, *empty):
+    empty = {"start_percent": 0.5, "end_percent": 0.5}
+    for off in ({"strength": 0.0}, {"enabled": False}, empty):
         assert apply(**off) is model
         assert balance(**off) is model
 
