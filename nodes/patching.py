@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
-from .conds import conds_of_chunks, latent_size, name_conds
+from .conds import conds_of_chunks, latent_size, name_conds, name_numbers
 from .edits import WHOLE_RUN, Addition, Edit, Half, ModuleEdit, Moment
 from .low_band_edits import LowBand
 from .playback import follow, look_up, recorded_calls
@@ -109,7 +109,9 @@ def add_to_chunks(h: Tensor, additions: Sequence[Tensor | None]) -> Tensor:
 
 def _name_conds_of(patched: Any) -> None:
     """Have every step's options tell which prompt is which."""
-    _wrap_once(patched, comfy.patcher_extension.WrappersMP.PREDICT_NOISE, _KEY, name_conds)
+    kinds = comfy.patcher_extension.WrappersMP
+    _wrap_once(patched, kinds.PREDICT_NOISE, _KEY, name_conds)
+    _wrap_once(patched, kinds.CALC_COND_BATCH, _KEY, name_numbers)
 
 
 def _follow(patched: Any, record: Record, half: Half) -> None:

@@ -98,8 +98,6 @@ ROWS = (
         "DualCFGGuider and an area",
         "the second prompt has an area",
         guided(lambda model: dual_guider(model, "regular", combine(prompt(POSITIVE), area()))),
-        fails="the copies that the host makes of an area prompt for the other lists share its identifier, and this "
-        "guider's chunk number 0 is the negative prompt",
     ),
     row(
         "PerpNegGuider",
@@ -113,6 +111,5 @@ ROWS = (
         ksampler(),
         before=patch("nodes_perpneg.PerpNeg", empty_conditioning=prompt(EMPTY), neg_scale=1.0),
         proof=lambda p: calls(p) == {(1, 0), (0,)},
-        fails="that prompt is in none of the guider's lists, so its number decides, and it is steered as well",
     ),
 )
