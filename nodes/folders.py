@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path, PurePosixPath
 
 import folder_paths
@@ -13,6 +14,7 @@ from ..respo_train.core.errors import ModuleFileError
 FOLDER = "respo"
 SUFFIX = ".safetensors"
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
+_NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives, streams, the end of a text, half of a letter
 _EMOJI_WORLD = Path(__file__).resolve().parent.parent / "emoji_world"
 
 
@@ -96,7 +98,7 @@ def _relative(name: str) -> PurePosixPath:
     """Check a name before the file system sees it. Raises ModuleFileError."""
     name = str(name)  # a workflow's JSON may hold anything
     path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
-    inside = not path.is_absolute() and ".." not in path.parts and not any(c in name for c in ":\0")
+    inside = not path.is_absolute() and ".." not in path.parts and not _NEVER_IN_A_NAME.search(name)
     if not inside or path.suffix.lower() != SUFFIX or len(name) > 255:
         raise ModuleFileError(
             f"expected the name of a {SUFFIX} file inside the '{FOLDER}' model folder, found {name[:100]!r}. "

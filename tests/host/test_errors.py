@@ -20,6 +20,7 @@ BAD_NAMES = [
     "gender.ckpt",
     "x" * 300 + ".safetensors",
     "nul\0.safetensors",
+    "half a letter \ud800.safetensors",
     ["a", 1],
     float("nan"),
 ]
