@@ -666,6 +666,16 @@ class TestReport:
             if first.startswith("|") and second.startswith("|"):
                 assert first.count("|") == second.count("|")
 
+    def test_fewer_pictures_are_compared_with_the_same_seeds(self, tmp_path):
+        """The unmodified model has two of each where another row has one."""
+        plan = Plan(chosen(["negative"]), Scale(2, 2, 1), "float32", ("day",), ("doctor",))
+        modules, store = {"unmodified": {}, "negative": {}}, Store(tmp_path)
+        cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
+        assert [cell.ask.count for cell in cells] == [2, 1]
+        drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
+        found = judging.measured(plan, modules, store, tmp_path)["negative"]["accuracy_lost_day"]
+        assert found.n == 1
+
     @pytest.mark.parametrize(
         ("figure", "kind", "expected"),
         [
