@@ -690,6 +690,13 @@ class TestReport:
     def test_text_of_a_figure(self, figure, kind, expected):
         assert tables.text(figure, kind) == expected
 
+    def test_a_ranking_shows_ties_as_ties(self):
+        own = {"deviation_gender": Figure(0.5, 0, 1, 9), "second_deviation_gender": Figure(0.4, 0, 1, 9)}
+        better = {"deviation_gender": Figure(0.1, 0, 1, 9), "second_deviation_gender": Figure(0.2, 0, 1, 9)}
+        (line,) = tables.rankings({"words": own, "sdisc": own, RESPO: better})[2:]
+        assert "Respo < prompt rewriting = SDisc" in line
+        assert line.endswith("| 1.00 |")
+
     def test_results_come_back(self, tmp_path):
         found = {"a": {"x": Figure(0.5, 0.1, 0.9, 4, "n"), "y": Figure(math.nan, math.nan, math.nan, 0)}}
         results.write(tmp_path / "r.json", found)

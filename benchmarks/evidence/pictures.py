@@ -84,7 +84,7 @@ def _rows_of(one: Drawn, wrong: np.ndarray) -> list[tuple[str, Pictures]]:
 
 def _sheet(path: Path, rows: Sequence[tuple[str, Pictures]]) -> str:
     """Write rows of pictures with their names on the left; return the file's name."""
-    gap, margin = 3, 190
+    gap, margin = 3, 230
     width = margin + ACROSS * (SIDE + gap)
     sheet = Image.new("RGB", (width, len(rows) * (SIDE + gap)), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)

@@ -140,7 +140,13 @@ def rankings(results: Results) -> list[str]:
             if metric in own and f"second_{metric}" in own
         }
         if len(both) > 1:
-            orders = [" < ".join(title(n) for n in sorted(both, key=lambda n: both[n][k])) for k in (0, 1)]
+            orders = [_order({name: values[k] for name, values in both.items()}) for k in (0, 1)]
             tau = kendall([one for one, _ in both.values()], [two for _, two in both.values()])
             lines.append(f"| {metric.replace('_', ' ')} | {orders[0]} | {orders[1]} | {tau:.2f} |")
     return lines
+
+
+def _order(values: Mapping[str, float]) -> str:
+    """Return the rows' names from the lowest to the highest value, ties as ties."""
+    tied = [[title(n) for n, own in values.items() if own == value] for value in sorted(set(values.values()))]
+    return " < ".join(" = ".join(names) for names in tied)
