@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from benchmarks.hostile.cases import Case, cases
+from benchmarks.hostile.cases import Case, cases, escape_cases
 from benchmarks.hostile.client import Client
 from benchmarks.hostile.graphs import respo_nodes
 from benchmarks.hostile.sandbox import Sandbox
@@ -59,7 +59,10 @@ class Tally:
 
 
 def attack(client: Client, count: int, tell: Callable[[str], None] = print) -> Tally:
-    """Send `count` different cases, shared out among the nodes; always the same ones for the same nodes."""
+    """Send `count` different cases, shared out among the nodes, and the plain ways out of a folder beside them.
+
+    They are always the same ones for the same nodes.
+    """
     tally = Tally()
     nodes = respo_nodes(client.info)
     for index, node in enumerate(nodes):
@@ -75,6 +78,10 @@ def attack(client: Client, count: int, tell: Callable[[str], None] = print) -> T
 
 
 def _attack_node(client: Client, node: str, count: int, tally: Tally) -> None:
+    paths = (str(client.sandbox.victim), str(client.sandbox.absent))
+    for case in escape_cases(client.info, node, *paths):
+        if tally.is_new(case):
+            tally.add(case, client.ask(case))
     end = tally.count + count
 
     @settings(
@@ -85,7 +92,7 @@ def _attack_node(client: Client, node: str, count: int, tally: Tally) -> None:
         phases=[Phase.generate],
         suppress_health_check=CHECKS,
     )
-    @given(cases(client.info, node, str(client.sandbox.victim), str(client.sandbox.absent)))
+    @given(cases(client.info, node, *paths))
     def send(case: Case) -> None:
         if tally.count < end and tally.is_new(case):  # Hypothesis tries some twice, and many nearly so
             tally.add(case, client.ask(case))

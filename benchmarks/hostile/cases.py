@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,15 @@ def cases(info: Info, node: str, canary: str, absent: str) -> st.SearchStrategy[
         return Case(node, changes, missing, draw(_more()), draw(st.integers(0, 9)) == 9)
 
     return build()
+
+
+def escape_cases(info: Info, node: str, canary: str, absent: str) -> Iterator[Case]:
+    """Yield each plain way out of a folder, at each input that takes text, written there and by a link."""
+    for name, kinds, _ in inputs_of(info[node]):
+        for way in hostile.escapes(canary, absent) if {"STRING", "COMBO"} & set(kinds) else ():
+            yield Case(node, {name: way}, (), {}, False)
+            if "STRING" in kinds:
+                yield Case(node, {name: hostile.Via("STRING", way)}, (), {}, False)
 
 
 def _more() -> st.SearchStrategy[dict[str, Any]]:

@@ -87,6 +87,11 @@ def _walk(value: Any) -> Any:
         yield from _walk(value.value)
 
 
+def escapes(canary: str, absent: str) -> list[str]:
+    """Return the plainest ways out of a folder, to files that must neither change nor come to be."""
+    return [canary, absent, f"../canary/{ESCAPE}.safetensors", f"out/{ESCAPE}.safetensors"]
+
+
 def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:
     """Names of files: ways out of a folder to `canary` (a path that is there) and `absent` (one that is not)."""
     targets = [canary, absent, absent.removesuffix(".safetensors")]
@@ -103,7 +108,7 @@ def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:
         "/dev/zero.safetensors",
         "~/x.safetensors",
     ]
-    links = ["out/victim.safetensors", "link.safetensors", f"out/{ESCAPE}.safetensors", "loop/loop/x.safetensors"]
+    links = ["out/victim.safetensors", "link.safetensors", "loop/loop/x.safetensors"]
     tricks = ["taken.safetensors\0.png", "\0", "", ".", "..", "/", "//", "a/../../x.safetensors", "./taken.safetensors"]
     tricks += [
         "．．/．．/x.safetensors",
@@ -122,7 +127,7 @@ def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:
         "file:///etc/passwd",
         "a" * 250 + ".safetensors",
     ]
-    exact = st.sampled_from([*targets, *up, *windows, *devices, *links, *tricks])
+    exact = st.sampled_from([*escapes(canary, absent), *targets, *up, *windows, *devices, *links, *tricks])
     long = st.builds(Long, st.sampled_from(["a", "a/", "../", "é", "😀"]), st.sampled_from([256, 5000, LARGE]))
     return exact | exact.map(lambda name: f"{name}.safetensors") | long
 

@@ -29,7 +29,7 @@ def client(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_every_answer_is_a_good_one(client: Client) -> None:
     tally = attack(client, SAMPLE)
-    assert tally.count == SAMPLE
+    assert tally.count > SAMPLE  # and the plain ways out of a folder
     assert set(tally.kinds) == set(respo_nodes(client.info))
     assert {key: verdict.text for key, (_, verdict) in tally.failures.items()} == {}
     assert tally.changed == []
