@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ IDS = [
     "RespoSafetyReport",
 ]
 WITHOUT_TEXT = {"RespoSaveImages"}  # it shows the pictures that it saved
+
+NOT_IN_AN_EXAMPLE = {"RespoSafetyReport"}
 
 
 @pytest.fixture(params=IDS)
@@ -71,6 +74,22 @@ def test_help_page_explains_every_input(schema):
     page = (ROOT / "web/docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
     for part in own_inputs(schema):
         assert f"**{part.id}**" in page, part.id
+
+
+def test_help_page_has_a_picture(schema):
+    docs = ROOT / "web/docs"
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (docs / f"{schema.node_id}.md").read_text(encoding="utf-8"))
+    assert shown
+    assert all((docs / path).is_file() for path in shown)
+
+
+def test_every_node_is_in_an_example():
+    types = {
+        node["type"]
+        for path in (ROOT / "example_workflows").glob("*.json")
+        for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    }
+    assert set(IDS) - types == NOT_IN_AN_EXAMPLE
 
 
 def test_text_is_shown_on_every_node():
