@@ -39,7 +39,7 @@ class Tally:
     memory: list[int] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     starts: int = 0
-    slowest: float = 0.0
+    slowest: tuple[float, str] = (0.0, "")
 
     @property
     def count(self) -> int:
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "changed": tally.changed,
         "memory_mb": [round(size / 1e6) for size in tally.memory],
         "server_starts": tally.starts,
-        "slowest_s": round(tally.slowest, 2),
+        "slowest": {"seconds": round(tally.slowest[0], 2), "case": tally.slowest[1][:1000]},
     }
     print(f"\n{table(tally)}\n")
     print(json.dumps({key: value for key, value in figures.items() if key != "kinds"}, indent=2))
