@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.checkpoint import from_bytes, to_bytes, write_atomically
 from ..respo_train.core.errors import RespoError
+from . import widgets
 from .folders import place_for
 from .wire import LoadedModule, RespoModule
 
@@ -31,12 +32,7 @@ class SaveModule(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 RespoModule.Input("module", tooltip="What to save, e.g. from Compose Modules."),
-                io.String.Input(
-                    "name",
-                    default="my_module",
-                    tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it "
-                    "after you press R.",
-                ),
+                widgets.module_name(),
                 io.Combo.Input(
                     "existing",
                     options=list(EXISTING),

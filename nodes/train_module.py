@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..respo_train.core.checkpoint import file_sha256, load_attribute
 from ..respo_train.core.errors import RespoError
+from . import widgets
 from .folders import place_for
 from .guard import architecture_of
 from .train_run import EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
@@ -68,12 +69,7 @@ class TrainModule(io.ComfyNode):
                     control_after_generate=False,
                     tooltip="The noise to train with. The same seed gives the same module.",
                 ),
-                io.String.Input(
-                    "name",
-                    default="my_module",
-                    tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it "
-                    "after you press R.",
-                ),
+                widgets.module_name(),
                 io.Combo.Input(
                     "existing",
                     options=list(EXISTING),

@@ -68,6 +68,16 @@ def enabled() -> io.Boolean.Input:
     )
 
 
+def module_name() -> io.String.Input:
+    """Where a module is written."""
+    return io.String.Input(
+        "name",
+        default="my_module",
+        tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it after you "
+        "press R.",
+    )
+
+
 def is_off(enabled: bool, strength: float, start_percent: float, end_percent: float) -> bool:
     """True when nothing is to be added at any step. An empty range counts, and so does one that is not a number."""
     return not enabled or strength == 0 or not start_percent < end_percent

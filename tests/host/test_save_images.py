@@ -148,7 +148,7 @@ REFUSED = {
     "too few labels": ({"labels": "woman"}, "each of the 2 pictures"),
     "outside": ({"prefix": "../respo"}, "inside ComfyUI's output folder"),
     "outside, deeper": ({"prefix": "a/../../b/respo"}, "inside ComfyUI's output folder"),
-    "absolute": ({"prefix": "/tmp/respo"}, "inside ComfyUI's output folder"),
+    "absolute": ({"prefix": "/elsewhere/respo"}, "inside ComfyUI's output folder"),
     "beside": ({"prefix": "../output_of_another/respo"}, "inside ComfyUI's output folder"),
     "null": ({"prefix": "res\0po"}, "inside ComfyUI's output folder"),
     "long": ({"prefix": "x" * 10_000}, "cannot"),
