@@ -11,6 +11,10 @@ from itertools import chain
 from typing import Any
 
 import torch.distributed
+
+# Its functions have the process group of the moment as a default argument. Imported later (an optimizer does it), they
+# would keep the group and its threads alive for good, and a process that ends with these threads can crash.
+import torch.distributed.nn
 from torch import Tensor
 
 from .core.errors import RespoError

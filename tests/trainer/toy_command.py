@@ -98,6 +98,14 @@ def _say(number: int) -> None:
     sys.stdout.flush()
 
 
+def _train_and_leave() -> int:
+    """A thread of the team's that outlives it now and then crashes the process as it ends (exit code -6)."""
+    code = main()
+    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    assert not [name for name in names if "gloo" in name], f"the team's threads are still there: {names}"
+    return code
+
+
 if __name__ == "__main__":
     _prepare()
-    sys.exit(_serve() if sys.argv[1:] == ["serve"] else main())
+    sys.exit(_serve() if sys.argv[1:] == ["serve"] else _train_and_leave())
