@@ -132,6 +132,7 @@ class Balance(io.ComfyNode):
         distribution_3: str = "",
         scale_3: float = 1.0,
         latent: Mapping[str, Any] | None = None,
+        only_open_prompts: bool = True,
     ) -> io.NodeOutput:
         """Raises RespoError: shares that cannot be read, unknown concept, another architecture, no middle block."""
         asked = [
@@ -150,7 +151,7 @@ class Balance(io.ComfyNode):
             notes.append(check_fit(model, part.module))
         indices = indices_of(latent)
         sigmas = sigma_range(model, start_percent, end_percent)
-        edits = edits_of(parts, seed, indices, fidelity, sigmas)
+        edits = edits_of(parts, seed, indices, fidelity, sigmas, only_open_prompts)
         cells = assign_jointly(seed, range(count) if indices is None else indices, [part.shares for part in parts])
         text = "\n".join([describe(cells, parts), *dict.fromkeys(filter(None, notes))])
         labels = "\n".join(", ".join(cell) for cell in cells)
@@ -185,7 +186,17 @@ def _second_and_third() -> list[io.Input]:
         tooltip="The latent that goes to the KSampler. Its batch size is then used in place of count, and pictures "
         "taken out of a larger batch keep the concepts they had in it.",
     )
-    return [*inputs, latent]
+    only_open = io.Boolean.Input(
+        "only_open_prompts",
+        default=True,
+        optional=True,
+        label_on="yes",
+        label_off="no",
+        tooltip="Leave prompts alone that show nobody, or that say already who is to be seen ('a woman doctor'). A "
+        "module that was trained with a probe reads that from the encoded prompt, in any guise that the model itself "
+        "understands; others change every prompt.",
+    )
+    return [*inputs, latent, only_open]
 
 
 def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]:
@@ -228,8 +239,10 @@ def edits_of(
     indices: tuple[int, ...] | None,
     fidelity: float,
     sigmas: tuple[float, float],
+    only_open_prompts: bool,
 ) -> list[ModuleEdit]:
     """Return one edit for each concept of each attribute that any picture gets."""
+    probes = [part.module.attribute.probe if only_open_prompts else None for part in parts]
     shares = tuple(tuple(sorted(part.shares.items())) for part in parts)
     return [
         ModuleEdit(
@@ -241,6 +254,8 @@ def edits_of(
             half="conditional",
             delta=partial(part.module.attribute.concept(concept).delta, strength=part.strength, fidelity=fidelity),
             images=Seats(seed, shares, place, concept, indices),
+            probed=probes[place] is not None,
+            probe=probes[place],
             file=part.module.file,
         )
         for place, part in enumerate(parts)

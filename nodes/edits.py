@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.grid import resize
+from ..respo_train.core.probe import PromptProbe
 
 if TYPE_CHECKING:
     from .record import RecordedCall
@@ -50,13 +52,15 @@ class Cond:
 class Moment:
     """Where one chunk of one call of the U-Net stands. `sigmas`: `[b]`; `latent`: the size of the whole latent.
 
-    `recorded`: what the records that the run follows say of this call, by their SHA-256.
+    `recorded`: what the records that the run follows say of this call, by their SHA-256. `prompts`: the chunk's
+    encoded prompts `[b or 1, places, D]`, None where they are not known.
     """
 
     cond: Cond
     sigmas: Tensor | None
     latent: Size | None
     recorded: Mapping[str, RecordedCall] = field(default_factory=dict)
+    prompts: Tensor | None = None
 
 
 # (the chunk's h `[b, C, H, W]`, where it stands) -> `[C, H, W]` or `[b, C, H, W]`, float32
@@ -110,7 +114,7 @@ class ModuleEdit:
     """A concept's change of h, the same at every step (RespoDiff, arXiv 2509.15257, section 3).
 
     `file`, `sha256`, `concept`: which numbers; `delta`: (height, width) -> `[C, height, width]`, strength and fidelity
-    included. Raises RespoError when either of these is not finite.
+    included. `probe`: tells which prompts it acts on; None for all. Raises RespoError when a number is not finite.
     """
 
     sha256: str
@@ -122,6 +126,8 @@ class ModuleEdit:
     delta: Callable[[int, int], Tensor] = field(compare=False, repr=False)
     images: Callable[[int], Sequence[bool]] | None = None
     area: Area | None = None
+    probed: bool = False
+    probe: PromptProbe | None = field(default=None, compare=False, repr=False)
     file: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -146,12 +152,21 @@ class ModuleEdit:
             with torch.no_grad():
                 return self.delta(height, width).to(device, torch.float32)
 
+        @lru_cache(maxsize=1)
+        def probe_on(device: torch.device) -> PromptProbe | None:
+            # A copy: the module's own belongs to all who have loaded it.
+            return None if self.probe is None else deepcopy(self.probe).to(device)
+
         def add(h: Tensor, moment: Moment) -> Tensor:
             value = change(h.shape[2], h.shape[3], h.device)
-            if self.area is None:
+            if self.area is not None:
+                mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
+                value = value * images_of(mask, len(h))
+            probe = probe_on(h.device)
+            if probe is None or moment.prompts is None:
                 return value
-            mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
-            return value * images_of(mask, len(h))
+            asked = images_of(probe.leaves_open(moment.prompts.to(h.device)), len(h))
+            return torch.where(asked[:, None, None, None], value, 0.0)
 
         return add
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
+from .call_options import bring_prompts, prompts_of
 from .conds import conds_of_chunks, latent_size, name_conds, name_numbers
 from .edits import WHOLE_RUN, Addition, Edit, Half, ModuleEdit, Moment
 from .low_band_edits import LowBand
@@ -37,6 +38,8 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
+    if any(isinstance(edit, ModuleEdit) and edit.probe is not None for edit in merged):
+        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
     _name_conds_of(patched)
     return patched
 
@@ -158,8 +161,9 @@ def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
         recorded = recorded_calls(transformer_options)
         sums = []
         for index, (chunk, cond) in enumerate(zip(h.chunk(len(conds)), conds, strict=True)):
-            moment = Moment(cond, sigmas, latent, recorded)
-            shares = Shares.of(transformer_options, slice(index * count, (index + 1) * count))
+            own = slice(index * count, (index + 1) * count)
+            moment = Moment(cond, sigmas, latent, recorded, prompts_of(transformer_options, own))
+            shares = Shares.of(transformer_options, own)
             where = product(chunk, [region.weight(chunk, moment, shares) for region in regions])
             sums.append(_sum_edits(chunk, edits, additions, rows, moment, where))
         return add_to_chunks(h, sums), hsp

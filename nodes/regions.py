@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..respo_train.core.attention import attention_weights, fitted, layer_size
 from ..respo_train.core.region import share_of_words, subject
+from .call_options import with_options
 from .edits import Area, Moment, Size, images_of
 
 _SHARES = "respo_shares"  # in transformer_options: {Words: [one layer's shares `[n * b, 1, H, W]`, …]} of one call
-_OPTIONS = 5  # the place of transformer_options among the arguments of the host's apply_model
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,7 @@ def product(h: Tensor, weights: Sequence[Tensor | None]) -> Tensor | None:
 
 def fresh_shares(executor: Any, *given: Any, **named: Any) -> Any:
     """Wrap each call of the model (WrappersMP.APPLY_MODEL): nothing has been heard in it yet."""
-    if "transformer_options" in named:
-        return executor(*given, **{**named, "transformer_options": {**named["transformer_options"], _SHARES: {}}})
-    if len(given) > _OPTIONS:
-        given = (*given[:_OPTIONS], {**given[_OPTIONS], _SHARES: {}}, *given[_OPTIONS + 1 :])
-    return executor(*given, **named)
+    return with_options(executor, given, named, {_SHARES: {}})
 
 
 def listening(words: Words, network: Any) -> Callable:

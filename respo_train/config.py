@@ -31,6 +31,7 @@ class ConceptConfig(Strict):
 
     target: Text | None = Field(None, description='fairness: the prompt to steer to, "a woman"')
     negative: Text | None = Field(None, description='safety: the prompt to steer away from, "violence"')
+    word: Text | None = Field(None, description='fairness: what states it before a noun, "woman"; for the probe')
     neutral: Text | None = None
     target_guidance: Positive | None = None
     responsible_lr: Positive | None = None
@@ -54,6 +55,15 @@ class WhereConfig(Strict):
     beta: Weight = 0.4
 
 
+class ProbeConfig(Strict):
+    """What the module's probe learns from beside `people` (see probe_prompts.py); without `nobody` there is none."""
+
+    nobody: list[Text] = Field([], description='what shows nobody, "a dog"')
+    details: list[Text] = Field([], description='what states something else, around the concept: "old {}"')
+    places: list[Text] = Field([], description='endings, "in a kitchen"')
+    templates: list[Text] = Field(["{}"], min_length=1, description='"a photo of {}"')
+
+
 class TrainConfig(Strict):
     """One attribute and its recipe."""
 
@@ -63,9 +73,11 @@ class TrainConfig(Strict):
     concepts: dict[str, ConceptConfig] = Field(min_length=1, max_length=64)
     preview: list[Text] = Field(default=[], max_length=16, description="prompts to look at; never trained on")
     licence: Text = "not stated"
+    people: list[Text] = Field([], description='who leaves the attribute open, "a doctor", beside the neutral prompt')
     words: dict[str, list[Text]] = Field(
         default={}, max_length=64, description="what states a concept in a prompt, for the Gate; never trained on"
     )
+    probe: ProbeConfig = Field(default_factory=lambda: ProbeConfig.model_validate({}))
 
     recipe: Text = Field("respo", description="where the numbers below come from when the preset has none")
     objective: Literal["respodiff", "sdisc", "where"] = "respodiff"
@@ -90,6 +102,9 @@ class TrainConfig(Strict):
     )
 
     # respodiff
+    train_on: Literal["neutral", "people"] = Field(
+        "neutral", description="the neutral prompt alone, or it and `people` in turn, each against its own target"
+    )
     trajectory_steps: int = Field(50, ge=2, le=1000, description="DDIM steps of a trajectory")
     trajectory_guidance: Weight = 3.0
     target_guidance: Positive = 4.0
@@ -121,7 +136,8 @@ class TrainConfig(Strict):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as a preset would spell it, unset entries left out."""
-        return self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        unset = None if self.probe.nobody else {"probe"}
+        return self.model_dump(by_alias=True, exclude_none=True, exclude=unset, mode="json")
 
     def trained(self) -> dict[str, Any]:
         """Return `to_dict` without the words, on which no number depends."""
@@ -149,9 +165,29 @@ def check(config: TrainConfig, source: str) -> None:
         raise RespoError(f"{source}: give both 'width' and 'height', or neither")
     if config.target_from == "others" and config.purpose == "fairness" and len(config.concepts) < 2:
         raise RespoError(f'{source}: target_from = "others" needs at least two concepts; use "neutral"')
+    _check_people(config, source)
     try:
         for group in config.words:
             check_name("group of words", group)
         read_rules(config.words)
     except RespoError as error:
         raise RespoError(f"{source}: words: {error}") from None
+
+
+def _check_people(config: TrainConfig, source: str) -> None:
+    probe = config.probe
+    if (config.train_on == "people" or probe.nobody) and not config.people:
+        raise RespoError(
+            f"{source}: people: name some who leave the attribute open; training on them or a probe needs it"
+        )
+    wordless = [name for name, concept in config.concepts.items() if not concept.word]
+    if config.people and wordless:
+        raise RespoError(
+            f"{source}: concepts.{wordless[0]}.word: with 'people', each concept needs the word that states it"
+        )
+    if config.purpose == "safety" and (config.people or probe.nobody):
+        raise RespoError(f"{source}: people, probe: safety acts on every prompt; leave them out")
+    for key, texts in (("templates", probe.templates), ("details", probe.details)):
+        missing = [text for text in texts if "{}" not in text]
+        if missing:
+            raise RespoError(f"{source}: probe.{key}: expected {{}} where the words go, found {missing[0]!r}")

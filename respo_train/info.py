@@ -25,7 +25,7 @@ def describe(attribute: Attribute) -> str:
     for name, module in attribute.concepts.items():
         sizes = [f"{float(part.value().detach().norm()):.4g}" for part in (module.responsible, module.semantic)]
         rows.append((name, module.responsible.kind, _size(module.responsible), *sizes))
-    lines += [*_table(rows), ""]
+    lines += [*_table(rows), *_probe(attribute), ""]
     first = {key: training[key] for key in _FIRST if key in training}
     if training.get("half") in _HALVES:
         first["half"] = f"{training['half']}: added {_HALVES[training['half']]}"
@@ -34,6 +34,13 @@ def describe(attribute: Attribute) -> str:
     config = training.get("config", {})
     lines += ["configuration", *_table(list(_flat(config if isinstance(config, Mapping) else {"": config})), "  ")]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _probe(attribute: Attribute) -> list[str]:
+    if attribute.probe is None:
+        return []
+    words = len(attribute.probe.words)
+    return ["", f"probe of prompts: leaves those alone that show nobody, or have one of {words} words of its own"]
 
 
 def _size(grid: Grid) -> str:

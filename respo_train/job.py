@@ -15,7 +15,9 @@ from .config import TrainConfig
 from .core.attribute import Attribute, check_name
 from .core.checkpoint import save_attribute
 from .core.errors import RespoError
+from .core.probe import PromptProbe
 from .network import SplitUNet
+from .probe_fit import fit_probe
 from .provenance import Base, attribute_of, compute_of
 from .resume import Identity, read_saved, restore_state, save_state
 from .team import ALONE, Team
@@ -88,7 +90,8 @@ def train_to_file(
     """
     check_job(config, out, base, resume=resume, overwrite=overwrite)
     team.rows(config.batch)
-    run = _Run(config, unet, base, out, tuple(watchers) if team.leads else (), team, save_every)
+    probe = fit_probe(config, unet)  # seconds, and what it may refuse is better known before the training than after
+    run = _Run(config, unet, base, out, tuple(watchers) if team.leads else (), team, save_every, probe)
     run.open_folder()
     go_on = resume and run.state.exists()
     if go_on:
@@ -124,6 +127,7 @@ class _Run:
     watchers: tuple[Watcher, ...]
     team: Team
     save_every: int
+    probe: PromptProbe | None
     current: TrainState | None = None
     saved_step: int = field(default=-1)
 
@@ -140,7 +144,7 @@ class _Run:
         return Identity(self.config.to_dict(), self.base.to_dict(), architecture, compute, self.base.path)
 
     def attribute(self, state: TrainState) -> Attribute:
-        return attribute_of(self.config, self.unet, self.base, state, self.team)
+        return attribute_of(self.config, self.unet, self.base, state, self.team, self.probe)
 
     def open_folder(self) -> None:
         """Make the folder, and clear away what a killed process was just writing."""

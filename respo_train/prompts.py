@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from .config import TrainConfig
-from .network import SplitUNet
-from .objectives.objective import Prompts
+from .network import Conditioning, SplitUNet
+from .objectives.objective import Prompts, Steered
+from .probe_prompts import with_word
 
 
 def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
     """Encode the prompts of every concept; each text once."""
-    words: dict[str, tuple[str, ...]] = {}
-    for name, concept in config.concepts.items():
-        words[name] = ("", config.of(name, "neutral"), concept.asked, config.picture_words(name))
-    texts = list(dict.fromkeys(text for own in words.values() for text in own))
-    encoded = dict(zip(texts, unet.encode_prompts(texts), strict=True))
+    encoded: dict[str, Conditioning] = {}
+
+    def encode(text: str) -> Conditioning:
+        if text not in encoded:
+            (encoded[text],) = unet.encode_prompts([text])
+        return encoded[text]
+
+    def steered(name: str, who: str | None) -> Steered:
+        """`who`: None for the neutral prompt."""
+        texts = {
+            key: own.asked if who is None else with_word(who, own.word or "") for key, own in config.concepts.items()
+        }
+        others = tuple(encode(text) for key, text in texts.items() if key != name)
+        return Steered(encode(who or config.of(name, "neutral")), encode(texts[name]), others)
+
     prompts = {}
-    for name, own in words.items():
-        uncond, neutral, target, picture = (encoded[text] for text in own)
-        others = tuple(encoded[other.asked] for key, other in config.concepts.items() if key != name)
-        prompts[name] = Prompts(neutral, target, uncond, others, picture)
+    for name in config.concepts:
+        own = steered(name, None)
+        people = tuple(steered(name, who) for who in config.people) if config.train_on == "people" else ()
+        picture = encode(config.picture_words(name))
+        prompts[name] = Prompts(own.neutral, own.target, own.others, encode(""), people, picture)
     return prompts

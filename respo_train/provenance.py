@@ -15,6 +15,7 @@ from .config import TrainConfig
 from .core.attribute import Attribute
 from .core.checkpoint import file_sha256
 from .core.errors import RespoError
+from .core.probe import PromptProbe
 from .network import SplitUNet
 from .objectives import OBJECTIVES
 from .team import ALONE, Team
@@ -42,8 +43,15 @@ class Base:
         return {"name": self.name, "sha256": self.sha256}
 
 
-def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainState, team: Team = ALONE) -> Attribute:
-    """Return the modules as they are now, with all that is needed to train them again."""
+def attribute_of(
+    config: TrainConfig,
+    unet: SplitUNet,
+    base: Base,
+    state: TrainState,
+    team: Team = ALONE,
+    probe: PromptProbe | None = None,
+) -> Attribute:
+    """Return the modules as they are now and their `probe`, with all that is needed to train them again."""
     training: dict[str, Any] = {
         "objective": config.objective,
         "recipe": config.recipe,
@@ -57,7 +65,7 @@ def attribute_of(config: TrainConfig, unet: SplitUNet, base: Base, state: TrainS
     }
     origin = {**base.to_dict(), "fingerprint": list(unet.fingerprint)}
     modules, words = state.modules(), config.words
-    return Attribute(config.attribute, config.purpose, modules, unet.architecture, origin, training, words)
+    return Attribute(config.attribute, config.purpose, modules, unet.architecture, origin, training, words, probe)
 
 
 def compute_of(unet: SplitUNet, team: Team = ALONE) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class TestAsks:
 
     def test_every_figure_of_a_full_run_has_enough_pictures(self):
         for task in TASKS.values():
-            assert sum(ask.count for ask in asks(task, FULL.images)) >= 1300
+            assert sum(ask.count for ask in asks(task, FULL.own)) >= 1300
 
     def test_wishes_are_what_balance_gives(self):
         ask = ask_for("gender", count=50)
@@ -566,7 +566,7 @@ class TestBench:
 
 
 def tiny(*names: str, only: tuple[str, ...] = ("gender",)) -> Plan:
-    return Plan(chosen(names), Scale(2, 2, 2), "float32", only, ("doctor", "scientist"))
+    return Plan(chosen(names), Scale(2, 2, 2, 2), "float32", only, ("doctor", "scientist"))
 
 
 class TestPlan:
@@ -668,7 +668,7 @@ class TestReport:
 
     def test_fewer_pictures_are_compared_with_the_same_seeds(self, tmp_path):
         """The unmodified model has two of each where another row has one."""
-        plan = Plan(chosen(["negative"]), Scale(2, 2, 1), "float32", ("day",), ("doctor",))
+        plan = Plan(chosen(["negative"]), Scale(2, 2, 2, 1), "float32", ("day",), ("doctor",))
         modules, store = {"unmodified": {}, "negative": {}}, Store(tmp_path)
         cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
         assert [cell.ask.count for cell in cells] == [2, 1]

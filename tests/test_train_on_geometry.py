@@ -26,7 +26,7 @@ SDXL = Architecture("sdxl", 320, 2048, 2816, 1280)
 
 
 def config() -> TrainConfig:
-    return read_config("gender", {"steps": 3, "batch": 2, "trajectory_steps": 2}, "respo")
+    return read_config("gender", {"steps": 3, "batch": 2, "trajectory_steps": 2, "probe": {"nobody": []}}, "respo")
 
 
 def test_both_ways(tmp_path: Path) -> None:

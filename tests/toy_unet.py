@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +18,11 @@ from respo_train.core.attention import attend
 from respo_train.network import AttentionHook, Conditioning, Encoded
 
 CHANNELS, SIZE = 8, 4
+PLACES = 16  # of an encoded prompt
 
 
 class ToyUNet(nn.Module):
-    """Latents [4, 8, 8], h [8, 4, 4]; random frozen weights."""
+    """Latents [4, 8, 8], h [8, 4, 4]; random frozen weights. Of a prompt it sees the first place: all of it at once."""
 
     architecture = Architecture("unet-8-8", 8, 8, 0, CHANNELS)
     fingerprint = (1.0, 2.0, 3.0)
@@ -41,14 +43,14 @@ class ToyUNet(nn.Module):
     attention_layers = 0
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
-        return [Conditioning(prompt_vector(prompt).view(1, 1, CHANNELS)) for prompt in prompts]
+        return [_encoded(prompt, prompt.split()) for prompt in prompts]
 
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
     ) -> Encoded:
         self.seen.append((latents.clone(), timesteps.clone()))
         with torch.no_grad():
-            h = self.down(latents).tanh() + conditioning.context.view(-1, CHANNELS, 1, 1)
+            h = self.down(latents).tanh() + conditioning.context[:, 0].view(-1, CHANNELS, 1, 1)
         return Encoded(h, (latents,), timesteps, conditioning.context, latents, timesteps)
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
@@ -83,7 +85,7 @@ class AttentiveUNet(ToyUNet):
         self.requires_grad_(False)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
-        return [self._encode(prompt.split()) for prompt in prompts]
+        return [_encoded("<begin>", prompt.split(), 3.0) for prompt in prompts]
 
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
@@ -105,17 +107,20 @@ class AttentiveUNet(ToyUNet):
         out = attend(q, k, v, self.heads) if hook is None else hook(layer, q, k, v, self.heads, size)
         return h + project["out"](out).transpose(1, 2).unflatten(2, size)
 
-    def _encode(self, words: list[str]) -> Conditioning:
-        # As CLIP has it: begin, the words, then nothing but ends up to 6 places.
-        texts = ["<begin>", *words, *["<end>"] * (5 - len(words))]
-        tokens = (None, *map(word_token, words), *[None] * (5 - len(words)))
-        return Conditioning(3 * torch.stack([prompt_vector(text) for text in texts])[None], None, tokens)
+
+def _encoded(first: str, words: list[str], scale: float = 1.0) -> Conditioning:
+    # As CLIP has it: a begin, the words, then nothing but ends.
+    ends = PLACES - 1 - len(words)
+    texts = [first, *words, *["<end>"] * ends]
+    tokens = (None, *map(word_token, words), *[None] * ends)
+    return Conditioning(scale * torch.stack([prompt_vector(text) for text in texts])[None], None, tokens)
 
 
 def word_token(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "little")
 
 
+@lru_cache(maxsize=4096)
 def prompt_vector(prompt: str) -> Tensor:
     """A fixed random vector [C] for each text."""
     seed = int.from_bytes(hashlib.blake2b(prompt.encode(), digest_size=4).digest(), "little")

@@ -92,8 +92,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
         raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join([*METHODS, *ABLATIONS])}")
     scale = QUICK if options.quick else FULL
     if options.images is not None:
-        few = min(scale.others, options.images)
-        scale = replace(scale, images=options.images, own=options.images, others=few)
+        n = options.images
+        scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
     dtype = choose_dtype(options.precision, torch.device("cpu"))
     return Plan(
         chosen(options.only, {**METHODS, **ABLATIONS} if options.only else rows),

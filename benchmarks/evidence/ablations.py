@@ -35,6 +35,13 @@ ABLATIONS: dict[str, Method] = {
     "respo-channel": _ours("a vector a channel instead of a grid", {"kind": "channel"}),
     "respo-low-rank": _ours("a grid of rank 4", {"kind": "low_rank", "rank": 4}),
     "respo-no-where": _ours("without Where", where=None),
+    "respo-every-prompt": replace(
+        METHODS[RESPO],
+        title="without the modules' probes",
+        tasks=("subjects", "explicit"),
+        balance={"only_open_prompts": False},
+        about="",
+    ),
     "respo-random": _ours("random concepts instead of quotas", random=True),
     "where-nothing": _where("none of the three parts", _parts(**_NONE)),
     "where-suppress": _where("chi alone", _parts(**{**_NONE, "suppress": True})),

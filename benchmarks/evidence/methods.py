@@ -17,6 +17,8 @@ SHIPPED = {
 FAIRNESS = ("gender", "skin", "joint", "subjects", "explicit")
 SAFETY = ("night", "day")
 GATED = ("subjects gated", "explicit gated")
+# Only our own modules are meant to have a probe; the papers' methods change every prompt.
+_EVERY_PROMPT = {"only_open_prompts": False}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ METHODS: dict[str, Method] = {
         "modules",
         FAIRNESS + SAFETY,
         training=Training("sdisc", {"pictures": 300}),
+        balance=_EVERY_PROMPT,
         about="noise reconstruction (recipe `sdisc`), applied by Balance",
     ),
     "respodiff": Method(
@@ -74,6 +77,7 @@ METHODS: dict[str, Method] = {
         "modules",
         FAIRNESS + SAFETY,
         training=Training("released"),
+        balance=_EVERY_PROMPT,
         about="as its authors released it (recipe `released`), applied by Balance",
     ),
     "where": Method(
@@ -81,6 +85,7 @@ METHODS: dict[str, Method] = {
         "modules",
         FAIRNESS + SAFETY,
         training=Training("where", {"pictures": 300}),
+        balance=_EVERY_PROMPT,
         background=0.35,
         about="a vector a channel (recipe `where`), and .35 of the low band of the unmodified run's h on both halves "
         "of guidance (Record Run, Background); the vector acts on the conditional half, as everywhere in Balance",
@@ -104,6 +109,7 @@ METHODS: dict[str, Method] = {
         training=Training("respo"),
         shipped=True,
         where=0.36,
-        about="the shipped modules, Balance, Where by record, Safety at strong, and the Gate where it is said",
+        about="the shipped modules with their probes of prompts, Balance, Where by record, Safety at strong, and the "
+        "Gate where it is said",
     ),
 }

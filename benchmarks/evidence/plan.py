@@ -19,32 +19,34 @@ from .training import CHECKPOINT, Run, Trained, runs_of
 BATCH = 37  # pictures drawn together: 73 are two batches; from 12 on a picture takes as long in any batch
 MODULES = CHECKPOINT.parent.parent / "modules"
 UNMODIFIED = "unmodified"
-# Shares and means, for which the other methods get fewer pictures; a deviation ratio depends on how many there are.
+# Shares and means, which need fewer pictures than a deviation ratio does.
 SIDE = ("night", "day", "subjects", "explicit")
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Pictures a profession. `own`: of our row on the tasks in SIDE; `others`: of the other rows there.
+    """Pictures a profession: of our row and the unmodified model, `own_side` on the tasks in SIDE; of the other rows.
 
     `tasks`: only these for the other rows.
     """
 
-    images: int
     own: int
+    own_side: int
     others: int
+    others_side: int
     tasks: tuple[str, ...] = FAIRNESS + GATED + SAFETY
 
     def count(self, method: str, task: Task) -> int:
         """Return pictures a profession for a method's task."""
-        if task.name.split()[0] not in SIDE:
-            return self.images
-        return self.own if method in (RESPO, UNMODIFIED) else self.others
+        side = task.name.split()[0] in SIDE
+        if method in (RESPO, UNMODIFIED):
+            return self.own_side if side else self.own
+        return self.others_side if side else self.others
 
 
-FULL = Scale(images=73, own=73, others=12)
-# Six: women and men, three skin tones and their combinations all come out even.
-QUICK = Scale(images=6, own=3, others=3, tasks=("gender", "skin", "joint", "night"))
+# 36 and 6: women and men, three skin tones and their combinations all come out even.
+FULL = Scale(own=73, own_side=73, others=36, others_side=12)
+QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
 
 
 @dataclass(frozen=True)

@@ -56,14 +56,15 @@ def _header(plan: Plan, seconds: float) -> list[str]:
 
     changed = bench.changed_files()
     state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    today, own = datetime.datetime.now(datetime.timezone.utc).date(), plan.scale
     cores = os.cpu_count()
     return [
         INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE),
         "",
         f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
         f"{plan.precision}; the last command took {seconds / 60:.0f} minutes, with what earlier ones had finished. "
-        f"{plan.scale.images} pictures a profession; the bench is {state}.",
+        f"Pictures a profession: {own.own} for our row and the unmodified model, {own.others} for the others, who get "
+        f"{own.others_side} where a share or a mean is counted; the bench is {state}.",
     ]
 
 

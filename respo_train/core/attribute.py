@@ -11,6 +11,7 @@ from typing import Any
 from .architecture import Architecture
 from .concept import ConceptModule
 from .errors import RespoError, UnknownConcept
+from .probe import PromptProbe
 
 PURPOSES = ("fairness", "safety")
 # Names are written in share lists ("woman 1, man 1") and tensor keys ("woman.responsible"): no commas, no dots.
@@ -23,7 +24,8 @@ class Attribute:
 
     `training`: whatever is needed to train it again. `words`: the words that state a concept in a prompt, so that
     nobody balances what the prompt has decided ("woman" -> "female", "her", …); every key is a concept, or a group of
-    its own such as "person". Raises RespoError when the parts do not fit together.
+    its own such as "person". `probe`: tells from a prompt's encoding whether it leaves the attribute open; None where
+    none was trained. Raises RespoError when the parts do not fit together.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Attribute:
     base: Mapping[str, Any]
     training: Mapping[str, Any]
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    probe: PromptProbe | None = None
 
     def __post_init__(self) -> None:
         check_name("attribute", self.name)
@@ -46,6 +49,11 @@ class Attribute:
             check_name("group of words", group)
             if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) and w.strip() for w in words):
                 raise RespoError(f"expected the words of {group!r} as a list of texts, found {str(words)[:80]!r}")
+        if self.probe is not None and self.probe.width != self.architecture.context_dim:
+            raise RespoError(
+                f"expected a probe of encodings {self.architecture.context_dim} wide for "
+                f"{self.architecture.describe()}, found {self.probe.width}"
+            )
         for name, module in self.concepts.items():
             check_name("concept", name)
             if module.channels != self.architecture.middle_channels:

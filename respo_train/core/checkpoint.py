@@ -1,9 +1,10 @@
 """The module file: safetensors, one file = one attribute, format version 1.
 
 Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
-"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Metadata: "format" = "respo",
-"format_version" = "1", "respo" = JSON with name, purpose, concepts (their order), architecture, base, training and
-(optional) words.
+"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Optional (the probe of
+prompts): "probe:mean", "probe:scale" and "probe:somebody" `[D]`, "probe:bias" `[2]`, "probe:word_0" … `[n, D]`; no
+concept's name has a colon. Metadata: "format" = "respo", "format_version" = "1", "respo" = JSON with name, purpose,
+concepts (their order), architecture, base, training and (optional) words.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .concept import ConceptModule
 from .errors import ModuleFileError, RespoError
 from .grid import Grid
 from .header import header_of, opened, parse_json
+from .probe import PromptProbe
 
 FORMAT_VERSION = 1
 _ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
@@ -37,6 +39,7 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _MAX_BYTES = 512 * 2**20
 # Small low-rank factors can stand for more numbers than a computer holds: no more than full grids in a file could.
 _MAX_NUMBERS = _MAX_BYTES // 4
+_PROBE = "probe:"
 
 
 def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
@@ -163,6 +166,9 @@ def _tensors(attribute: Attribute) -> dict[str, Tensor]:
             for key, parameter in grid.named_parameters():
                 suffix = "" if key == "full" else f".{key}"
                 tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()
+    if attribute.probe is not None:
+        for key, buffer in attribute.probe.named_buffers():
+            tensors[f"{_PROBE}{key}"] = buffer.float().cpu().contiguous()
     return tensors
 
 
@@ -195,9 +201,10 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
             raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(value)[:80]}")
     for key, tensor in tensors.items():
         _check_tensor(key, tensor)
-    if (numbers := _numbers(tensors)) > _MAX_NUMBERS:
-        raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
     left = dict(tensors)
+    probe = _take_probe(left)
+    if (numbers := _numbers(left)) > _MAX_NUMBERS:
+        raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
     concepts = {}
     for name in names:
         responsible = _take_grid(left, f"{name}.responsible")
@@ -207,9 +214,8 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
     if left:
         raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
     architecture = Architecture.from_dict(metadata["architecture"])
-    return Attribute(
-        metadata["name"], metadata["purpose"], concepts, architecture, metadata["base"], metadata["training"], words
-    )
+    base, training = metadata["base"], metadata["training"]
+    return Attribute(metadata["name"], metadata["purpose"], concepts, architecture, base, training, words, probe)
 
 
 def _check_tensor(key: str, tensor: Tensor) -> None:
@@ -232,6 +238,17 @@ def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:
         return Grid.from_tensors(tensors.pop(key))
     factors = [tensors.pop(f"{key}.{factor}") for factor in ("channels", "space") if f"{key}.{factor}" in tensors]
     return Grid.from_tensors(*factors) if factors else None
+
+
+def _take_probe(tensors: dict[str, Tensor]) -> PromptProbe | None:
+    found = {key.removeprefix(_PROBE): tensors.pop(key) for key in list(tensors) if key.startswith(_PROBE)}
+    if not found:
+        return None
+    mean, scale, somebody, bias = (found.pop(key, torch.empty(0)) for key in ("mean", "scale", "somebody", "bias"))
+    words = [found.pop(key) for key in [f"word_{index}" for index in range(len(found))] if key in found]
+    if found:
+        raise RespoError(f"found tensors of a probe that it does not have: {_listed(found)}")
+    return PromptProbe(mean, scale, somebody, words, bias)
 
 
 def _listed(tensors: Mapping[str, Tensor]) -> str:

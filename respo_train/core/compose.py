@@ -2,7 +2,8 @@
 
 A module is a constant added to h, so everything here is linear algebra on its two parts, each on its own. Parts of
 different kinds or grid sizes meet as full grids of the largest height and width among them; parts that are all one
-number a channel stay that. Nothing is trained again: how far two concepts add up is for the pictures to show.
+number a channel stay that. Nothing is trained again: how far two concepts add up is for the pictures to show. No
+probe of prompts goes along: those of the parents ask for other concepts.
 """
 
 from __future__ import annotations

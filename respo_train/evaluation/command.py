@@ -58,7 +58,8 @@ def _job(
     for module in steering.modules:
         unet.architecture.require(module.attribute.architecture)
     steps = options.steps or protocol.steps
-    brush = Brush(unet, checkpoint.sha256, steering, steps, options.guidance, protocol.guidance)
+    reading = Steering(steering.modules, lambda prompt: unet.encode_prompts([prompt])[0].context)
+    brush = Brush(unet, checkpoint.sha256, reading, steps, options.guidance, protocol.guidance)
     images = options.images or protocol.images
     settings = {
         "checkpoint": checkpoint.name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
+
+from torch import Tensor
 
 from ..core.attribute import Attribute
 from ..core.compose import Term, weighted_sum
@@ -37,10 +39,13 @@ class Module:
 
 
 class Steering:
-    """The modules of one evaluation. Raises RespoError when they cannot act together."""
+    """The modules of one evaluation. `encode`: prompt -> its encoding `[1, tokens, D]`, for modules with a probe, which
+    leave prompts alone as Balance does. Raises RespoError when they cannot act together.
+    """
 
-    def __init__(self, modules: Sequence[Module]):
+    def __init__(self, modules: Sequence[Module], encode: Callable[[str], Tensor] | None = None):
         self.modules = tuple(modules)
+        self._encode = encode
         self.fair = [number for number, module in enumerate(modules) if not module.is_safety]
         self.safe = [number for number, module in enumerate(modules) if module.is_safety]
         names = [module.attribute.name for module in modules]
@@ -68,7 +73,8 @@ class Steering:
         if variant == BEFORE:
             return [()] * ask.count
         always = tuple((number, name) for number in self.safe for name in self.modules[number].attribute.concepts)
-        acting = [number for number in self.fair if variant == AFTER or self._open(number, ask.prompt)]
+        acting = [n for n in self.fair if self._reads_open(n, ask.prompt)]
+        acting = [n for n in acting if variant == AFTER or self._open(n, ask.prompt)]
         wishes = self._shared_out(ask)
         return [tuple((n, wish[self.fair.index(n)]) for n in acting) + always for wish in wishes]
 
@@ -95,6 +101,12 @@ class Steering:
     def _shares(self, number: int) -> Mapping[str, Fraction]:
         names = list(self.modules[number].attribute.concepts)
         return {name: Fraction(1, len(names)) for name in names}
+
+    def _reads_open(self, number: int, prompt: str) -> bool:
+        probe = self.modules[number].attribute.probe
+        if probe is None or self._encode is None:
+            return True
+        return bool(probe.leaves_open(self._encode(prompt).cpu()).item())
 
     def _open(self, number: int, prompt: str) -> bool:
         return decide(prompt, words_of(self.modules[number].attribute)).open

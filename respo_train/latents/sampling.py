@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.concept import ConceptModule
+from ..core.errors import RespoError
 from ..network import Conditioning, Encoded, SplitUNet
 from .ddim import ddim_step, schedule
 
@@ -35,8 +36,9 @@ def predict_many(
 ) -> tuple[list[Tensor], Encoded]:
     """Return the predicted noise `[B, C, H, W]` for every prompt, and the first prompt's first half to decode again.
 
-    The P prompts go through the U-Net as one batch of P B: on Emoji World with B = 8 a fifth less time for the first
-    half, a tenth for the second. Prompts of unequal length go one by one.
+    Each prompt is one for all latents, or has a row for each. The P prompts go through the U-Net as one batch of P B:
+    on Emoji World with B = 8 a fifth less time for the first half, a tenth for the second. Prompts of unequal length go
+    one by one.
     """
     count, batch = len(prompts), len(latents)
     if len({prompt.context.shape[1] for prompt in prompts}) > 1:
@@ -46,11 +48,23 @@ def predict_many(
     return list(unet.decoder(together, together.h).split(batch)), _first_rows(together, batch)
 
 
+def one_a_row(prompts: Sequence[Conditioning]) -> Conditioning:
+    """Return one conditioning with a row for each prompt. Raises RespoError for prompts of unequal length."""
+    lengths = {prompt.context.shape[1] for prompt in prompts}
+    if len(lengths) > 1:
+        raise RespoError(
+            f"expected prompts that the text encoder puts into equally many tokens, found {sorted(lengths)}; shorten "
+            "the longest of 'people' or [probe]"
+        )
+    added = [prompt.added for prompt in prompts if prompt.added is not None]
+    return Conditioning(torch.cat([prompt.context for prompt in prompts]), torch.cat(added) if added else None)
+
+
 def _joined(prompts: Sequence[Conditioning], batch: int) -> Conditioning:
     """Return one conditioning with `batch` rows for each prompt."""
-    added = [prompt.added for prompt in prompts if prompt.added is not None]
-    context = torch.cat([prompt.context for prompt in prompts]).repeat_interleave(batch, 0)
-    return Conditioning(context, torch.cat(added).repeat_interleave(batch, 0) if added else None)
+    added = [prompt.added.expand(batch, -1) for prompt in prompts if prompt.added is not None]
+    context = torch.cat([prompt.context.expand(batch, -1, -1) for prompt in prompts])
+    return Conditioning(context, torch.cat(added) if added else None)
 
 
 def _first_rows(encoded: Encoded, count: int) -> Encoded:

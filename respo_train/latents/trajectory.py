@@ -5,7 +5,7 @@ The released trainer samples a whole trajectory to use one of its latents; here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,8 @@ from tqdm import tqdm
 from .ddim import ddim_step, schedule
 from .randomness import keyed_noise
 
-# (latents, timesteps) -> guided noise prediction
-Predict = Callable[[Tensor, Tensor], Tensor]
+# (latents, timesteps, which rows of the batch these are) -> guided noise prediction
+Predict = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Trajectories:
         for step in tqdm(rounds, desc=label, leave=False, disable=label is None, unit="step"):
             rows = [b for b, offset in enumerate(offsets) if offset > step]
             timesteps = self.timesteps[[self.positions[b] for b in rows]]
-            self._move(rows, predict(self.latents[rows], timesteps))
+            self._move(rows, predict(self.latents[rows], timesteps, rows))
 
     def advance(self, predicted: Tensor) -> None:
         """Take one DDIM step with the `predicted` noise of all latents; a finished picture gives way to fresh noise."""

@@ -18,13 +18,20 @@ Part = Literal["responsible", "semantic"]
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """The encoded prompts of one concept."""
+class Steered:
+    """What is steered, and where to: of one prompt, or of a batch with a prompt for each row."""
 
     neutral: Conditioning
     target: Conditioning  # what the concept asks for; for safety what it shall keep away
-    uncond: Conditioning
     others: tuple[Conditioning, ...]  # the other concepts' targets
+
+
+@dataclass(frozen=True)
+class Prompts(Steered):
+    """The encoded prompts of one concept. `people`: who is steered beside the neutral prompt, to their own targets."""
+
+    uncond: Conditioning
+    people: tuple[Steered, ...]
     picture: Conditioning  # what pictures of the concept are drawn with, where an objective needs some
 
 

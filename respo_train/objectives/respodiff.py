@@ -8,16 +8,16 @@ prediction serves target and trajectory, and the semantic student's is the traje
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.concept import ConceptModule
-from ..latents.sampling import guided, predict_many
+from ..latents.sampling import guided, one_a_row, predict_many
 from ..latents.trajectory import Trajectories
-from .objective import Objective, Setting, Term
+from .objective import Objective, Setting, Steered, Term
 
 
 def steered(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
@@ -57,14 +57,14 @@ def held_loss(student: Tensor, target: Tensor, neutral: Tensor, weight: float) -
 
 
 def start(setting: Setting) -> Trajectories:
-    """Begin staggered trajectories of the neutral prompt."""
+    """Begin staggered trajectories of the neutral prompt, or of it and people in turn."""
     config, unet = setting.config, setting.unet
     trajectories = Trajectories.start(
         setting.key, unet.alphas_cumprod, config.trajectory_steps, config.batch, unet.latent_shape, setting.rows
     )
 
-    def noise(latents: Tensor, timesteps: Tensor) -> Tensor:
-        asked_for = (setting.prompts.uncond, setting.prompts.neutral)
+    def noise(latents: Tensor, timesteps: Tensor, rows: Sequence[int]) -> Tensor:
+        asked_for = (setting.prompts.uncond, _steered(setting, trajectories, rows).neutral)
         (uncond, neutral), _ = predict_many(unet, latents, timesteps, asked_for)
         return guided(uncond, neutral, config.trajectory_guidance)
 
@@ -75,10 +75,11 @@ def start(setting: Setting) -> Trajectories:
 def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, step: int) -> Iterator[Term]:
     """Yield both losses at the trajectories' latents, then take one DDIM step with them."""
     del step  # the trajectories know where they are
-    config, unet, prompts = setting.config, setting.unet, setting.prompts
+    config, unet = setting.config, setting.unet
     latents, timesteps = trajectories.latents, trajectories.current_timesteps
-    led_from = prompts.others if config.purpose == "fairness" and config.target_from == "others" else ()
-    asked_for = (prompts.neutral, prompts.uncond, prompts.target, *led_from)
+    steered_to = _steered(setting, trajectories, range(len(latents)))
+    led_from = steered_to.others if config.purpose == "fairness" and config.target_from == "others" else ()
+    asked_for = (steered_to.neutral, setting.prompts.uncond, steered_to.target, *led_from)
     (plain, uncond, asked, *others), neutral = predict_many(unet, latents, timesteps, asked_for)
     target = _target(setting, plain, uncond, asked, others)
 
@@ -96,6 +97,19 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
         yield Term("semantic", held_loss(student, target, plain, weight))
 
     trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
+
+
+def _steered(setting: Setting, trajectories: Trajectories, rows: Sequence[int]) -> Steered:
+    """Return the prompts of these rows: each picture of the run is of the next of the neutral prompt and all people."""
+    prompts = setting.prompts
+    if not prompts.people:
+        return prompts
+    everybody = (prompts, *prompts.people)
+    pictures = [trajectories.rounds[row] * setting.config.batch + trajectories.indices[row] for row in rows]
+    picked = [everybody[picture % len(everybody)] for picture in pictures]
+    others = zip(*(one.others for one in picked), strict=True)
+    neutral, target = (one_a_row([getattr(one, key) for one in picked]) for key in ("neutral", "target"))
+    return Steered(neutral, target, tuple(one_a_row(own) for own in others))
 
 
 def _target(setting: Setting, plain: Tensor, uncond: Tensor, asked: Tensor, others: list[Tensor]) -> Tensor:

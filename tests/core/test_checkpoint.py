@@ -18,6 +18,7 @@ from respo_train.core.attribute import Attribute
 from respo_train.core.checkpoint import file_sha256, load_attribute, read_metadata, save_attribute
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ModuleFileError, RespoError
+from respo_train.core.probe import PromptProbe
 
 ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
 
@@ -66,6 +67,93 @@ def test_words_travel_along(good: Path, tmp_path: Path) -> None:
         rewrite_respo(good, words=wrong)
         with pytest.raises(ModuleFileError, match="words"):
             load_attribute(good)
+
+
+def probe(width: int = ARCHITECTURE.context_dim, words: int = 2) -> PromptProbe:
+    generator = torch.Generator().manual_seed(3)
+    mean, scale, somebody = torch.randn(3, width, generator=generator)
+    tokens = [torch.randn(1 + index, width, generator=generator) for index in range(words)]
+    return PromptProbe(mean, scale.abs(), somebody, tokens, torch.randn(2, generator=generator))
+
+
+@pytest.fixture
+def probed(tmp_path: Path) -> Path:
+    path = tmp_path / "probed.safetensors"
+    save_attribute(path, replace(make(), probe=probe(words=12)))  # more than ten: "word_10" sorts before "word_2"
+    return path
+
+
+def test_a_probe_travels_along(good: Path, probed: Path, tmp_path: Path) -> None:
+    found = load_attribute(probed).probe
+    assert found is not None
+    before, after = (dict(own.named_buffers()) for own in (probe(words=12), found))
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert [len(word) for word in found.words] == list(range(1, 13))
+    again = tmp_path / "again.safetensors"
+    save_attribute(again, load_attribute(probed))
+    assert again.read_bytes() == probed.read_bytes()
+    assert load_attribute(good).probe is None
+    old, new = parts(good)[0], parts(probed)[0]
+    assert {key: value.shape for key, value in new.items() if key in old} == {k: v.shape for k, v in old.items()}
+    assert new["probe:somebody"].shape == (8,)
+    assert new["probe:word_1"].shape == (2, 8)
+
+
+@pytest.mark.parametrize("key", ["mean", "scale", "somebody", "bias", "word_0", "word_5"])
+def test_a_probe_with_a_missing_tensor(probed: Path, key: str) -> None:
+    tensors, _ = parts(probed)
+    del tensors[f"probe:{key}"]
+    rewrite(probed, tensors)
+    with pytest.raises(ModuleFileError, match="probe"):
+        load_attribute(probed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probe:mean": torch.full((8,), torch.nan)}, "'probe:mean' holds NaN"),
+        ({"probe:word_3": torch.full((4, 8), torch.inf)}, "'probe:word_3' holds NaN or infinite"),
+        ({"probe:word_3": torch.zeros(0, 8)}, "'probe:word_3' is empty"),
+        ({"probe:bias": torch.zeros(2, dtype=torch.int32)}, "expected floating-point tensors"),
+        ({"probe:bias": torch.zeros(3)}, "bias differs"),
+        ({"probe:scale": torch.zeros(8)}, "scales above 0"),
+        ({"probe:colour": torch.zeros(8)}, "a probe that it does not have: colour"),
+        ({"probe:word_12x": torch.zeros(1, 8)}, "a probe that it does not have: word_12x"),
+        ({"probe": torch.zeros(8)}, "belong to no concept: probe"),
+    ],
+)
+def test_defects_of_a_probe(probed: Path, changes: dict[str, Tensor], message: str) -> None:
+    rewrite(probed, {**parts(probed)[0], **changes})
+    with pytest.raises(ModuleFileError, match=message):
+        load_attribute(probed)
+
+
+def test_a_probe_of_another_width(good: Path, probed: Path) -> None:
+    with pytest.raises(RespoError, match=r"expected a probe of encodings 8 wide .*, found 7"):
+        replace(make(), probe=probe(7))
+    narrow = {f"probe:{key}": value for key, value in probe(7).named_buffers()}
+    rewrite(good, {**parts(good)[0], **narrow})
+    with pytest.raises(ModuleFileError, match="encodings 8 wide"):
+        load_attribute(good)
+
+
+def test_a_wide_probe_does_not_count_as_a_grid(probed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small factors stand for many numbers by the channels of h, however wide the text encoder is."""
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 6 * 2 * (4 * 5 + 2 * 4 * 5 + 1 * 1))
+    assert load_attribute(probed).probe is not None
+
+
+def test_a_concept_called_probe(tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    attribute = make()
+    concepts = {"probe": attribute.concepts["woman"], "mean": attribute.concepts["any"]}
+    for own in (None, probe()):
+        save_attribute(path, replace(attribute, concepts=concepts, probe=own))
+        assert list(load_attribute(path).concepts) == ["probe", "mean"]
+        assert (load_attribute(path).probe is None) == (own is None)
+    with pytest.raises(RespoError, match="concept's name"):
+        replace(attribute, concepts={"probe:mean": attribute.concepts["woman"]})
 
 
 def test_round_trip_is_exact(good: Path) -> None:

@@ -16,6 +16,7 @@ from respo_train.core.compose import Term, interpolation, note_on_bases, weighte
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ArchitectureMismatch, RespoError, UnknownConcept
 from respo_train.core.grid import KINDS
+from respo_train.core.probe import PromptProbe
 
 ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
 BASE = {"name": "one.safetensors", "fingerprint": [0.5, -1.25, 2.0]}
@@ -60,6 +61,16 @@ def test_nothing_is_changed_and_negation_undoes() -> None:
     assert all(not value.any() for value in values(zero, 4, 5))
     assert to_bytes(a) == before
     assert list(weighted_sum([term(a, -1.0)]).concepts) == ["minus woman"]
+
+
+def test_a_composed_concept_has_no_probe() -> None:
+    """The parents' probes ask whether a prompt states their concepts, not the new one."""
+    ones = torch.ones(8)
+    probe = PromptProbe(ones, ones, ones, [ones[None]], ones[:2])
+    a, b = make(probe=probe), make(1, concept="old", probe=probe)
+    for made in (weighted_sum([term(a)]), interpolation(term(a), term(b), 0.5), without(term(a), term(b))):
+        assert made.probe is None
+    assert a.probe is not None
 
 
 @pytest.mark.parametrize("first", KINDS)

@@ -20,6 +20,7 @@ from respo_train.core.checkpoint import from_bytes, to_bytes
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ModuleFileError, RespoError
 from respo_train.core.grid import KINDS
+from respo_train.core.probe import PromptProbe
 from respo_train.core.shrink import FORMS, kept, shrunk
 from respo_train.core.text_form import MAX_CHARACTERS, from_text, to_text
 
@@ -33,6 +34,14 @@ def make(kind: str = "grid", size: tuple[int, int] = (4, 5), channels: int = 6, 
     base = {"name": "model.safetensors", "sha256": "0" * 64, "fingerprint": [0.123456789, -1.25]}
     architecture = Architecture("unet-2-8", 2, 8, 0, channels)
     return Attribute("gender", "fairness", concepts, architecture, base, {"objective": "respodiff"})
+
+
+def with_probe(width: int = 8) -> Attribute:
+    generator = torch.Generator().manual_seed(4)
+    mean, scale = torch.randn(width, generator=generator), 0.1 + torch.rand(width, generator=generator)
+    words = [torch.randn(n, width, generator=generator) for n in (1, 2)]
+    somebody = torch.randn(width, generator=generator)
+    return replace(make(), probe=PromptProbe(mean, scale, somebody, words, torch.tensor([0.1, -0.8])))
 
 
 def packed(data: bytes, digest: str | None = None) -> str:
@@ -56,6 +65,30 @@ def test_numbers_read_are_the_numbers_written_in_half_precision(kind: str) -> No
             assert torch.equal(after.concept(name).state_dict()[key], value.half().float())
     assert to_text(after) == text
     assert from_text("\n ".join(text[i : i + 70] for i in range(0, len(text), 70))).base == after.base
+    assert after.probe is None
+
+
+def test_the_probe_comes_along_in_half_precision() -> None:
+    text = to_text(with_probe())
+    after = from_text(text)
+    before, read = with_probe().probe, after.probe
+    assert before is not None
+    assert read is not None
+    written = dict(before.named_buffers())
+    assert dict(read.named_buffers()).keys() == written.keys()
+    assert all(torch.equal(read.get_buffer(key), value.half().float()) for key, value in written.items())
+    assert to_text(after) == text
+    prompts = torch.randn(200, 5, 8, generator=torch.Generator().manual_seed(1))
+    sure = (before(prompts).abs() > 0.02).all(1)
+    answers = before.leaves_open(prompts)[sure]
+    assert 20 < answers.sum() < len(answers) - 20
+    assert torch.equal(read.leaves_open(prompts)[sure], answers)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_smaller_form_keeps_the_probe(form: str) -> None:
+    attribute = with_probe()
+    assert shrunk(attribute, form, 1).probe is attribute.probe
 
 
 def test_only_what_an_attribute_needs_goes_along() -> None:

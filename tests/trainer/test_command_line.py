@@ -76,7 +76,8 @@ def test_info_is_a_table(checkpoint: Path, tmp_path: Path, capsys: pytest.Captur
     assert (found["objective"], found["recipe"], found["half"][0]) == (["respodiff"], ["released"], "cond:")
     assert (found["steps_done"], found["concepts.man.target"]) == (["3"], ["a", "man"])
     assert (found["lambda"], found["compute.precision"]) == (["1.0"], ["float32"])
-    assert not any("{" in line for line in lines if "picture_prompt" not in line)
+    assert not any("{" in line.replace("{}", "") for line in lines if "picture_prompt" not in line)
+    assert any(line.startswith("probe of prompts: ") and " 2 words " in line for line in lines)
     # Columns are aligned.
     assert lines[3].index("kind") == lines[4].index("grid") == lines[5].index("grid")
 

@@ -8,6 +8,8 @@ from respo_train.core.errors import RespoError
 from respo_train.preset_files import PRESETS, check_config, read_config
 
 CONCEPTS = {"woman": {"target": "a woman"}}
+SAFETY = {"violence": {"negative": "violence", "word": "violent"}}
+PEOPLED = {"people": ["a doctor"], "concepts": {"woman": {"target": "a woman", "word": "woman"}}}
 GOOD = {"attribute": "gender", "purpose": "fairness", "neutral": "a person", "concepts": CONCEPTS}
 
 
@@ -25,7 +27,9 @@ def test_presets_are_valid_and_come_back() -> None:
 
 def test_own_file_and_overrides(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text((PRESETS / "gender.toml").read_text() + '\n[concepts."old man"]\ntarget = "an old man"\n')
+    path.write_text(
+        (PRESETS / "gender.toml").read_text() + '\n[concepts."old man"]\ntarget = "an old man"\nword = "old man"\n'
+    )
     config = read_config(str(path), {"steps": 7})
     assert list(config.concepts) == ["woman", "man", "old man"]
     assert config.steps == 7
@@ -54,6 +58,18 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"words": {"woman": ["she", " "]}}, "words.woman.1: "),
         ({"words": {"a,b": ["she"]}}, "words: expected the group of words's name"),
         ({"words": {"woman": ["she * her"]}}, "words: expected 1 to 8 words"),
+        ({"train_on": "everybody"}, "train_on: "),
+        ({"train_on": "people"}, "people: name some"),
+        ({"probe": {"nobody": ["a dog"]}}, "people: name some"),
+        ({"people": ["a doctor"]}, r"concepts\.woman\.word: with 'people'"),
+        ({"people": ["a doctor", " "]}, r"people\.1: "),
+        ({"people": "a doctor"}, "people: "),
+        ({"concepts": {"woman": {"target": "a woman", "word": ""}}}, r"concepts\.woman\.word: "),
+        ({"purpose": "safety", "concepts": SAFETY, "people": ["a doctor"]}, "probe: safety acts on every prompt"),
+        ({**PEOPLED, "probe": {"nobody": ["a dog"], "templates": ["a photo"]}}, r"probe\.templates: .*'a photo'"),
+        ({**PEOPLED, "probe": {"nobody": ["a dog"], "details": ["{} old", "old"]}}, r"probe\.details: .*'old'"),
+        ({**PEOPLED, "probe": {"nobody": ["a dog"], "templates": []}}, r"probe\.templates: "),
+        ({**PEOPLED, "probe": {"nobodies": ["a dog"]}}, r"unknown key 'probe\.nobodies'; did you mean 'nobody'"),
     ],
 )
 def test_defects_are_named_in_one_line(changes: dict, message: str) -> None:
@@ -71,6 +87,16 @@ def test_words_are_kept_and_are_nothing_that_training_depends_on() -> None:
     assert spoken.to_dict()["words"] == spoken.words
     assert "words" not in spoken.trained()
     assert spoken.trained() == plain.trained()
+
+
+def test_a_probe_is_spelt_only_where_there_is_one() -> None:
+    plain, probed = (
+        check_config({**GOOD, **PEOPLED, **probe}, "mine.toml") for probe in ({}, {"probe": {"nobody": ["a dog"]}})
+    )
+    assert "probe" not in plain.to_dict()
+    assert probed.to_dict()["probe"] == {"nobody": ["a dog"], "details": [], "places": [], "templates": ["{}"]}
+    assert (plain.train_on, plain.to_dict()["people"]) == ("neutral", ["a doctor"])
+    assert check_config(probed.to_dict(), "again") == probed
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

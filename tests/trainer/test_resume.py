@@ -34,6 +34,7 @@ from respo_train.trainer import NotFinite, TrainState
 TOY_COMMAND = Path(__file__).parent / "toy_command.py"
 BASE = Base("toy.safetensors", "ab" * 32, "/nowhere/toy.safetensors")
 STEPS = 12
+BOY = {"target": "a boy", "word": "boy"}
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -168,7 +169,7 @@ def test_another_configuration_is_named_by_its_first_difference(refused: Any) ->
     refused(
         r"concepts.woman.target = \"a woman\", this one \"a girl\"", config(concepts={"woman": {"target": "a girl"}})
     )
-    refused(r"concepts = \[\"woman\", \"man\"\], this one", config(concepts={"boy": {"target": "a boy"}}))
+    refused(r"concepts = \[\"woman\", \"man\"\], this one", config(concepts={"boy": BOY}))
     refused("has grid = nothing, this one", config(grid=(2, 2)))
     refused(r"5 steps already, more than the 3 asked for: give --steps 5", config(steps=3))
 

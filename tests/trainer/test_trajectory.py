@@ -44,7 +44,7 @@ def test_latents_and_timesteps_agree(batch: int, steps: int) -> None:
 
     run = Trajectories.start("key", ALPHAS, steps, batch, SHAPE)
     first = noise_in(run.latents, run.current_timesteps)
-    run.stagger(noise_in)
+    run.stagger(lambda latents, timesteps, _rows: noise_in(latents, timesteps))
     assert sorted(run.positions) == [b * steps // batch for b in range(batch)]
     for _ in range(2 * steps):
         found = noise_in(run.latents, run.current_timesteps)
@@ -57,7 +57,7 @@ def test_latents_and_timesteps_agree(batch: int, steps: int) -> None:
 
 def test_a_batch_covers_all_noise_levels_all_the_time() -> None:
     run = Trajectories.start("key", ALPHAS, 20, 10, SHAPE)
-    run.stagger(lambda latents, timesteps: latents)
+    run.stagger(lambda latents, _timesteps, _rows: latents)
     for _ in range(45):
         assert sorted(p // 2 for p in run.positions) == list(range(10))
         run.advance(run.latents)

@@ -144,7 +144,7 @@ def restated(unet: AttentiveUNet, parts: dict[str, Any], latents: Tensor, noise:
         if suppress:
             key = [torch.cat([a, b[:, 2:3]], 1) for a, b in zip(k, heads(number, "k", woman_context), strict=True)]
             mass = sum((a @ b.transpose(1, 2) / 2).softmax(2) for a, b in zip(q, key, strict=True)).detach()
-            own, attribute = mass[..., 1] + mass[..., 2], mass[..., 6]
+            own, attribute = mass[..., 1] + mass[..., 2], mass[..., -1]
             out = out * (attribute / (own + attribute) <= parts["tau"])[..., None]
         looks = sum(w[..., 2] for w in weights) / 2
         new = unet.projections[number]["out"](out).transpose(1, 2).reshape(x.shape)
