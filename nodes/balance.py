@@ -193,8 +193,8 @@ def _second_and_third() -> list[io.Input]:
         label_on="yes",
         label_off="no",
         tooltip="Leave prompts alone that show nobody, or that say already who is to be seen ('a woman doctor'). A "
-        "module that was trained with a probe reads that from the encoded prompt, in any guise that the model itself "
-        "understands; others change every prompt.",
+        "module that was trained with a probe sees that in the encoded prompt, by the words that it was trained with; "
+        "others change every prompt.",
     )
     return [*inputs, latent, only_open]
 
