@@ -159,7 +159,13 @@ def check_same(whole: Attribute, resumed: Attribute) -> None:
 def measure(family: str, size: int, steps: int) -> dict[str, Any]:
     """Train on `family` at `size` pixels; return what was measured. Raises RespoError."""
     # No probe of prompts: it is fitted to words, and the text here is random.
-    changes = {"steps": steps, "batch": BATCH, "trajectory_steps": TRAJECTORY_STEPS, "preview": [], "probe": {"nobody": []}}
+    changes = {
+        "steps": steps,
+        "batch": BATCH,
+        "trajectory_steps": TRAJECTORY_STEPS,
+        "preview": [],
+        "probe": {"nobody": []},
+    }
     config = read_config("gender", {**changes, "width": size, "height": size}, "respo")
     started = time.perf_counter()
     unet = WithRandomText(random_unet(family, torch.bfloat16, size))
