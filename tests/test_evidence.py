@@ -591,10 +591,23 @@ class TestPlan:
             for ask in plan.asks(RESPO, TASKS[task]):
                 assert len(set(Counter(ask.wishes()).values())) == 1
 
+    def test_without_where_there_is_no_where_in_any_set(self):
+        name = "respo-no-where"
+        without = ablations.ABLATIONS[name]
+        plan = Plan({name: without}, Scale(2, 2, 2, 2), "float32", None, ("doctor",))
+        tasks = plan.tasks(name)
+        assert {task.name for task in tasks} == {"gender", "skin", "joint"}
+        for ask in (ask for task in tasks for ask in plan.asks(name, task)):
+            files = dict.fromkeys(CONCEPTS, "module.safetensors")
+            (piece,) = graphs.pieces(without, ask, files, BATCH)
+            assert "RespoWhere" not in {node["class_type"] for node in piece.graph.values()}
+            (piece,) = graphs.pieces(METHODS[RESPO], ask, files, BATCH)
+            assert "RespoWhere" in {node["class_type"] for node in piece.graph.values()}
+
     def test_settings_and_modules_are_in_the_signature(self, tmp_path):
         plan = tiny(RESPO, "sdisc")
         before = plan.cells(RESPO, TASKS["gender"], {})[0].signature
-        other = replace(plan, methods={RESPO: replace(METHODS[RESPO], where=0.5)})
+        other = replace(plan, methods={RESPO: replace(METHODS[RESPO], where={"gender": 0.5})})
         assert other.cells(RESPO, TASKS["gender"], {})[0].signature != before
         signatures = set()
         for content in (b"1", b"2"):

@@ -34,7 +34,7 @@ ABLATIONS: dict[str, Method] = {
     **{f"respo-lambda-{x:g}": _ours(f"lambda {x:g}", {"lambda": x}) for x in (0.0, 0.25, 1.0, 4.0)},
     "respo-channel": _ours("a vector a channel instead of a grid", {"kind": "channel"}),
     "respo-low-rank": _ours("a grid of rank 4", {"kind": "low_rank", "rank": 4}),
-    "respo-no-where": _ours("without Where", where=None),
+    "respo-no-where": _ours("without Where", where={}),
     "respo-every-prompt": replace(
         METHODS[RESPO],
         title="without the modules' probes",

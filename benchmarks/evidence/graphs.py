@@ -62,7 +62,7 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
         where = method.where_of_safety
     else:
         graph |= _balance(method, ask, files, seed, count, enabled)
-        where = method.where_of.get(ask.task.name, method.where)
+        where = method.where.get(ask.task.name)
     model = ["changed", 0]
     if where is not None or method.background is not None:
         _sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")

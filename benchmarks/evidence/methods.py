@@ -42,7 +42,7 @@ class Method:
     negative  what is not assigned goes into the negative prompt
     `training`: of its modules; `shipped`: the shipped ones draw, and training them anew is only timed.
     `balance`: inputs of Balance that differ from a new node's; `joint`: more of these where two attributes are shared
-    out; `safety`: those of Safety. `where`: threshold of Where by record; `where_of`: another one for a task.
+    out; `safety`: those of Safety. `where`: task -> threshold of Where by record; none where a task is missing.
     """
 
     title: str
@@ -53,8 +53,7 @@ class Method:
     balance: Mapping[str, Any] = field(default_factory=dict)
     joint: Mapping[str, Any] = field(default_factory=dict)
     safety: Mapping[str, Any] = field(default_factory=dict)
-    where: float | None = None
-    where_of: Mapping[str, float] = field(default_factory=dict)
+    where: Mapping[str, float] = field(default_factory=dict)
     where_of_safety: float | None = None
     background: float | None = None
     levels: int = 1  # of Background's low band
@@ -109,8 +108,7 @@ METHODS: dict[str, Method] = {
         FAIRNESS + GATED + SAFETY,
         training=Training("respo"),
         shipped=True,
-        where=0.36,
-        where_of={"skin": 0.25},
+        where={**dict.fromkeys(FAIRNESS + GATED, 0.36), "skin": 0.25},
         about="the shipped modules with their probes of prompts, Balance, Where by record, Safety at strong, and the "
         "Gate where it is said",
     ),
