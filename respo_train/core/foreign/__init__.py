@@ -1,0 +1,1 @@
+"""Files of other projects: what the papers released, read into an attribute and written back."""
