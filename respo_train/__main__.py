@@ -1,4 +1,4 @@
-"""The command line: `python -m respo_train train ...`, `resume FILE`, `info FILE` and `evaluate ...`."""
+"""The command line: `python -m respo_train train ...`, `resume`, `info`, `import`, `export` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 
 from .core.checkpoint import load_attribute
 from .core.errors import RespoError, RespoWarning
+from .exchange import FOREIGN, describe_foreign, export_file, import_file
 from .info import describe
 
 _FOLDER = Path(__file__).parent
@@ -26,6 +27,20 @@ Trains Respo modules: small files that make an image model fair or safe, loaded 
   python -m respo_train resume gender.safetensors
   python -m respo_train info gender.safetensors
   python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors --module gender.safetensors ...
+  python -m respo_train import unet.pth --out gender.safetensors
+  python -m respo_train export gender.safetensors --to respodiff --out unet.pth
+"""
+_IMPORT = """\
+Reads what the papers released: RespoDiff's and SDisc's unet.pth, Learning Where It Matters' concept_*.pt. Such files
+have room for many concepts, of which few were trained; the others are left out. Nothing in the file is run.
+
+examples:
+  All that was trained:
+    python -m respo_train import unet.pth --out gender.safetensors
+  By name, with the list that came beside the file:
+    python -m respo_train import unet.pth --concepts concept_dict.json --only "a woman" "a man" --out gender.safetensors
+  What is in it:
+    python -m respo_train info unet.pth
 """
 _TRAIN = """\
 examples:
@@ -114,10 +129,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_evaluate_options(evaluate)
     evaluate.set_defaults(run=_evaluate)
-    info = commands.add_parser("info", help="show what a module file holds")
-    info.add_argument("file", type=Path, help="a module file, NAME.safetensors")
+    info = commands.add_parser("info", help="show what a module file holds, of another project's too")
+    info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
+    _add_concepts(info)
     info.set_defaults(run=_info)
+    _add_exchange(commands)
     return parser
+
+
+def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:
+    replace = "replace what is there"
+    read = commands.add_parser(
+        "import", help="make a module of another project's file", epilog=_IMPORT, formatter_class=_plain
+    )
+    read.add_argument("file", type=Path, help="NAME.pth or NAME.pt, as the project released it")
+    _add_concepts(read)
+    read.add_argument("--base", help="what it was trained on: sd15 or sdxl; default: as in the paper")
+    read.add_argument("--only", nargs="+", metavar="NAME", help="the concepts to take; default: all that were trained")
+    read.add_argument("--out", required=True, type=Path, help="the module file to write, NAME.safetensors")
+    read.add_argument("--overwrite", action="store_true", help=replace)
+    read.set_defaults(run=_import)
+    write = commands.add_parser("export", help="make another project's file of a module")
+    write.add_argument("file", type=Path, help="a module file, NAME.safetensors")
+    write.add_argument("--to", required=True, metavar="FORMAT", help="respodiff, sdisc or where")
+    write.add_argument("--out", required=True, type=Path, help="the file to write, NAME.pth; the concepts: NAME.json")
+    write.add_argument("--overwrite", action="store_true", help=replace)
+    write.set_defaults(run=_export)
+
+
+def _add_concepts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--concepts", type=Path, metavar="FILE", help="the concept_dict.json; default: the paper's list"
+    )
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
@@ -224,7 +267,20 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    print(describe(load_attribute(options.file)))
+    if options.file.suffix.lower() in FOREIGN:
+        print(describe_foreign(options.file, options.concepts))
+    else:
+        print(describe(load_attribute(options.file)))
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    print(import_file(options))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    print(export_file(options))
     return 0
 
 

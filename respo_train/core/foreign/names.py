@@ -88,3 +88,12 @@ def about(name: str) -> str:
     """Return what a concept is about: "gender", "age", "race", "safety", else its own name."""
     lowered = name.lower()
     return next((topic for topic, pattern in _ABOUT.items() if pattern.search(lowered)), lowered)
+
+
+def fitting_name(stem: str) -> str | None:
+    """Return a file's name without its ending where an attribute can be called so, else None."""
+    try:
+        check_name("attribute", stem)
+    except RespoError:
+        return None
+    return stem
