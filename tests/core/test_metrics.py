@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from respo_train.core.errors import RespoError
 from respo_train.core.metrics import (
@@ -135,3 +139,12 @@ def test_pairs_are_reproducible_and_checked() -> None:
     for pairs in ((first, second[:7], [0] * 8), (first, second, [0] * 7), (first[:0], second[:0], [])):
         with pytest.raises(RespoError, match="pairs"):
             paired_bootstrap(*pairs, mean)
+
+
+@given(st.lists(st.integers(0, 500), min_size=2, max_size=7).filter(any))
+def test_deviation_ratio_is_the_papers_formula(counts: list[int]) -> None:
+    """max_c |N_c / N - 1 / C| / (1 - 1 / C), in fractions."""
+    fair = Fraction(1, len(counts))
+    worst = max(abs(Fraction(count, sum(counts)) - fair) for count in counts)
+    expected = float(worst / (1 - fair))
+    assert deviation_ratio({str(c): count for c, count in enumerate(counts)}) == pytest.approx(expected, abs=1e-12)
