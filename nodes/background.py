@@ -12,7 +12,6 @@ from .guard import architecture_of
 from .low_band_edits import LowBand
 from .patching import sigma_range, with_low_band
 from .record import Record
-from .wire import RespoRecord
 
 
 class Background(io.ComfyNode):
@@ -54,15 +53,18 @@ class Background(io.ComfyNode):
                     "act only where your prompt is heard; cfg then multiplies the effect, and colours grow harsh.",
                 ),
                 widgets.enabled(),
-                RespoRecord.Input(
-                    "record",
-                    optional=True,
-                    tooltip="From Record Run, with the same seed, prompts and settings: the picture keeps that run's "
-                    "background. Without one the picture's own structure is strengthened.",
+                widgets.record(
+                    "From Record Run, with the same seed, prompts and settings: the picture keeps that run's "
+                    "background. Without one the picture's own structure is strengthened."
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model to sample with, for a KSampler.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
+        """Off, for the Gate's reason or any other: the run to record is not drawn."""
+        return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
     def execute(

@@ -140,6 +140,7 @@ class ModuleEdit:
         start, end = self.sigmas
         named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.half}
         amounts = {"strength": self.strength, "fidelity": self.fidelity, "masked": self.area is not None}
+        amounts["only_open_prompts"] = self.probe is not None
         whole = self.sigmas == WHOLE_RUN
         span = {"start_sigma": None if whole else start, "end_sigma": None if whole else end}
         return {**named, **amounts, **span, "images": self.images}

@@ -16,7 +16,6 @@ from .guard import architecture_of
 from .patching import with_region, with_rest_of
 from .record import Record
 from .regions import Region, Words
-from .wire import RespoRecord
 
 
 class Where(io.ComfyNode):
@@ -57,15 +56,18 @@ class Where(io.ComfyNode):
                     force_input=True,
                     tooltip="The very text that your positive prompt is encoded from, for words.",
                 ),
-                RespoRecord.Input(
-                    "record",
-                    optional=True,
-                    tooltip="From Record Run: the picture without modules. What a module hardly changes stays as it "
-                    "was there. No further model calls.",
+                widgets.record(
+                    "From Record Run: the picture without modules. What a module hardly changes stays as it "
+                    "was there. No further model calls."
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, for a KSampler.")],
         )
+
+    @classmethod
+    def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
+        """Off, for the Gate's reason or any other: the run to record is not drawn."""
+        return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
     def execute(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfy_api.latest import io
+
+from .wire import RespoRecord
 
 
 def strength() -> io.Float.Input:
@@ -81,3 +86,13 @@ def module_name() -> io.String.Input:
 def is_off(enabled: bool, strength: float, start_percent: float, end_percent: float) -> bool:
     """True when nothing is to be added at any step. An empty range counts, and so does one that is not a number."""
     return not enabled or strength == 0 or not start_percent < end_percent
+
+
+def record(tooltip: str) -> io.Input:
+    """A run to follow; made only when `inputs_to_make` asks for it."""
+    return RespoRecord.Input("record", optional=True, lazy=True, tooltip=tooltip)
+
+
+def inputs_to_make(enabled: bool, linked: Mapping[str, Any]) -> list[str]:
+    """Answer the host's `check_lazy_status`: an unmodified run is drawn for a node that is on, and for no other."""
+    return [] if enabled is False else [name for name, value in linked.items() if name == "record" and value is None]

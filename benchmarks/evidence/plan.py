@@ -44,8 +44,8 @@ class Scale:
         return self.others_side if side else self.others
 
 
-# 36 and 6: women and men, three skin tones and their combinations all come out even.
-FULL = Scale(own=73, own_side=73, others=36, others_side=12)
+# 24 and 6: women and men, three skin tones and their combinations all come out even.
+FULL = Scale(own=73, own_side=73, others=24, others_side=6)
 QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
 
 

@@ -21,11 +21,14 @@ from respo_train.core.checkpoint import save_attribute
 from respo_train.core.errors import RespoError
 from respo_train.core.gate import decide
 from respo_train.core.judge import Judge
+from respo_train.core.probe import PromptProbe
 from respo_train.evaluation.cells import CELL
 from respo_train.evaluation.drawing import Brush
 from respo_train.evaluation.evaluate import Job, evaluate
+from respo_train.evaluation.protocol import Ask
 from respo_train.evaluation.steering import AFTER, BEFORE, GATED, Module, Steering
 
+CONTEXT = CalmUNet.architecture.context_dim
 TOY = Path(__file__).with_name("toy_world.py")
 
 
@@ -198,6 +201,27 @@ def test_the_gate_closes_one_attribute_and_never_safety() -> None:
         assert [number for number, _ in act] == [1, 2]
     dog = next(ask for ask in asks if ask.group == "dog")
     assert steering.acts(dog, GATED) == [((2, "no weapons"),)] * dog.count
+
+
+def test_a_probe_closes_its_attribute_and_no_other() -> None:
+    """A prompt's encoding is one token: its first number tells people, its second that a gender is stated."""
+    encodings = {"a doctor": (1.0, 0.0), "a woman doctor": (1.0, 1.0), "a dog": (-1.0, 0.0)}
+    first, second = torch.eye(CONTEXT)[:2]
+    probe = PromptProbe(
+        torch.zeros(CONTEXT), torch.ones(CONTEXT), first, [(first + second)[None]], -torch.tensor([0, 0.9])
+    )
+    probed = Module(dataclasses.replace(gender().attribute, probe=probe), "g", "g")
+    modules = [probed, Module(attribute("skin", "light", "dark"), "s", "s"), safety()]
+
+    def acting(prompt: str, steering: Steering) -> set[int]:
+        acts = steering.acts(Ask("work", "doctor", prompt, seed=0, count=4), AFTER)
+        (numbers,) = {tuple(number for number, _ in act) for act in acts}
+        return set(numbers)
+
+    steering = Steering(modules, lambda prompt: torch.tensor([[encodings[prompt]]]) @ torch.eye(CONTEXT)[:2])
+    assert acting("a doctor", steering) == {0, 1, 2}
+    assert acting("a woman doctor", steering) == acting("a dog", steering) == {1, 2}
+    assert acting("a dog", Steering(modules)) == {0, 1, 2}  # nobody encodes: nothing is known of prompts
 
 
 def test_modules_have_to_go_together() -> None:

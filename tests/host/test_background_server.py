@@ -14,6 +14,7 @@ from benchmarks.comfy_server import ComfyServer, PromptFailed
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "background_recorded.json"
 HALFWAY = re.compile(r"\b[1-9]\d?%\|")  # the host's progress bar, neither 0 % nor 100 %
+WHERE = {"words": "", "threshold": 0.3}
 CACHES = {"default": [], "lru": ["--cache-lru", "10"], "none": ["--cache-none"]}
 
 
@@ -131,3 +132,19 @@ def test_template_runs(server):
     pixels = [[picture.tobytes() for picture in row] for row in rows]
     assert [len(row) for row in pixels] == [4, 4, 4]
     assert len({picture for row in pixels for picture in row}) == 12
+
+
+@pytest.mark.parametrize("node", ["RespoBackground", "RespoWhere"])
+def test_nothing_is_recorded_for_a_node_that_is_off(server, node):
+    """The run to record would fail; with the node off nobody asks for it."""
+    prompt, save = graph(1)
+    del prompt[save["before"]], prompt["13"]
+    prompt["20"] = {"class_type": "RespoWhere", "inputs": {"model": ["1", 0], **WHERE, "enabled": True}}
+    prompt["5"]["inputs"]["model"] = ["20", 0]
+    if node == "RespoWhere":
+        prompt["6"] = {"class_type": node, "inputs": {"model": ["12", 0], **WHERE, "record": ["5", 1]}}
+    prompt["6"]["inputs"]["enabled"] = False
+    assert len(server.images(server.run(prompt), save["after"])) == 2
+    prompt["6"]["inputs"]["enabled"] = True
+    with pytest.raises(PromptFailed, match="where the subject is"):
+        server.run(prompt)

@@ -181,6 +181,13 @@ def test_a_module_without_a_probe_changes_every_prompt(
         assert torch.equal(draw(balance(module=plain), text), wanted([text], text))
 
 
+def test_what_is_said_of_a_model(balance: Callable, pack: SimpleNamespace) -> None:
+    """Save Labelled Images writes it into the pictures."""
+    for asks in (True, False):
+        edits = pack.root.nodes.patching.provenance(balance(only_open_prompts=asks))
+        assert [edit["only_open_prompts"] for edit in edits] == [asks, asks]
+
+
 def test_each_balance_asks_for_itself(balance: Callable, draw: Callable, probed: Any, world: Any) -> None:
     """Asked and unasked in one patch, in either order: the probe of one is not taken for the other's."""
     plain = replace(probed, attribute=replace(probed.attribute, probe=None), sha256="7" * 64)

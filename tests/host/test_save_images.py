@@ -118,7 +118,7 @@ def test_modules_are_named(save, run_node, model, module):
     assert found["file"] == module.file
     assert found["sha256"] == module.sha256
     assert (found["concept"], found["strength"], found["fidelity"]) == ("man", 0.7, 1.0)
-    assert found["guidance"] == "conditional"
+    assert (found["guidance"], found["only_open_prompts"]) == ("conditional", False)
     assert found["start_sigma"] > found["end_sigma"] > 0
 
 
