@@ -7,6 +7,7 @@ from .compare import Compare
 from .compose import Compose
 from .fairness_report import FairnessReport
 from .gate import Gate
+from .import_module import ImportModule
 from .interpolate import Interpolate
 from .load_judge import LoadJudge
 from .load_module import LoadModule
@@ -39,4 +40,5 @@ NODES = [
     LoadJudge,
     FairnessReport,
     SafetyReport,
+    ImportModule,
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from comfy_api.latest import io, ui
 
@@ -12,6 +12,9 @@ from .edits import Area, Half, ModuleEdit
 from .guard import check_fit, require_allowed
 from .patching import sigma_range, with_edits
 from .wire import LoadedModule, RespoModule
+
+Own = Literal["module's own"]
+OWN: Own = "module's own"
 
 
 class ApplyModule(io.ComfyNode):
@@ -41,10 +44,10 @@ class ApplyModule(io.ComfyNode):
                 widgets.end_percent(),
                 io.Combo.Input(
                     "guidance",
-                    options=["conditional", "both"],
-                    default="conditional",
-                    tooltip="conditional: steer only where your prompt is heard, as the module was trained. both: "
-                    "steer the negative prompt's side as well, which is gentler at a high cfg.",
+                    options=["conditional", "both", OWN],
+                    default=OWN,
+                    tooltip="module's own: as the module was made for. conditional: steer only where your prompt is "
+                    "heard. both: steer the negative prompt's side as well, which is gentler at a high cfg.",
                 ),
                 widgets.enabled(),
                 io.Mask.Input(
@@ -66,7 +69,7 @@ class ApplyModule(io.ComfyNode):
         fidelity: float,
         start_percent: float,
         end_percent: float,
-        guidance: Half,
+        guidance: Half | Own,
         enabled: bool,
         mask: Any = None,
     ) -> io.NodeOutput:
@@ -77,16 +80,23 @@ class ApplyModule(io.ComfyNode):
         concept = concept.strip() or next(iter(module.attribute.concepts))
         delta = partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity)
         note = check_fit(model, module)
+        half = half_of(module) if guidance == OWN else guidance
         edit = ModuleEdit(
             sha256=module.sha256,
             concept=concept,
             strength=strength,
             fidelity=fidelity,
             sigmas=sigma_range(model, start_percent, end_percent),
-            half=guidance,
+            half=half,
             delta=delta,
             area=None if mask is None else Area.of(mask),
             file=module.file,
         )
-        text = f"Steers towards: {concept}\n{note}".strip()
+        sides = "\nOn both sides of guidance, the module's own" if guidance == OWN and half == "both" else ""
+        text = f"Steers towards: {concept}{sides}\n{note}".strip()
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))
+
+
+def half_of(module: LoadedModule) -> Half:
+    """Return the half of guidance that a module was made for; the conditional one where its file does not say."""
+    return "both" if module.attribute.training.get("half") == "both" else "conditional"

@@ -13,6 +13,7 @@ from ..respo_train.core.errors import ModuleFileError
 
 FOLDER = "respo"
 SUFFIX = ".safetensors"
+FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
 _NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives, streams, the end of a text, half of a letter
 _EMOJI_WORLD = Path(__file__).resolve().parent.parent / "emoji_world"
@@ -60,23 +61,49 @@ def resolve(name: str, sha256: str = "") -> Path:
     Raises ModuleFileError saying where the file has to be put. Only files that truly lie in a `respo` folder are
     opened: names come from workflows that strangers write.
     """
-    roots = [Path(root) for root in folder_paths.get_folder_paths(FOLDER)]
     relative = _relative(name)
-    for root in roots:
-        found = root / relative
-        if found.is_file():
-            if not found.resolve().is_relative_to(root.resolve()):
-                raise ModuleFileError(
-                    f"{name!r} is a link that leads out of {root}. Copy the file there, or add its own folder under "
-                    f"'{FOLDER}:' in extra_model_paths.yaml."
-                )
-            return found
+    if found := _inside(relative):
+        return found
     known = f" (SHA-256 {sha256})" if sha256 else ""
     raise ModuleFileError(
         f"The module {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
         f"into {own_folder() / relative.parent} and press R in ComfyUI; or choose one that is there: "
         f"{', '.join(module_names()[:10]) or 'none yet'}."
     )
+
+
+def foreign_names() -> list[str]:
+    """Names of other projects' files in the `respo` folders, subfolders included. The host's own list has none."""
+    found: set[str] = set()
+    for root in folder_paths.get_folder_paths(FOLDER):
+        names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
+        found.update(folder_paths.filter_files_extensions(names, FOREIGN))
+    return sorted(found)
+
+
+def resolve_foreign(name: str) -> Path:
+    """Find another project's file by its name in the list, as `resolve` does. Raises ModuleFileError."""
+    relative = _relative(name, FOREIGN)
+    if found := _inside(relative):
+        return found
+    raise ModuleFileError(
+        f"The file {name!r} is not on this computer. Put it into {own_folder() / relative.parent} and press R in "
+        f"ComfyUI; or choose one that is there: {', '.join(foreign_names()[:10]) or 'none yet'}."
+    )
+
+
+def _inside(relative: PurePosixPath) -> Path | None:
+    """Return the first file of that name in a `respo` folder. Raises ModuleFileError for a link that leads out."""
+    for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
+        found = root / relative
+        if found.is_file():
+            if not found.resolve().is_relative_to(root.resolve()):
+                raise ModuleFileError(
+                    f"{str(relative)!r} is a link that leads out of {root}. Copy the file there, or add its own folder "
+                    f"under '{FOLDER}:' in extra_model_paths.yaml."
+                )
+            return found
+    return None
 
 
 def place_for(name: str) -> tuple[Path, str]:
@@ -94,14 +121,14 @@ def place_for(name: str) -> tuple[Path, str]:
     return path, str(relative)
 
 
-def _relative(name: str) -> PurePosixPath:
+def _relative(name: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> PurePosixPath:
     """Check a name before the file system sees it. Raises ModuleFileError."""
     name = str(name)  # a workflow's JSON may hold anything
     path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
     inside = not path.is_absolute() and ".." not in path.parts and not _NEVER_IN_A_NAME.search(name)
-    if not inside or path.suffix.lower() != SUFFIX or len(name) > 255:
+    if not inside or path.suffix.lower() not in suffixes or len(name) > 255:
         raise ModuleFileError(
-            f"expected the name of a {SUFFIX} file inside the '{FOLDER}' model folder, found {name[:100]!r}. "
-            "Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."
+            f"expected the name of a {' or '.join(suffixes)} file inside the '{FOLDER}' model folder, found "
+            f"{name[:100]!r}. Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."
         )
     return path

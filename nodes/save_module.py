@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from comfy_api.latest import io, ui
 
+from ..respo_train.core.attribute import Attribute
 from ..respo_train.core.checkpoint import from_bytes, to_bytes, write_atomically
 from ..respo_train.core.errors import RespoError
 from . import widgets
@@ -33,13 +34,7 @@ class SaveModule(io.ComfyNode):
             inputs=[
                 RespoModule.Input("module", tooltip="What to save, e.g. from Compose Modules."),
                 widgets.module_name(),
-                io.Combo.Input(
-                    "existing",
-                    options=list(EXISTING),
-                    default=EXISTING[0],
-                    tooltip="What to do when another module is there under this name. refuse: leave it alone and "
-                    "stop. overwrite: replace it.",
-                ),
+                existing_input(),
             ],
             outputs=[RespoModule.Output(display_name="module", tooltip="The same module, under its file's name.")],
         )
@@ -47,23 +42,44 @@ class SaveModule(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
         """Say before anything runs that a name leads out of the folder. A linked input is None here."""
-        try:
-            if name is not None:
-                place_for(str(name))
-        except RespoError as error:
-            return str(error)
-        return True
+        return check_place(name)
 
     @classmethod
     def execute(cls, module: LoadedModule, name: str, existing: Existing) -> io.NodeOutput:
         """Raises RespoError: the name leads out of the folder, another file is there, or it cannot be written."""
-        path, listed = place_for(name)
-        data = to_bytes(module.attribute)
-        from_bytes(data, listed)  # what is written can be read again, whatever a workflow has put into it
-        written = _write(path, data, replace=existing == "overwrite")
-        saved = LoadedModule(module.attribute, listed, hashlib.sha256(data).hexdigest())
-        first = f"Saved as {listed}" if written else f"{listed} holds this very module already"
-        return io.NodeOutput(saved, ui=ui.PreviewText(f"{first}\n{saved.describe()}"))
+        saved, line = save(module.attribute, name, existing)
+        return io.NodeOutput(saved, ui=ui.PreviewText(f"{line}\n{saved.describe()}"))
+
+
+def existing_input() -> io.Combo.Input:
+    """What becomes of another module under the same name."""
+    return io.Combo.Input(
+        "existing",
+        options=list(EXISTING),
+        default=EXISTING[0],
+        tooltip="What to do when another module is there under this name. refuse: leave it alone and "
+        "stop. overwrite: replace it.",
+    )
+
+
+def check_place(name: str | None) -> bool | str:
+    """True, or what is wrong with a name to write under."""
+    try:
+        if name is not None:
+            place_for(str(name))
+    except RespoError as error:
+        return str(error)
+    return True
+
+
+def save(attribute: Attribute, name: str, existing: Existing) -> tuple[LoadedModule, str]:
+    """Write a module under `name` into the model folder; return it, and a line that says so. Raises RespoError."""
+    path, listed = place_for(name)
+    data = to_bytes(attribute)
+    from_bytes(data, listed)  # what is written can be read again, whatever a workflow has put into it
+    written = _write(path, data, replace=existing == "overwrite")
+    saved = LoadedModule(attribute, listed, hashlib.sha256(data).hexdigest())
+    return saved, f"Saved as {listed}" if written else f"{listed} holds this very module already"
 
 
 def _write(path: Path, data: bytes, replace: bool) -> bool:

@@ -33,14 +33,17 @@ class LoadedModule:
         return cls(attribute, name, hashlib.sha256(to_bytes(attribute)).hexdigest())
 
     def describe(self) -> str:
-        """Five short lines for the face of the Load Module node."""
+        """Five short lines for the face of the Load Module node, six where the file recommends a strength."""
         attribute = self.attribute
         base = attribute.base.get("name", "an unnamed checkpoint")
         objective = attribute.training.get("objective", "unknown")
+        strength = attribute.training.get("strength")
+        meant = f"Meant for strength {str(strength)[:20]}\n" if strength is not None else ""
         return (
             f"{attribute.name}: {', '.join(attribute.concepts)}\n"
             f"Made on {base} – {attribute.architecture.describe()}\n"
             f"Objective: {objective} ({attribute.purpose})\n"
+            f"{meant}"
             f"Size: {size_of(attribute)}\n"
             f"SHA-256: {self.sha256[:12]}"
         )

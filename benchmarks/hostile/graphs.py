@@ -15,6 +15,7 @@ Prompt = dict[str, dict[str, Any]]
 Info = Mapping[str, Any]
 TARGET = "target"
 CHECKPOINT, MODULE, TAKEN = "emoji_world.safetensors", "emoji_world_gender.safetensors", "taken.safetensors"
+FOREIGN = "foreign.pt"  # another project's file
 # In every prompt, so that the host keeps what it has loaded from one to the next.
 SOURCES: Prompt = {
     "checkpoint": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": CHECKPOINT}},
@@ -64,6 +65,7 @@ MODULES = Path(__file__).resolve().parents[2] / "emoji_world" / "modules"
 GIVEN: dict[str, dict[str, Any]] = {
     "RespoTrainModule": {"steps": 1, "preview_every": 0, "existing": "refuse", "name": TAKEN},
     "RespoLoadModule": {"module": MODULE},
+    "RespoImportModule": {"file": FOREIGN, "name": "imported"},
     "RespoModuleFromText": {"text": to_text(shrunk(load_attribute(MODULES / MODULE), "channel"))},
     "RespoRecordRun": {"sampler_name": "euler", "scheduler": "normal", "cfg": 3.0, "seed": 1},  # as KSampler below
 }

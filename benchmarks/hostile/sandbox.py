@@ -18,7 +18,7 @@ from respo_train.core.attribute import Attribute
 from respo_train.core.checkpoint import load_attribute, save_attribute
 from respo_train.core.concept import ConceptModule
 
-from .graphs import MODULE, MODULES, TAKEN
+from .graphs import FOREIGN, MODULE, MODULES, TAKEN
 from .values import ESCAPE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +69,9 @@ class Sandbox:
             concepts = {name: ConceptModule(1280, 4, 4) for name in ("woman", "man")}
         sd1 = Attribute("gender", "fairness", concepts, Architecture("sd1", 320, 768, 0, 1280), {}, {})
         save_attribute(self.modules / "sd1.safetensors", sd1)
+        rows = torch.randn(100, 1280, generator=torch.Generator().manual_seed(0))
+        rows[:2] *= 4  # trained; the others are as they start
+        torch.save({"concept_emb": rows}, self.modules / FOREIGN)
         with contextlib.suppress(OSError):  # Windows gives not everybody the right to make links
             (self.modules / "out").symlink_to(self.canary, target_is_directory=True)
             (self.modules / "link.safetensors").symlink_to(self.victim)

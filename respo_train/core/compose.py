@@ -130,6 +130,8 @@ def _made(operation: str, terms: list[Term], name: str, combine: Callable[[Seque
     purpose = "safety" if any(term.is_safety for term in terms) else "fairness"
     training = {"objective": "composed", "operation": operation, "parents": [_pedigree(term) for term in terms]}
     first = terms[0].attribute
+    if all(term.attribute.training.get("half") == first.training.get("half") for term in terms):
+        training |= {key: first.training[key] for key in ("half",) if key in first.training}
     concepts = {name: ConceptModule.from_parts(*parts)}
     return Attribute(name, purpose, concepts, first.architecture, first.base, training, _words(operation, terms, name))
 

@@ -25,7 +25,7 @@ PREFIX = "respo1"
 MAX_CHARACTERS = 256 * 1024
 _MAX_BYTES = 2**20  # of the module file inside: what is larger never fits into the text, unless it is made to burst
 _TEXT = re.compile(rf"{PREFIX}:([0-9a-f]{{64}}):([0-9A-Za-z+/]+={{0,2}})")
-_DESCRIBES = ("objective", "recipe", "licence")  # of an attribute's training
+_DESCRIBES = ("objective", "recipe", "licence", "half", "strength")  # of an attribute's training
 _DIGITS = 5  # of a fingerprint: the cosines that it is for differ from the fourth on
 _LONGEST = 200
 
@@ -101,7 +101,8 @@ def _essential(attribute: Attribute) -> Attribute:
     points = attribute.base.get("fingerprint")
     fingerprint = {"fingerprint": [float(f"{x:.{_DIGITS}g}") for x in points]} if points else {}
     training: Mapping[str, Any] = attribute.training
-    kept = {key: _short(training[key]) for key in _DESCRIBES if isinstance(training.get(key), str)}
+    told = {key: training[key] for key in _DESCRIBES if isinstance(training.get(key), (str, float))}
+    kept = {key: _short(value) if isinstance(value, str) else value for key, value in told.items()}
     return replace(attribute, base={**base, **fingerprint}, training=kept)
 
 

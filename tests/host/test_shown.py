@@ -30,10 +30,11 @@ IDS = [
     "RespoLoadJudge",
     "RespoFairnessReport",
     "RespoSafetyReport",
+    "RespoImportModule",
 ]
 WITHOUT_TEXT = {"RespoSaveImages"}  # it shows the pictures that it saved
 
-NOT_IN_AN_EXAMPLE = {"RespoSafetyReport"}
+NOT_IN_AN_EXAMPLE = {"RespoImportModule"}  # no foreign file ships
 
 
 @pytest.fixture(params=IDS)

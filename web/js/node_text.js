@@ -20,6 +20,7 @@ const NODES = [
   "RespoLoadJudge",
   "RespoFairnessReport",
   "RespoSafetyReport",
+  "RespoImportModule",
 ];
 
 function addText(node) {

@@ -1,0 +1,97 @@
+"""Import Module: a file that another project released becomes a module."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from comfy_api.latest import io, ui
+
+from ..respo_train.core.checkpoint import file_sha256
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.foreign.families import BASES
+from ..respo_train.core.foreign.names import fitting_name, parse_concepts
+from ..respo_train.core.foreign.read import read_file
+from . import widgets
+from .folders import foreign_names, place_for, resolve_foreign
+from .save_module import Existing, check_place, existing_input, save
+from .wire import RespoModule
+
+AS_PUBLISHED = "as published"
+
+
+class ImportModule(io.ComfyNode):
+    """A .pth or .pt file -> RESPO_MODULE, saved."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order are forever: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoImportModule",
+            display_name="Import Module",
+            category="Respo",
+            description="Makes a module of a file that RespoDiff, SDisc or Learning Where It Matters released, and "
+            "saves it in models/respo. Nothing in the file is run.",
+            is_output_node=True,
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=foreign_names(),
+                    tooltip="A .pth or .pt file of the models/respo folder. Press R after you put a new one there.",
+                ),
+                io.String.Input(
+                    "only",
+                    default="",
+                    tooltip="The concepts to take, e.g. a woman, a man. Leave it empty for all that were trained; the "
+                    "node shows which ones those are.",
+                ),
+                io.String.Input(
+                    "concepts",
+                    default="",
+                    multiline=True,
+                    tooltip="What the concept_dict.json beside the file says, if there is one, e.g. "
+                    '{"a woman": 0, "a man": 1}. Leave it empty for the list of the paper.',
+                ),
+                io.Combo.Input(
+                    "base",
+                    options=[AS_PUBLISHED, *BASES],
+                    default=AS_PUBLISHED,
+                    tooltip="The kind of model that the file was trained on. as published: SD 1.x for RespoDiff and "
+                    "SDisc, SDXL for Learning Where It Matters.",
+                ),
+                widgets.module_name(),
+                existing_input(),
+            ],
+            outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None = None, concepts: str | None = "", name: str | None = None) -> bool | str:
+        """Say before anything runs what is wrong. A linked or missing input is None here."""
+        try:
+            if file is not None:
+                resolve_foreign(file)
+            if concepts is not None and str(concepts).strip():
+                parse_concepts(str(concepts))
+        except RespoError as error:
+            return str(error)
+        return check_place(name)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str | None = None, **_: object) -> str:
+        """Another content under the same name is another file."""
+        return file_sha256(resolve_foreign(file)) if file is not None else ""
+
+    @classmethod
+    def execute(cls, file: str, only: str, concepts: str, base: str, name: str, existing: Existing) -> io.NodeOutput:
+        """Raises RespoError: not such a file, an untrained concept, a name that is taken."""
+        _, listed = place_for(name)
+        found = read_file(
+            resolve_foreign(file),
+            parse_concepts(concepts) if concepts.strip() else None,
+            [part for part in map(str.strip, only.split(",")) if part],
+            None if base == AS_PUBLISHED else base,
+            fitting_name(PurePosixPath(listed).stem),
+        )
+        saved, line = save(found.attribute, name, existing)
+        lines = (line, saved.describe(), *(f"Note: {text}" for text in found.warnings))
+        return io.NodeOutput(saved, ui=ui.PreviewText("\n".join(lines)))
