@@ -298,6 +298,6 @@ def test_starts() -> None:
     rows = torch.randn(300, 1280, generator=generator)
     assert all(is_normal_start(row, 1.0) for row in rows)
     assert spread_of_untouched(0.37 * rows) == pytest.approx(0.37, rel=0.02)
-    assert spread_of_untouched(0.37 * rows[:3]) == 1.0
+    assert spread_of_untouched(0.37 * rows[:3]) == spread_of_untouched(3 * rows) == spread_of_untouched(0 * rows) == 1.0
     for other in (rows[0] * 1.2, rows[0] + 0.3, rows[0] * 0.8, torch.cat([rows[0][1:], torch.tensor([9.0])])):
         assert not is_normal_start(other, 1.0)

@@ -40,9 +40,13 @@ def is_normal_start(values: Tensor, spread: float) -> bool:
 
 
 def spread_of_untouched(rows: Tensor) -> float:
-    """Return the standard deviation of rows `[m, n]` that nobody trained: 1 where there are too few to tell."""
+    """Return the standard deviation of rows `[m, n]` that nobody trained: 1 where they are too few to tell, or larger.
+
+    Weight decay only ever shrinks; larger rows have been trained, whatever a list of concepts leaves out.
+    """
     spreads = rows.double().std(1, correction=0)
-    return (float(spreads.median()) or 1.0) if len(spreads) >= _FEW else 1.0
+    found = float(spreads.median()) if len(spreads) >= _FEW else 1.0
+    return found if 0 < found <= 1 else 1.0
 
 
 def _has(found: Tensor, spread: float, excess: float) -> bool:
