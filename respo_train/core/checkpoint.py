@@ -35,8 +35,9 @@ from .probe import PromptProbe
 FORMAT_VERSION = 1
 _ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-# Ten SDXL concepts at 1024 px are 105 MB; a module file larger than this is something else.
-_MAX_BYTES = 512 * 2**20
+# Ten SDXL concepts at 1024 px are 105 MB. What is larger would not be read within 1 GiB of memory.
+_MAX_BYTES = 128 * 2**20
+_MAX_CONCEPTS = 256  # each costs a little time, however small it is
 # Small low-rank factors can stand for more numbers than a computer holds: no more than full grids in a file could.
 _MAX_NUMBERS = _MAX_BYTES // 4
 _PROBE = "probe:"
@@ -54,7 +55,7 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
     """Return a module file's bytes; the same attribute always gives the same.
 
     `dtype`: of the numbers; half precision gives a file of half the size, which reads as float32 all the same.
-    Raises RespoError when it holds NaN, or numbers that `dtype` cannot hold.
+    Raises RespoError when it holds NaN, or numbers that `dtype` cannot hold, and when it is too large to be read again.
     """
     tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
@@ -77,7 +78,13 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
         "format_version": str(FORMAT_VERSION),
         "respo": json.dumps(respo, ensure_ascii=False, allow_nan=False),
     }
-    return _with_sorted_header(safetensors.torch.save(tensors, metadata))
+    data = _with_sorted_header(safetensors.torch.save(tensors, metadata))
+    if len(attribute.concepts) > _MAX_CONCEPTS or len(data) > _MAX_BYTES:
+        raise RespoError(
+            f"expected a module of at most {_MAX_CONCEPTS} concepts and {_MAX_BYTES >> 20} MiB, but {attribute.name!r} "
+            f"has {len(attribute.concepts)} and {len(data) >> 20} MiB. Share them out among several modules."
+        )
+    return data
 
 
 def load_attribute(path: str | os.PathLike[str]) -> Attribute:
@@ -195,6 +202,8 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
     names = metadata["concepts"]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         raise RespoError(f"expected 'concepts' as a list of different names, found {str(names)[:200]}")
+    if len(names) > _MAX_CONCEPTS:
+        raise RespoError(f"expected at most {_MAX_CONCEPTS} concepts in a module, found {len(names)}")
     words = metadata.get("words", {})
     for entry, value in (("base", metadata["base"]), ("training", metadata["training"]), ("words", words)):
         if not isinstance(value, dict):

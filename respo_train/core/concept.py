@@ -26,22 +26,21 @@ class ConceptModule(nn.Module):
     @classmethod
     def from_parts(cls, responsible: Grid, semantic: Grid | None = None) -> ConceptModule:
         """Join stored parts; without a semantic one it is zero. Raises RespoError when their channels differ."""
-        channels, height, width = responsible.value().shape
-        module = cls(channels, height, width)
-        module.responsible = responsible
-        if semantic is not None:
-            if semantic.value().shape[0] != channels:
-                raise RespoError(
-                    f"expected a semantic part with {channels} channels like the responsible one, "
-                    f"found {semantic.value().shape[0]}"
-                )
-            module.semantic = semantic
+        channels, height, width = responsible.shape
+        if semantic is None:
+            semantic = Grid(channels, height, width)
+        if semantic.shape[0] != channels:
+            raise RespoError(
+                f"expected a semantic part with {channels} channels like the responsible one, found {semantic.shape[0]}"
+            )
+        module = cls(1, 1, 1)  # its own parts give way: they need not be as large
+        module.responsible, module.semantic = responsible, semantic
         return module
 
     @property
     def channels(self) -> int:
         """The number of channels of the h that this module is made for."""
-        return self.responsible.value().shape[0]
+        return self.responsible.shape[0]
 
     def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
         """Return `strength * (responsible + fidelity * semantic)`, `[C, height, width]`, float32."""

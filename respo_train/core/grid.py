@@ -53,6 +53,13 @@ class Grid(nn.Module):
                 parameter.copy_(tensor)
         return grid
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of the whole tensor, which small factors need not be multiplied for."""
+        last = self.space if self.kind == "low_rank" else self.full
+        first = self.channels if self.kind == "low_rank" else self.full
+        return first.shape[0], last.shape[1], last.shape[2]
+
     def value(self) -> Tensor:
         """Return the whole tensor, `[C, H, W]`."""
         return torch.einsum("cr,rhw->chw", self.channels, self.space) if self.kind == "low_rank" else self.full

@@ -24,6 +24,8 @@ def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read its bytes. Raises ModuleFileError, also when reading fails later."""
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+        raise ModuleFileError(f"cannot read {path}: expected a file, found a folder, a pipe or a device.")
     try:
         with open(path, "rb") as file:
             yield file

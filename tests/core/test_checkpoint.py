@@ -315,12 +315,37 @@ def test_other_files(tmp_path: Path) -> None:
             load_attribute(path)
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.safetensors"
+    attribute = make()
+    many = replace(attribute, concepts={f"c{i}": ConceptModule(6, 1, 1) for i in range(257)})
+    with pytest.raises(RespoError, match="at most 256 concepts and 128 MiB, but 'gender' has 257"):
+        save_attribute(path, many)
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_CONCEPTS", 257)
+    save_attribute(path, many)
+    assert len(load_attribute(path).concepts) == 257
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_CONCEPTS", 256)
+    with pytest.raises(ModuleFileError, match="at most 256 concepts in a module, found 257"):
+        load_attribute(path)
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_BYTES", 1000)
+    with pytest.raises(RespoError, match="Share them out"):
+        save_attribute(path, attribute)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.safetensors")
+    for path in (tmp_path / "x.safetensors", Path(os.devnull)):
+        with pytest.raises(ModuleFileError, match="a pipe or a device"):
+            load_attribute(path)
+
+
 def test_size_is_bounded_before_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with open(path, "wb") as file:
-        file.write((2**29).to_bytes(8, "little"))
-        file.truncate(2**29 + 100)  # sparse: takes no room
-    with pytest.raises(ModuleFileError, match="at most 512 MiB"):
+        file.write((2**27).to_bytes(8, "little"))
+        file.truncate(2**27 + 100)  # sparse: takes no room
+    with pytest.raises(ModuleFileError, match="at most 128 MiB"):
         load_attribute(path)
     with open(path, "r+b") as file:
         file.truncate(2**25)

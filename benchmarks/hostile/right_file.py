@@ -1,0 +1,81 @@
+"""Was a file that could be read also read correctly? Answered by other means than the readers': plain bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from respo_train.core.attribute import Attribute
+from respo_train.core.checkpoint import from_bytes, to_bytes
+from respo_train.core.concept import ConceptModule
+
+_FEW_BYTES = 2**24  # what is larger would not fit several times into the process that asks
+_KINDS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+
+
+def _numbers(data: bytes, kind: str) -> NDArray[np.float32]:
+    if kind in ("BF16", "bfloat16"):  # the upper half of a float
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, _KINDS[kind]).astype(np.float32)
+
+
+def check_module(path: Path, attribute: Attribute) -> None:
+    """Raise AssertionError unless `attribute` has the file's numbers, and can be written and read again."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    left = {key for key in header if key != "__metadata__" and not key.startswith("probe:")}
+    for name, module in attribute.concepts.items():
+        for part in ("responsible", "semantic"):
+            for key, parameter in getattr(module, part).named_parameters():
+                full = f"{name}.{part}" + ("" if key == "full" else f".{key}")
+                own = parameter.detach().numpy()
+                if full not in left:
+                    assert part == "semantic", full
+                    assert not own.any(), full
+                    continue
+                left.remove(full)
+                entry = header[full]
+                begin, end = entry["data_offsets"]
+                stored = _numbers(data[start + begin : start + end], entry["dtype"]).reshape(entry["shape"])
+                assert np.array_equal(own, stored), full
+    assert not left, left
+    respo = json.loads(header["__metadata__"]["respo"])
+    assert (attribute.name, list(attribute.concepts)) == (respo["name"], respo["concepts"])
+    _check_round_trip(attribute)
+
+
+def check_archive(path: Path, imported: Any) -> None:
+    """Raise AssertionError unless each concept is a column (or row) of some matrix in the archive, bit for bit."""
+    attribute, family = imported.attribute, imported.family
+    origin = attribute.training["imported"]
+    with zipfile.ZipFile(path) as archive:
+        members = [archive.read(name) for name in archive.namelist() if "data/" in name]
+    size = np.dtype("<f4").itemsize if origin["dtype"] == "float32" else 2
+    matrices = [_numbers(own[: len(own) // size * size], origin["dtype"]) for own in members]
+    rows = origin["room"]
+    fitting = [
+        own.reshape(rows, -1) if family.rows else own.reshape(-1, rows) for own in matrices if own.size % rows == 0
+    ]
+    for name, number in origin["numbers"].items():
+        _check_concept(attribute.concept(name), [own[number] if family.rows else own[:, number] for own in fitting])
+    _check_round_trip(attribute)
+
+
+def _check_concept(module: ConceptModule, columns: list[NDArray[np.float32]]) -> None:
+    for part in (module.responsible, module.semantic):
+        value = part.value().detach().numpy().reshape(-1)
+        assert math.isfinite(float(np.abs(value).max()))
+        assert not value.any() or any(np.array_equal(value, column) for column in columns)
+
+
+def _check_round_trip(attribute: Attribute) -> None:
+    written = to_bytes(attribute)
+    if len(written) < _FEW_BYTES:
+        assert to_bytes(from_bytes(written, "again")) == written
