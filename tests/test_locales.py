@@ -1,0 +1,162 @@
+"""Every language says what the English locale says: all of it, nothing that is gone, and of the wording it has now.
+
+To add a language: copy locales/en, translate the values (never the keys, nor what is quoted or typed into a widget),
+call the nodes of ComfyUI what its own locale calls them, and add the language to SAME. When an English text changes,
+mend it in every language and then in translated_from.txt: it holds the English texts that were translated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCALES = ROOT / "locales"
+FILES = ("nodeDefs", "settings")
+# The languages, and which texts each may leave as they are in English: terms of the field, and words that are the same.
+_EVERYWHERE = {"sha256", "clip", "vae", "cfg", "t", "json"}
+SAME: dict[str, set[str]] = {
+    "ko": _EVERYWHERE,
+}
+PROPER_NAMES = ("Learning Where It Matters", "Emoji World", "Respo", "Python")
+# Numbers, file names, dates, inputs, acronyms. KSampler is not among them: some of ComfyUI's locales translate it.
+_LITERAL = re.compile(
+    r"%[^%]+%|\w+(?:[./]\w+)+|(?<!\w)\.\w+|\w+_\w+|\b(?=\w*\d|\w*[A-Z]\w*[A-Z])(?!KSampler\b)\w+?(?=s?\b)"
+)
+_QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)")
+_OPTION = re.compile(r"(?:^|[.;] )([a-z][a-z' ]*):")  # sentences begin with a capital, except for a combo's options
+_COMPILED = re.compile(r"[{}@|]")
+
+
+def load(language: str, name: str) -> dict[str, str]:
+    """Return {key with dots: text} of one file."""
+    return dict(_leaves(json.loads((LOCALES / language / f"{name}.json").read_text(encoding="utf-8"))))
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+ENGLISH = {name: load("en", name) for name in FILES}
+NODES = ENGLISH["nodeDefs"]
+DISPLAY_NAMES = {text: key for key, text in NODES.items() if key.endswith(".display_name")}
+
+
+@pytest.fixture(params=sorted(SAME))
+def language(request: pytest.FixtureRequest) -> str:
+    """One of the languages that the pack is translated into."""
+    return str(request.param)
+
+
+@pytest.fixture
+def texts(language: str) -> dict[str, str]:
+    """What the nodes say in that language, by key."""
+    return load(language, "nodeDefs")
+
+
+def test_the_languages_are_those_listed_here() -> None:
+    assert {path.name for path in LOCALES.iterdir()} == {"en", *SAME}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_key_is_missing_or_stale(language: str, name: str) -> None:
+    keys = set(load(language, name))
+    assert (sorted(set(ENGLISH[name]) - keys), sorted(keys - set(ENGLISH[name]))) == ([], []), "(missing, stale)"
+
+
+def test_no_english_text_has_changed_since_it_was_translated() -> None:
+    translated = set((ROOT / "tests" / "translated_from.txt").read_text(encoding="utf-8").splitlines())
+    now = {text: f"{name} {key}" for name in FILES for key, text in ENGLISH[name].items()}
+    changed = {key: text for text, key in now.items() if text not in translated}
+    assert changed == {}, "mend these in every language, then in tests/translated_from.txt"
+    assert translated <= set(now), "translated_from.txt has lines that English no longer says"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_everything_is_translated(language: str, name: str) -> None:
+    theirs = load(language, name)
+    assert [key for key, text in theirs.items() if text != text.strip() or not text] == []
+    same = {text for key, text in theirs.items() if text == ENGLISH[name].get(key)}
+    assert sorted(same - SAME[language]) == [], "still in English"
+
+
+def test_a_text_is_translated_the_same_everywhere(texts: dict[str, str]) -> None:
+    """One English sentence, one translation; a word (a name) may need another one beside another node."""
+    seen: dict[str, set[str]] = {}
+    for key, english in NODES.items():
+        if english.endswith(".") and key in texts:
+            seen.setdefault(english, set()).add(texts[key])
+    assert [found for found in seen.values() if len(found) > 1] == []
+
+
+@pytest.mark.parametrize("language", ["en", *sorted(SAME)])
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_that_the_page_would_take_for_a_placeholder(language: str, name: str) -> None:
+    """The page compiles every text as a message, where these have a meaning: it throws instead of showing the text."""
+    assert [key for key, text in load(language, name).items() if _COMPILED.search(text)] == []
+
+
+def own_names(texts: dict[str, str], node: str) -> dict[str, str]:
+    """Return {what an input or output is called in English: what it is called here} of a node, else of any node."""
+    named = [key for key in NODES if key.endswith(".name") and key in texts]
+    named.sort(key=lambda key: key.startswith(f"{node}."))
+    return {NODES[key]: texts[key] for key in named}
+
+
+def lost(key: str, english: str, text: str, texts: dict[str, str]) -> list[str]:
+    """Return what a translation has to keep of the English text and does not: as it is, or by its name here."""
+    names = own_names(texts, key.split(".")[0])
+    english = english.replace("e.g.", "")
+    wanted = [(part, {part, names.get(part, part)}) for part in _QUOTED.findall(english)]
+    wanted += [(part, {part}) for part in _OPTION.findall(english)]
+    wanted += [(part, {part}) for part in PROPER_NAMES if _has(english, part)]
+    wanted += [(part, {names.get(part, part)}) for part in _LITERAL.findall(english)]
+    return [part for part, accepted in wanted if not any(_has(text, one) for one in accepted)]
+
+
+def _has(text: str, part: str) -> bool:
+    """Whether a part is there and is not the part of a longer number or English word."""
+    return re.search(rf"(?<![a-zA-Z\d]){re.escape(part)}(?![a-zA-Z\d])", text, re.ASCII) is not None
+
+
+def test_numbers_quotes_and_options_are_kept(texts: dict[str, str]) -> None:
+    prose = {key: text for key, text in NODES.items() if not key.endswith(".name") and key in texts}
+    found = {key: lost(key, english, texts[key], texts) for key, english in prose.items()}
+    assert {key: parts for key, parts in found.items() if parts} == {}
+
+
+def test_nodes_are_called_by_their_names(texts: dict[str, str]) -> None:
+    """A tooltip that sends people to another node says what that node is called in their language."""
+    wrong = {}
+    for key, english in NODES.items():
+        for name in mentioned(english) if key in texts and not key.endswith("name") else ():
+            if texts[DISPLAY_NAMES[name]] not in texts[key]:
+                wrong[key] = f"{name}: {texts[DISPLAY_NAMES[name]]}"
+    assert wrong == {}
+
+
+def mentioned(english: str) -> list[str]:
+    """Return the nodes that a text names. At the beginning of a sentence a single word may be just a word."""
+    for proper in PROPER_NAMES:
+        english = english.replace(proper, "")
+    names = "|".join(sorted(DISPLAY_NAMES, key=len, reverse=True))
+    found = re.finditer(rf"(?<!\w)({names})(?!\w)", english)
+    return [hit[1] for hit in found if " " in hit[1] or (hit.start() and english[hit.start() - 2] not in ".:")]
+
+
+def test_the_setting_is_the_one_in_the_script() -> None:
+    script = (ROOT / "web" / "js" / "settings.js").read_text(encoding="utf-8")
+    ids = re.findall(r'^ +id: "([^"]+)"', script, re.MULTILINE)
+    assert ids
+    for part in ("name", "tooltip"):
+        said = re.findall(rf'^ {{6}}{part}: "([^"]+)"', script, re.MULTILINE)
+        assert said == [ENGLISH["settings"][f"{one.replace('.', '_')}.{part}"] for one in ids]
