@@ -19,7 +19,8 @@ from benchmarks.comfy_server import ComfyServer
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "example_workflows"
 SIDE = 512  # pixels; the page shows thumbnails as squares
-COLUMNS = 4
+COLUMNS = 4  # of up to MANY pictures; of more, half as many again
+MANY = 8
 GAP = 16  # between the rows of two nodes
 BACKGROUND = "#222"
 
@@ -43,15 +44,15 @@ def server_in(folder: Path) -> ComfyServer:
 
 
 def run_outputs(server: ComfyServer, workflow: dict[str, Any]) -> list[list[Image.Image]]:
-    """Run a saved workflow; return the pictures of each node that shows some, in the order of their y."""
+    """Run a saved workflow; return the pictures of each node that shows some, from top to bottom."""
     entry = server.run(to_api(workflow, server.object_info()))
-    height = {str(node["id"]): node["pos"][1] for node in workflow["nodes"]}
+    place = {str(node["id"]): (node["pos"][1], node["pos"][0]) for node in workflow["nodes"]}
     shown = [node for node, output in entry["outputs"].items() if "images" in output]
-    return [server.images(entry, node) for node in sorted(shown, key=height.__getitem__)]
+    return [server.images(entry, node) for node in sorted(shown, key=place.__getitem__)]
 
 
 def thumbnail(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Lay out each node's pictures as a block of COLUMNS, one block below the other, in a square of SIDE pixels."""
+    """Lay out each node's pictures as a block, one block below the other, in a square of SIDE pixels."""
     blocks = [grid(pictures) for pictures in rows]
     width = max(block.width for block in blocks)
     blocks = [block.resize((width, round(block.height * width / block.width))) for block in blocks]
@@ -67,9 +68,9 @@ def thumbnail(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
 
 
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Put pictures of one size side by side, COLUMNS in a row."""
+    """Put pictures of one size side by side, in rows."""
     width, height = pictures[0].size
-    columns = min(COLUMNS, len(pictures))
+    columns = min(COLUMNS if len(pictures) <= MANY else COLUMNS * 3 // 2, len(pictures))
     sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), BACKGROUND)
     for index, picture in enumerate(pictures):
         sheet.paste(picture.convert("RGB"), (index % columns * width, index // columns * height))

@@ -61,9 +61,19 @@ def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: t
         for parameter in modules[concept].parameters():
             parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(modules)))
     architecture = load_pack().nodes.guard.architecture_of(model)
-    attribute = core.attribute.Attribute(name, purpose, modules, architecture, {}, {})
+    probe = open_to_all(architecture.context_dim) if purpose == "fairness" else None
+    attribute = core.attribute.Attribute(name, purpose, modules, architecture, {}, {}, probe=probe)
     core.checkpoint.save_attribute(folder / f"{name}.safetensors", attribute)
     return folder / f"{name}.safetensors"
+
+
+def open_to_all(width: int) -> Any:
+    """Return a probe of random numbers that asks as much of a prompt as a trained one does, and finds each one open."""
+    drawn = torch.Generator().manual_seed(0)
+    words = [torch.randn(2, width, generator=drawn) for _ in range(2)]
+    always = torch.tensor([1e6, -2.0])  # a likeness is 1 at most
+    ends = torch.zeros(width), torch.ones(width), torch.randn(width, generator=drawn)
+    return load_pack().respo_train.core.probe.PromptProbe(*ends, words, always)
 
 
 def seconds_to_load(path: Path, rounds: int = 20) -> float:
