@@ -16,6 +16,7 @@ SUFFIX = ".safetensors"
 FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
 _NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives, streams, the end of a text, half of a letter
+_MAX_BYTES = 128 * 2**20  # no module is larger; asked before a file of many GB is hashed
 _EMOJI_WORLD = Path(__file__).resolve().parent.parent / "emoji_world"
 
 
@@ -102,6 +103,8 @@ def _inside(relative: PurePosixPath) -> Path | None:
                     f"{str(relative)!r} is a link that leads out of {root}. Copy the file there, or add its own folder "
                     f"under '{FOLDER}:' in extra_model_paths.yaml."
                 )
+            if found.stat().st_size > _MAX_BYTES:
+                raise ModuleFileError(f"{str(relative)!r} is larger than {_MAX_BYTES >> 20} MiB. Is it a checkpoint?")
             return found
     return None
 

@@ -123,14 +123,15 @@ def _load_node(node: Any, name: str) -> None:
     """As the host does it: ask whether the input is valid, then whether it has changed, then run."""
     _require_valid(node.validate_inputs(module=name))
     node.fingerprint_inputs(module=name)
-    node.execute(name)
+    node.execute(module=name)
 
 
 def _import_node(node: Any, name: str, concepts: str) -> None:
     """The same; what it saves is as good as its name, and taken away again."""
     _require_valid(node.validate_inputs(file=name, concepts=concepts, name="imported"))
     node.fingerprint_inputs(file=name)
-    node.execute(name, "", concepts, "as published", "imported", "refuse")
+    given = {"only": "", "concepts": concepts, "base": "as published"}
+    node.execute(file=name, **given, name="imported", existing="refuse")
     Path("imported.safetensors").unlink()
 
 
