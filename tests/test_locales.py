@@ -21,7 +21,9 @@ FILES = ("nodeDefs", "settings")
 # The languages, and which texts each may leave as they are in English: terms of the field, and words that are the same.
 _EVERYWHERE = {"sha256", "clip", "vae", "cfg", "t", "json"}
 SAME: dict[str, set[str]] = {
+    "ja": _EVERYWHERE,
     "ko": _EVERYWHERE,
+    "zh": _EVERYWHERE,
 }
 PROPER_NAMES = ("Learning Where It Matters", "Emoji World", "Respo", "Python")
 # Numbers, file names, dates, inputs, acronyms. KSampler is not among them: some of ComfyUI's locales translate it.
