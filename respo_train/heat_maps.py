@@ -32,7 +32,7 @@ def save_heat_maps(path: Path, shown: Shown) -> None:
     from matplotlib.figure import Figure  # slow to import
 
     count, height, width = len(shown.heat), *shown.heat.shape[2:]
-    rows = ("picture", "heat map", "mask χ\n(white: in all layers,\nblack: in none)", "map m\n(white 1, black 0)")
+    rows = ("picture", "heat map", "mask chi\n(white: in all layers,\nblack: in none)", "map m\n(white 1, black 0)")
     size = (MARGIN + WIDTH * count, 0.5 + 4 * (WIDTH * height / width + 0.05))
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(shown.title, fontsize=11)

@@ -17,7 +17,7 @@ _WEIGHT = re.compile(r":[ ]?\d+(?:\.\d+)?(?=[\s)\]},|]|$)")
 _TOKEN = re.compile(
     r"(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*|\d+)(?P<possessed>')?(?P<hyphen>-(?=\w))?|(?P<end>[,.;:!?|/\n–—])"
 )
-_SIGNS = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "‐": "-", "‑": "-", "_": " "})
+_SIGNS = str.maketrans({"’": "'", "‘": "'", "\u02bc": "'", "`": "'", "\u2010": "-", "\u2011": "-", "_": " "})
 _ARTICLES = {"a", "an", "the"}
 # What "'s" shortens after these is "is"; after any other word it says whose something is.
 _PRONOUNS = {"he", "she", "it", "that", "who", "what", "there", "here", "let"}
@@ -73,7 +73,7 @@ def read_words(prompt: str) -> list[Word]:
 
 
 def _plain(prompt: str) -> str:
-    # Through capitals, so that letters which only meet there ("ı" and "i") are one.
+    # Through capitals, so that letters which only meet there ("i" and the one without a dot) are one.
     text = unicodedata.normalize("NFKC", prompt).upper().casefold().translate(_SIGNS)
     return _WEIGHT.sub(" ", _TAGS.sub(" , ", text)).replace("\\", " ")
 

@@ -37,8 +37,8 @@ def features(judge: HasFeatures, drawn: Sequence[Drawn], batch: int = 64) -> NDA
 def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return |m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½) of two sets of features, `[N, D]` and `[M, D]`, N and M from 2 on.
 
-    (Heusel et al., arXiv 1706.08500.) With S = Aᵀ A the last trace is the sum of A1 A2ᵀ's singular values, which needs
-    no root of a matrix that is nearly singular.
+    (Heusel et al., arXiv 1706.08500.) With S = A.T A the last trace is the sum of A1 A2.T's singular values, which
+    needs no root of a matrix that is nearly singular.
     """
     one, two = (_root(x) for x in (first, second))
     shift = np.square(first.mean(0) - second.mean(0)).sum()
@@ -47,7 +47,7 @@ def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _root(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a small A with Aᵀ A the covariance of the rows of `x`."""
+    """Return a small A with A.T A the covariance of the rows of `x`."""
     root: NDArray[np.float64] = np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r")  # type: ignore[assignment]
     return root
 

@@ -13,7 +13,7 @@ function addReader(packer, text) {
 }
 
 app.registerExtension({
-  name: "Respo.ModuleText",
+  name: "respo.ModuleText",
   nodeCreated(node) {
     if (node.comfyClass !== PACKER) return;
     let text = "";

@@ -39,7 +39,7 @@ function addText(node) {
 }
 
 app.registerExtension({
-  name: "Respo.NodeText",
+  name: "respo.NodeText",
   nodeCreated(node) {
     if (!NODES.includes(node.comfyClass)) return;
     const widget = addText(node);

@@ -19,7 +19,7 @@ function restore(node, saved) {
 }
 
 app.registerExtension({
-  name: "Respo.Safety",
+  name: "respo.Safety",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== NODE) return;
     const { onSerialize, onConfigure } = nodeType.prototype;

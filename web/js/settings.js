@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 
 app.registerExtension({
-  name: "Respo.Settings",
+  name: "respo.Settings",
   settings: [
     {
       id: "Respo.EmojiWorld.ShowCheckpoint",

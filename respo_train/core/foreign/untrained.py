@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 _SIGMAS = 5.0
-_LARGEST = 6.0  # of a normal start's numbers, in standard deviations: exceeded once in 10⁹
+_LARGEST = 6.0  # of a normal start's numbers, in standard deviations: exceeded once in 10^9
 _FEW = 8  # rows that tell what an untouched row has become
 
 
