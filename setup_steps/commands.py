@@ -22,6 +22,7 @@ from .environment import (
     venv_python,
 )
 from .host import OWN_HOST, ensure_host, find_host, link_pack
+from .package import build_archive
 from .processes import end_as_interrupted, stop
 from .report import ROOT, SetupError, say
 from .ui import choose_port, serve
@@ -32,6 +33,7 @@ USAGE = """python run.py COMMAND [options]
   evidence  every method on Emoji World, measured: writes benchmarks/RESULTS.md; hours, --quick minutes
   test      run every test; arguments go to pytest
   ui        start ComfyUI with Respo in place; --port N (default 8188), other arguments go to ComfyUI
+  package   build the archive for ComfyUI's registry into build/; needs git and installs nothing
 
 The first run makes .venv and gets PyTorch and ComfyUI (about 6 GB); COMFYUI_PATH uses a ComfyUI that is there."""
 TRY_TORCH = "import torch, torchvision, torchaudio"
@@ -113,7 +115,14 @@ def ui(arguments: list[str]) -> int:
     return serve(prepare(), port, extra)
 
 
-COMMANDS = {"demo": demo, "evidence": evidence, "test": test, "ui": ui}
+def package(arguments: list[str]) -> int:
+    """Build the archive."""
+    argparse.ArgumentParser(prog="run.py package").parse_args(arguments)
+    build_archive()
+    return 0
+
+
+COMMANDS = {"demo": demo, "evidence": evidence, "test": test, "ui": ui, "package": package}
 
 
 def main(arguments: list[str]) -> int:
