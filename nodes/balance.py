@@ -155,7 +155,8 @@ class Balance(io.ComfyNode):
         cells = assign_jointly(seed, range(count) if indices is None else indices, [part.shares for part in parts])
         text = "\n".join([describe(cells, parts), *dict.fromkeys(filter(None, notes))])
         labels = "\n".join(", ".join(cell) for cell in cells)
-        return io.NodeOutput(with_edits(model, edits), labels, ui=ui.PreviewText(text))
+        shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(cells, parts)]}
+        return io.NodeOutput(with_edits(model, edits), labels, ui=shown)
 
 
 def _second_and_third() -> list[io.Input]:
@@ -266,8 +267,11 @@ def edits_of(
 
 def describe(cells: Sequence[Cell], parts: Sequence[Part]) -> str:
     """Counts for the node's face, a line an attribute, in the order of its shares: "8 pictures: woman 4, man 4"."""
-    counts = [Counter(names) for names in zip(*cells, strict=True)]
-    lines = [
-        ", ".join(f"{name} {count[name]}" for name in part.shares) for count, part in zip(counts, parts, strict=True)
-    ]
+    lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(cells, parts)]
     return f"{len(cells)} picture{'s' if len(cells) != 1 else ''}: " + "\n".join(lines)
+
+
+def counts_of(cells: Sequence[Cell], parts: Sequence[Part]) -> list[dict[str, int]]:
+    """Return how many pictures get each concept, an attribute each, in the order of its shares."""
+    found = [Counter(names) for names in zip(*cells, strict=True)]
+    return [{name: count[name] for name in part.shares} for count, part in zip(found, parts, strict=True)]

@@ -106,8 +106,9 @@ def test_alone_nothing_has_changed(balance, pack):
 
 
 def test_face_counts_each_attribute(both):
-    lines = both(count=6).ui.as_dict()["text"][0].splitlines()
-    assert lines == ["6 pictures: woman 3, man 3", "light 2, medium 2, dark 2"]
+    shown = both(count=6).ui
+    assert shown["text"][0].splitlines() == ["6 pictures: woman 3, man 3", "light 2, medium 2, dark 2"]
+    assert shown["respo_counts"] == [[("woman", 3), ("man", 3)], [("light", 2), ("medium", 2), ("dark", 2)]]
 
 
 def test_off_is_the_same_object(both, model):
