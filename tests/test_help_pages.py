@@ -147,6 +147,16 @@ def test_nodes_inputs_and_outputs_have_the_names_that_the_page_shows(node: str, 
 
 
 @each_translation
+def test_english_names_stand_behind_those_of_the_node(node: str, language: str) -> None:
+    """Messages, saved workflows and pages of ComfyUI that do not translate packs (frontend 1.32) have no others."""
+    english, other, page = names_of("en")[node], names_of(language)[node], " ".join(read(node, language).split())
+    assert page.startswith(f"# {other['display_name']} ({english['display_name']}) ")
+    for key, part in english["inputs"].items():
+        if (name := other["inputs"][key]["name"]) != part["name"]:
+            assert f"**{name}**({part['name']})" in page
+
+
+@each_translation
 def test_nothing_is_left_in_english(node: str, language: str) -> None:
     page = read(node, language)
     paragraphs = re.split(r"\n\s*\n", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
