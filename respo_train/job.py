@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .config import TrainConfig
 from .core.attribute import Attribute, check_name
-from .core.checkpoint import save_attribute
+from .core.checkpoint import save_attribute, to_bytes
 from .core.errors import RespoError
 from .core.probe import PromptProbe
 from .network import SplitUNet
@@ -100,6 +100,7 @@ def train_to_file(
 
     def restore(state: TrainState) -> None:
         run.current = state
+        to_bytes(run.attribute(state))  # what could not be saved is refused before anything is trained
         if go_on:
             restore_state(run.state, state, team)
 

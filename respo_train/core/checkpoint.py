@@ -14,6 +14,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -214,11 +215,14 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
     probe = _take_probe(left)
     if (numbers := _numbers(left)) > _MAX_NUMBERS:
         raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
-    concepts = {}
+    concepts, numbers = {}, 0
     for name in names:
         responsible = _take_grid(left, f"{name}.responsible")
         if responsible is None:
             raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {_listed(tensors)}")
+        numbers += 2 * math.prod(responsible.shape)  # a semantic part that is not there is made, of the same size
+        if numbers > _MAX_NUMBERS:
+            raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
         concepts[name] = ConceptModule.from_parts(responsible, _take_grid(left, f"{name}.semantic"))
     if left:
         raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
@@ -246,6 +250,8 @@ def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:
     if key in tensors:
         return Grid.from_tensors(tensors.pop(key))
     factors = [tensors.pop(f"{key}.{factor}") for factor in ("channels", "space") if f"{key}.{factor}" in tensors]
+    if len(factors) == 1:
+        raise RespoError(f"expected both factors of {key[:200]!r}, 'channels' and 'space', found one of them")
     return Grid.from_tensors(*factors) if factors else None
 
 

@@ -194,6 +194,17 @@ def test_semantic_part_may_be_missing_and_halves_are_read(good: Path) -> None:
     assert woman.responsible.value().dtype == torch.float32
 
 
+def test_a_part_that_is_made_counts(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of responsible parts alone is half of what is read."""
+    tensors, _ = parts(good)
+    rewrite(good, {key: tensor for key, tensor in tensors.items() if "semantic" not in key})
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1))
+    load_attribute(good)
+    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1) - 1)
+    with pytest.raises(ModuleFileError, match="numbers in all"):
+        load_attribute(good)
+
+
 def test_nothing_half_written(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = good.read_bytes()
 
@@ -293,6 +304,15 @@ def test_tensor_defects(good: Path, key: str, value: Tensor | None, message: str
         tensors[key] = value
     rewrite(good, tensors)
     with pytest.raises(ModuleFileError, match=message):
+        load_attribute(good)
+
+
+def test_one_factor_is_no_grid(good: Path) -> None:
+    """Of the shape that a whole part has, it could be taken for one."""
+    tensors, _ = parts(good)
+    tensors["any.semantic.channels"] = tensors.pop("any.semantic")
+    rewrite(good, tensors)
+    with pytest.raises(ModuleFileError, match=r"both factors of 'any\.semantic'"):
         load_attribute(good)
 
 
