@@ -16,7 +16,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -215,20 +215,25 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
     probe = _take_probe(left)
     if (numbers := _numbers(left)) > _MAX_NUMBERS:
         raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
-    concepts, numbers = {}, 0
-    for name in names:
-        responsible = _take_grid(left, f"{name}.responsible")
-        if responsible is None:
-            raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {_listed(tensors)}")
-        numbers += 2 * math.prod(responsible.shape)  # a semantic part that is not there is made, of the same size
-        if numbers > _MAX_NUMBERS:
-            raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
-        concepts[name] = ConceptModule.from_parts(responsible, _take_grid(left, f"{name}.semantic"))
+    concepts = _take_concepts(left, names)
     if left:
         raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
     architecture = Architecture.from_dict(metadata["architecture"])
     base, training = metadata["base"], metadata["training"]
     return Attribute(metadata["name"], metadata["purpose"], concepts, architecture, base, training, words, probe)
+
+
+def _take_concepts(tensors: dict[str, Tensor], names: Sequence[str]) -> dict[str, ConceptModule]:
+    concepts, numbers, found = {}, 0, _listed(tensors)
+    for name in names:
+        responsible = _take_grid(tensors, f"{name}.responsible")
+        if responsible is None:
+            raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {found}")
+        numbers += 2 * math.prod(responsible.shape)  # a semantic part that is not there is made, of the same size
+        if numbers > _MAX_NUMBERS:
+            raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
+        concepts[name] = ConceptModule.from_parts(responsible, _take_grid(tensors, f"{name}.semantic"))
+    return concepts
 
 
 def _check_tensor(key: str, tensor: Tensor) -> None:
