@@ -43,6 +43,7 @@ ABLATIONS: dict[str, Method] = {
         about="",
     ),
     "respo-random": _ours("random concepts instead of quotas", random=True),
+    "where-all-steps": _where("all of the recipe's 10,000 steps", {"steps": 10_000}),
     "where-nothing": _where("none of the three parts", _parts(**_NONE)),
     "where-suppress": _where("chi alone", _parts(**{**_NONE, "suppress": True})),
     "where-attenuate": _where("m alone", _parts(**{**_NONE, "attenuate": True})),

@@ -84,11 +84,12 @@ METHODS: dict[str, Method] = {
         "Where It Matters, our reading",
         "modules",
         FAIRNESS + SAFETY,
-        training=Training("where", {"pictures": 300}),
+        training=Training("where", {"pictures": 300, "steps": 2500}),
         balance=_EVERY_PROMPT,
         background=0.35,
-        about="a vector a channel (recipe `where`), and .35 of the low band of the unmodified run's h on both halves "
-        "of guidance (Record Run, Background); the vector acts on the conditional half, as everywhere in Balance",
+        about="a vector a channel (recipe `where`, a quarter of its steps), and .35 of the low band of the unmodified "
+        "run's h on both halves of guidance (Record Run, Background); the vector acts on the conditional half, as "
+        "everywhere in Balance",
     ),
     "words": Method(
         "prompt rewriting",
