@@ -39,7 +39,7 @@ from benchmarks.evidence.asks import CONCEPTS, GENDER, PLAIN, SKIN, TASKS, WEAPO
 from benchmarks.evidence.cells import Cell, Store, put_together
 from benchmarks.evidence.measure import Examiner, drawn_of, ratio, same
 from benchmarks.evidence.methods import METHODS, RESPO, Training
-from benchmarks.evidence.plan import BATCH, FULL, QUICK, Plan, Scale, chosen
+from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Scale, chosen
 from benchmarks.evidence.second_judge import NearestEmoji, kendall, load_second, placed
 from benchmarks.evidence.training import Run, Trained
 from emoji_world import world
@@ -586,7 +586,8 @@ class TestPlan:
                     assert own.count <= base.count
 
     def test_six_pictures_come_out_even(self):
-        plan = Plan(chosen(None), QUICK, "float32")
+        plan = Plan(chosen(None), QUICK, "float32", None, QUICK_GROUPS)
+        assert {True, False} == {ask.prompt.held_out for ask in plan.asks(RESPO, TASKS["gender"])}
         for task in ("gender", "skin", "joint"):
             for ask in plan.asks(RESPO, TASKS[task]):
                 assert len(set(Counter(ask.wishes()).values())) == 1

@@ -28,7 +28,7 @@ from .drawing import Drawer, Open, draw_missing
 from .judging import Modules, measured
 from .measure import Figures
 from .methods import METHODS
-from .plan import FULL, QUICK, UNMODIFIED, Plan, chosen
+from .plan import FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
 from .training import KEPT, Trained, find, keep, train_missing
 
 PUBLISHED = ROOT / "benchmarks"
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py evidence", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="minutes instead of hours: few pictures, wide intervals")
+    add("--quick", action="store_true", help="minutes instead of hours: few pictures of every second profession")
     add("--ablations", action="store_true", help="the ablations' rows instead of the methods'")
     add("--only", nargs="+", metavar="METHOD", help=f"only these rows: {', '.join(METHODS)}, or an ablation's name")
     add("--sets", nargs="+", choices=list(TASKS), metavar="SET", help=f"only these sets: {', '.join(TASKS)}")
@@ -100,7 +100,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         scale,
         "bfloat16" if dtype == torch.bfloat16 else "float32",
         tuple(options.sets) if options.sets else None,
-        tuple(options.professions) if options.professions else None,
+        tuple(options.professions) if options.professions else QUICK_GROUPS if options.quick else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.comfy_server import require_host
+from emoji_world import world
 from respo_train.core.checkpoint import file_sha256
 
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
@@ -47,6 +48,8 @@ class Scale:
 # 24 and 6: women and men, three skin tones and their combinations all come out even.
 FULL = Scale(own=73, own_side=73, others=24, others_side=6)
 QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
+# Every second one, two of the four professions that were held out among them.
+QUICK_GROUPS = tuple([*(profession.word for profession in world.PROFESSIONS), *world.SUBJECTS][::2])
 
 
 @dataclass(frozen=True)
