@@ -145,7 +145,7 @@ def test_factors_of_a_monstrous_grid_are_refused() -> None:
     shapes = {"woman.responsible.channels": (6, 1), "woman.responsible.space": (1, 1, 2**17 + 1)}
     assert from_text(packed(with_tensors(shapes))).concept("woman").channels == 6
     shapes = {"woman.responsible.channels": (2**16, 1), "woman.responsible.space": (1, 1, 2**12)}
-    with pytest.raises(ModuleFileError, match="at most 134217728 numbers"):
+    with pytest.raises(ModuleFileError, match="at most 33554432 numbers"):
         from_text(packed(with_tensors(shapes)))
 
 
