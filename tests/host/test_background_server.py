@@ -100,11 +100,15 @@ def wait_for(ready):
 
 
 def test_another_strength_costs_one_run(caching_server, request):
-    """The record is drawn from the cache, where there is one."""
+    """The record is drawn from the cache, where there is one.
+
+    Without one it is drawn twice, for the picture before and for the node: the host keeps nothing for an input that it
+    is asked for late, and only so can a node that is off do without it.
+    """
     draw(caching_server, 1)
     before = runs_in(caching_server.log)
     draw(caching_server, 1, strength=0.2)
-    assert runs_in(caching_server.log) - before == (2 if "none" in request.node.name else 1)
+    assert runs_in(caching_server.log) - before == (3 if "none" in request.node.name else 1)
 
 
 def runs_in(log):
