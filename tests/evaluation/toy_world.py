@@ -115,6 +115,8 @@ def _main() -> int:
 
         def save_or_die(*arguments: Any) -> None:
             if next(left, None) is None:
+                # A shell that runs the tests in the background has its children ignore Ctrl-C.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 os.kill(os.getpid(), getattr(signal, os.environ.get("TOY_SIGNAL", "SIGKILL")))
             save(*arguments)
 
