@@ -14,6 +14,7 @@ from random import Random
 import torch
 
 FOLDER = "archive/"
+TOUCHED = "touched-by-a-file"  # what hostile files would make if anybody let them
 _BOMB = 300 * 2**20  # bytes that a bomb bursts into
 
 
@@ -106,7 +107,7 @@ def other_members(chance: Random, data: bytes) -> bytes:
     at = chance.randrange(len(members))
     name, content = members[at]
     cut, longer = content[: chance.randrange(len(content) + 1)], content + chance.randbytes(chance.choice([1, 4, 40]))
-    names = ["../../touched-by-a-file", "/tmp/touched-by-a-file", "archive/code/x.py", "archive/constants.pkl", "", "é"]
+    names = [f"../{TOUCHED}", f"/{TOUCHED}", "archive/code/x.py", "archive/constants.pkl", "", "é"]
     names += ["archive/byteorder", "archive/.data/serialization_id", "archive/data/0", "archive/DATA.PKL", "a" * 60_000]
     new = chance.choice(
         [[], [(name, cut)], [(name, longer)], [(name, content)] * 2, [(chance.choice(names), content)], [(name, b"")]]

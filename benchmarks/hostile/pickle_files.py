@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from .archive_files import FOLDER, members_of, packed
+from .archive_files import FOLDER, TOUCHED, members_of, packed
 
-TOUCHED = "touched-by-a-file"  # what each program in these files would make, in the folder that it is read in
 _PICKLE = FOLDER + "data.pkl"
 
 

@@ -213,8 +213,6 @@ def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attrib
         _check_tensor(key, tensor)
     left = dict(tensors)
     probe = _take_probe(left)
-    if (numbers := _numbers(left)) > _MAX_NUMBERS:
-        raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
     concepts = _take_concepts(left, names)
     if left:
         raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
@@ -229,10 +227,12 @@ def _take_concepts(tensors: dict[str, Tensor], names: Sequence[str]) -> dict[str
         responsible = _take_grid(tensors, f"{name}.responsible")
         if responsible is None:
             raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {found}")
-        numbers += 2 * math.prod(responsible.shape)  # a semantic part that is not there is made, of the same size
+        semantic = _take_grid(tensors, f"{name}.semantic")
+        # What the parts stand for: factors are small, and a semantic part that is not there is made, of the same size.
+        numbers += sum(math.prod(part.shape) for part in (responsible, semantic or responsible))
         if numbers > _MAX_NUMBERS:
             raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
-        concepts[name] = ConceptModule.from_parts(responsible, _take_grid(tensors, f"{name}.semantic"))
+        concepts[name] = ConceptModule.from_parts(responsible, semantic)
     return concepts
 
 
@@ -243,12 +243,6 @@ def _check_tensor(key: str, tensor: Tensor) -> None:
         raise RespoError(f"the tensor {key[:200]!r} is empty (shape {tuple(tensor.shape)})")
     if not torch.isfinite(tensor).all():
         raise RespoError(f"the tensor {key[:200]!r} holds NaN or infinite numbers; train it again")
-
-
-def _numbers(tensors: Mapping[str, Tensor]) -> int:
-    """Count the numbers that the tensors stand for, `[C, H, W]` for each."""
-    channels = max((tensor.shape[0] for tensor in tensors.values() if tensor.ndim), default=0)
-    return channels * sum(tensor.shape[-2:].numel() for tensor in tensors.values() if tensor.ndim == 3)
 
 
 def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:

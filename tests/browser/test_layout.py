@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from browser.test_template import BOXES, PROMPT, TEMPLATES, UNKNOWN_TYPES, open_page, overlapping
+from browser.test_template import BOXES, LOAD, PROMPT, TEMPLATES, UNKNOWN_TYPES, open_page, overlapping
 
 from benchmarks.api_format import to_api
-
-LOAD = "async (workflow) => { await app.loadGraphData(workflow) }"
 
 
 def test_every_template_is_tidy(browser_path, server):

@@ -23,6 +23,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 FLAGS += ["--disable-sync", "--no-first-run"]
 READY = "() => window.app?.extensionManager && window.app.graph && document.querySelector('canvas')"
 UNKNOWN_TYPES = "() => app.graph.nodes.map(n => n.type).filter(type => !(type in LiteGraph.registered_node_types))"
+LOAD = "async (workflow) => { await app.loadGraphData(workflow) }"
 BOXES = "() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])"
 PROMPT = """async () => Object.fromEntries(
     Object.entries((await app.graphToPrompt()).output).map(([id, { _meta, ...node }]) => [id, node]))"""

@@ -13,8 +13,8 @@ from torch import Tensor
 if sys.version_info < (3, 11):
     pytest.skip("no diffusers for this Python goes with the pinned packages", allow_module_level=True)
 
-from diffusers import DDIMScheduler
 from parity import restated
+from parity.scheduler import scheduler
 from parity.stacks import Stacks, WordClip, relative, sd15, sdxl
 
 from respo_train.config import TrainConfig
@@ -42,18 +42,6 @@ def trainers(stacks: Stacks, scale: float = 1.0) -> HostUNet:
     """The trainer's view of the host's model."""
     patcher = SimpleNamespace(model=stacks.model)
     return HostUNet(patcher, WordClip(WIDTH, scale), None, torch.device("cpu"), torch.float32, SIZE)
-
-
-def scheduler(steps: int) -> DDIMScheduler:
-    made = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        timestep_spacing="trailing",
-        clip_sample=False,
-    )
-    made.set_timesteps(steps)
-    return made
 
 
 def encoded(text: str, scale: float = 1.0) -> SimpleNamespace:

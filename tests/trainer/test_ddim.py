@@ -11,22 +11,9 @@ from torch import Tensor
 if sys.version_info < (3, 11):
     pytest.skip("no diffusers for this Python goes with the pinned packages", allow_module_level=True)
 
-from diffusers import DDIMScheduler
+from parity.scheduler import scheduler as theirs
 
 from respo_train.latents.ddim import ddim_step, schedule
-
-
-def theirs(steps: int) -> DDIMScheduler:
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        timestep_spacing="trailing",
-        clip_sample=False,
-        set_alpha_to_one=True,
-    )
-    scheduler.set_timesteps(steps)
-    return scheduler
 
 
 def noise_in(z: Tensor, t: Tensor) -> Tensor:

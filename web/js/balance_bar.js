@@ -31,7 +31,7 @@ function barOf(parts, unit) {
     .map(([name, weight], place) => {
       const percent = `${Math.round((100 * weight) / total)}%`;
       const label = unit ? `${name} ${weight}` : `${name} ${percent}`;
-      return segment(label, weight / total, COLOURS[place % COLOURS.length], `${name}: ${unit ? weight : ""} ${percent}`);
+      return segment(label, weight / total, COLOURS[place % COLOURS.length], `${name}: ${percent}`);
     });
 }
 
