@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser.test_template import SLOW, open_page, open_template, take_picture
+from browser.page import SLOW, open_page, open_template, take_picture
 
 from setup_steps.host import linked_name
 

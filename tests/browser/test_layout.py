@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from browser.test_template import BOXES, LOAD, PROMPT, TEMPLATES, UNKNOWN_TYPES, open_page, overlapping
+from browser.page import BOXES, LOAD, PROMPT, TEMPLATES, UNKNOWN_TYPES, open_page, overlapping
 
 from benchmarks.api_format import to_api
 

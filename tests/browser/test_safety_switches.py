@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from browser.test_template import LOAD, PROMPT, open_page
+from browser.page import LOAD, PROMPT, open_page
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 SWITCH, GONE = "no weapons (emoji_world_no_weapons.safetensors)", "no gore (mine/gore.safetensors)"
