@@ -1,69 +1,57 @@
-"""ComfyUI's page in a real browser: open it, load what is saved, ask it what it shows."""
+"""What the browser tests ask ComfyUI's page, over what benchmarks/comfy_page.py does with it."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from benchmarks.api_format import to_api
+from benchmarks.comfy_page import COMMAND, LOAD, SLOW, browse_templates, open_page, press_run, run, visit
 from benchmarks.comfy_server import ComfyServer
 
+__all__ = ["COMMAND", "LOAD", "SLOW", "browse_templates", "open_page", "press_run", "run", "visit"]
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "example_workflows"
 SCREENSHOTS = ROOT / "out" / "screenshots"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-FLAGS += ["--disable-sync", "--no-first-run"]
-READY = "() => window.app?.extensionManager && window.app.graph && document.querySelector('canvas')"
 UNKNOWN_TYPES = "() => app.graph.nodes.map(n => n.type).filter(type => !(type in LiteGraph.registered_node_types))"
-LOAD = "async (workflow) => { await app.loadGraphData(workflow) }"
 BOXES = "() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])"
 PROMPT = """async () => Object.fromEntries(
     Object.entries((await app.graphToPrompt()).output).map(([id, { _meta, ...node }]) => [id, node]))"""
-SLOW = 120_000  # milliseconds; two busy cores draw a page slowly
+SAVED = "() => JSON.parse(JSON.stringify(app.graph.serialize()))"
+FEW_STEPS = """(steps) => { for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
+    if (['steps', 'preview_every'].includes(widget.name)) widget.value = steps }"""  # quick, where pictures need no quality
+TITLE = """(type) => { const node = app.graph.nodes.find(n => n.type === type); app.canvas.deselectAll()
+    app.canvas.ds.scale = 1; app.canvas.centerOnNode(node)
+    return app.canvasPosToClientPos([node.pos[0] + 60, node.pos[1] - 15]) }"""
+SELECTED = "(type) => Object.values(app.canvas.selected_nodes).map(n => n.type).join() === type"
+WIDGETS = """(saved) => Object.fromEntries(app.graph.nodes.filter(n => n.type.startsWith('Respo')).map(n => [n.id,
+    n.widgets.filter(w => !saved || w.serialize !== false).map(w => [w.name, w.value ?? null])]))"""
 
 
-@contextmanager
-def open_page(browser_path: str, server: ComfyServer) -> Iterator[tuple[Any, set[str]]]:
-    """ComfyUI's page, and the errors of its console so far, without addresses and numbers."""
-    from playwright.sync_api import sync_playwright
-
-    # Without this a first visit shows the Templates dialog.
-    requests.post(f"{server.url}/settings", json={"Comfy.TutorialCompleted": True}, timeout=60).raise_for_status()
-    errors: set[str] = set()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(SLOW)
-        page.on("console", lambda said: errors.add(plain(said)) if said.type == "error" else None)
-        page.goto(server.url)
-        page.wait_for_function(READY)
-        page.evaluate("() => { app.extensionManager.command.execute('Comfy.BrowseTemplates') }")
-        page.get_by_text("All Templates").first.wait_for()
-        yield page, errors
-        browser.close()
-
-
-def plain(said: Any) -> str:
-    """A console message's first line and place, without what differs between two servers: ports, queries, versions."""
-    first, *_ = said.text.split("\n")
-    return re.sub(r"\?[^\s']*|\d+", "", f"{first} {said.location.get('url')}")
+def read_template(name: str) -> dict[str, Any]:
+    """Return one of the pack's templates."""
+    return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def open_template(page: Any, pack: str, name: str, server: ComfyServer) -> None:
     """Click a template of the pack; all its nodes are known, none covers another, and none lost a value."""
+    browse_templates(page)
     page.get_by_text(pack, exact=True).first.click()
-    page.get_by_text(name).first.click()
-    template = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+    page.get_by_text(name, exact=True).first.click()
+    template = read_template(name)
     page.wait_for_function(f"() => app.graph.nodes.length === {len(template['nodes'])}")
     assert page.evaluate(UNKNOWN_TYPES) == []
     assert overlapping(page.evaluate(BOXES)) == []
     assert page.evaluate(PROMPT) == to_api(template, server.object_info())
+
+
+def select(page: Any, kind: str) -> None:
+    """Click the title of the first node of a type."""
+    place = page.evaluate(TITLE, kind)
+    page.wait_for_timeout(300)  # the page moves at its next frame
+    page.mouse.click(*place)
+    page.wait_for_function(SELECTED, arg=kind)
 
 
 def take_picture(page: Any, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser.page import SLOW, open_page, open_template, take_picture
+from browser.page import FEW_STEPS, SLOW, open_page, open_template, take_picture
 
 from setup_steps.host import linked_name
 
@@ -23,6 +23,7 @@ def test_bars_follow_what_is_typed_and_what_came(browser_path, comfy_path, serve
         page.evaluate(TYPE, ["distribution_2", ""])
         assert page.evaluate(BARS)[1] == [["equal shares", 1]]
         take_picture(page, "balance_bars")
+        page.evaluate(FEW_STEPS, 2)
         page.get_by_role("button", name="Run", exact=True).click()
         counted = "() => document.querySelector('.respo-bars')?.textContent.includes('woman 9man 3')"
         page.wait_for_function(counted, timeout=10 * SLOW)

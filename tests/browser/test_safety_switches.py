@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from browser.page import LOAD, PROMPT, open_page, read_template
 
-from browser.page import LOAD, PROMPT, open_page
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 SWITCH, GONE = "no weapons (emoji_world_no_weapons.safetensors)", "no gore (mine/gore.safetensors)"
 SAVED = "() => app.graph.serialize().nodes.find(n => n.type === 'RespoSafety').properties.respo_switches"
-
-
-def read(name):
-    return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def safety_of(nodes):
@@ -23,7 +15,7 @@ def safety_of(nodes):
 def test_switches_are_kept_by_name(browser_path, server):
     with open_page(browser_path, server) as (page, _):
         # Saved where another concept's switch came first, and was on: by position this one's would be on.
-        workflow = read("safety_switchboard")
+        workflow = read_template("safety_switchboard")
         node = safety_of(workflow["nodes"])
         node["widgets_values"] = [*node["widgets_values"][:4], True, False]
         node["properties"]["respo_switches"] = {GONE: True, SWITCH: False}

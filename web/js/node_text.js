@@ -1,6 +1,9 @@
-// Shows the text that a Respo node reports (what is in a module, how a batch was shared out) on the node itself.
+// Shows the text that a Respo node reports (what is in a module, how a batch was shared out) on the node itself, and why
+// the host refused to run it.
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
+const TEXT = "respo_text";
 const NODES = [
   "RespoLoadModule",
   "RespoApplyModule",
@@ -28,7 +31,7 @@ function addText(node) {
   element.className = "comfy-multiline-input";
   element.readOnly = true;
   element.placeholder = "(after a run)";
-  const widget = node.addDOMWidget("respo_text", "respo_text", element, {
+  const widget = node.addDOMWidget(TEXT, TEXT, element, {
     serialize: false,
     getValue: () => element.value,
     setValue: (text) => (element.value = text),
@@ -38,8 +41,25 @@ function addText(node) {
   return widget;
 }
 
+// "module - The module 'x' is not here" -> "The module 'x' is not here"; the host writes the input's name before it.
+const reasonOf = ({ message, details, extra_info }) =>
+  details?.startsWith(`${extra_info?.input_name} - `)
+    ? details.slice(extra_info.input_name.length + 3)
+    : `${message}: ${details}`;
+
+// The host opens a dialog only where nothing of the workflow can run. With a row that can, it just leaves the other out.
+function showRefusals() {
+  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
+    const widget = app.graph.getNodeById(id)?.widgets?.find((own) => own.name === TEXT);
+    if (widget) widget.value = [...new Set(errors.map(reasonOf))].join("\n");
+  }
+}
+
 app.registerExtension({
   name: "respo.NodeText",
+  setup() {
+    api.addEventListener("promptQueued", showRefusals);
+  },
   nodeCreated(node) {
     if (!NODES.includes(node.comfyClass)) return;
     const widget = addText(node);

@@ -1,0 +1,98 @@
+"""A person opens each template in a real browser, presses Run and sees pictures; what they set is kept by a save."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from browser.page import (
+    FEW_STEPS,
+    LOAD,
+    SAVED,
+    TEMPLATES,
+    WIDGETS,
+    open_page,
+    open_template,
+    read_template,
+    run,
+    take_picture,
+    visit,
+)
+
+from benchmarks.comfy_page import picture_counts
+from setup_steps.host import linked_name
+
+NAMES = sorted(path.stem for path in TEMPLATES.glob("*.json"))
+SHOW_PICTURES = {"PreviewImage", "SaveImage", "RespoSaveImages", "RespoFairnessReport", "RespoSafetyReport"}
+FEW = 2  # steps: whether pictures are good is tested elsewhere
+TEXTS = """() => Object.fromEntries(app.graph.nodes.map(n => [n.id, n.widgets?.find(w => w.name === 'respo_text')])
+    .filter(([, widget]) => widget).map(([id, widget]) => [id, widget.value]))"""
+BARS = "() => document.querySelectorAll('.respo-bars > div > div').length"
+# What the server would still take does not matter here: nothing of this is queued.
+CHANGE = """() => { for (const node of app.graph.nodes.filter(n => n.type.startsWith('Respo')))
+    for (const widget of node.widgets) {
+        const { value, options } = widget
+        if (widget.serialize === false) continue
+        if (typeof value === 'boolean') widget.value = !value
+        else if (typeof value === 'number') widget.value = value === options.max ? options.min : options.max
+        else if (Array.isArray(options?.values)) widget.value = options.values.find(one => one !== value) ?? value
+        else if (typeof value === 'string') widget.value = `${value} + more, "quoted" ✓`
+    } }"""
+
+
+@pytest.fixture(scope="module")
+def opened(browser_path, server):
+    """One page for all of them."""
+    with open_page(browser_path, server) as page_and_errors:
+        yield page_and_errors
+
+
+def of_type(name: str, *kinds: str) -> list[str]:
+    return [str(node["id"]) for node in read_template(name)["nodes"] if node["type"] in kinds]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
+    page, errors = opened
+    # What the host still has from the template before it neither runs nor reports again.
+    requests.post(f"{server.url}/free", json={"free_memory": True}, timeout=60).raise_for_status()
+    open_template(page, linked_name(comfy_path), name, server)
+    page.evaluate(FEW_STEPS, FEW)
+    entry = run(page, server)  # waits for the pictures
+    assert set(of_type(name, *SHOW_PICTURES)) <= picture_counts(entry).keys()
+    texts = page.evaluate(TEXTS)
+    said = {node: "\n".join(output["text"]) for node, output in entry["outputs"].items() if "text" in output}
+    assert {node: text for node, text in texts.items() if text} == said
+    for node in of_type(name, "RespoLoadModule"):
+        assert "\nMade on emoji_world" in texts[node]
+        assert texts[node].split(":")[0] in ("gender", "skin tone", "no weapons")  # and then its concepts
+    for node in of_type(name, "RespoTrainModule"):
+        assert texts[node].startswith(f"{FEW} steps")
+    if name == "balance_a_batch":
+        assert texts[of_type(name, "RespoBalance")[0]].startswith("8 pictures: woman 4, man 4")
+    take_picture(page, name)
+    new = errors - bare_errors
+    errors.clear()  # the next template has its own
+    assert new == set()
+
+
+def test_widgets_survive_save_and_reload(opened, server):
+    """Every widget of every node of ours, changed; the page opened anew; what was saved loaded."""
+    page, _ = opened
+    saved, expected = {}, {}
+    for name in NAMES:
+        page.evaluate(LOAD, read_template(name))
+        before = page.evaluate(WIDGETS, True)
+        page.evaluate(CHANGE)
+        expected[name] = page.evaluate(WIDGETS, True)
+        unchanged = [node for node, values in before.items() if values and values == expected[name][node]]
+        assert unchanged == [], name
+        saved[name] = page.evaluate(SAVED)
+        for node in saved[name]["nodes"]:  # what is not saved takes no place among what is
+            if node["type"].startswith("Respo"):
+                assert len(node.get("widgets_values", [])) == len(expected[name][str(node["id"])]), node["type"]
+    visit(page, server)
+    for name in NAMES:
+        page.evaluate(LOAD, saved[name])
+        assert page.evaluate(WIDGETS, True) == expected[name], name
+        assert page.evaluate(TEXTS).keys() >= set(of_type(name, "RespoLoadModule", "RespoBalance", "RespoSafety")), name
+        assert bool(of_type(name, "RespoBalance")) == bool(page.evaluate(BARS)), name
