@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "measure_fairness.json"
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "measure_your_own_checkpoint.json"
 
 
 def graph(seed: int, text: str = "a photo of a doctor") -> dict[str, Any]:
