@@ -52,6 +52,11 @@ def change_settings(server: ComfyServer, settings: Mapping[str, Any]) -> None:
     requests.post(f"{server.url}/settings", json=dict(settings), timeout=60).raise_for_status()
 
 
+def forget(server: ComfyServer) -> None:
+    """Let the server run everything anew: what it has from an earlier run it does not report to the page again."""
+    requests.post(f"{server.url}/free", json={"free_memory": True}, timeout=60).raise_for_status()
+
+
 def visit(page: Any, server: ComfyServer) -> None:
     """Open the page, or open it anew, and wait until it can be used."""
     page.goto(server.url)

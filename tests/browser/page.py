@@ -19,8 +19,9 @@ BOXES = "() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])"
 PROMPT = """async () => Object.fromEntries(
     Object.entries((await app.graphToPrompt()).output).map(([id, { _meta, ...node }]) => [id, node]))"""
 SAVED = "() => JSON.parse(JSON.stringify(app.graph.serialize()))"
+# For runs whose pictures need no quality.
 FEW_STEPS = """(steps) => { for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
-    if (['steps', 'preview_every'].includes(widget.name)) widget.value = steps }"""  # quick, where pictures need no quality
+    if (['steps', 'preview_every'].includes(widget.name)) widget.value = steps }"""
 TITLE = """(type) => { const node = app.graph.nodes.find(n => n.type === type); app.canvas.deselectAll()
     app.canvas.ds.scale = 1; app.canvas.centerOnNode(node)
     return app.canvasPosToClientPos([node.pos[0] + 60, node.pos[1] - 15]) }"""

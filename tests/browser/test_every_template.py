@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import requests
 from browser.page import (
     FEW_STEPS,
     LOAD,
@@ -18,7 +17,7 @@ from browser.page import (
     visit,
 )
 
-from benchmarks.comfy_page import picture_counts
+from benchmarks.comfy_page import forget, picture_counts
 from setup_steps.host import linked_name
 
 NAMES = sorted(path.stem for path in TEMPLATES.glob("*.json"))
@@ -53,8 +52,7 @@ def of_type(name: str, *kinds: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
     page, errors = opened
-    # What the host still has from the template before it neither runs nor reports again.
-    requests.post(f"{server.url}/free", json={"free_memory": True}, timeout=60).raise_for_status()
+    forget(server)
     open_template(page, linked_name(comfy_path), name, server)
     page.evaluate(FEW_STEPS, FEW)
     entry = run(page, server)  # waits for the pictures
