@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORLD = ROOT / "emoji_world"
 CARDS = (WORLD / "MODEL_CARD.md", WORLD / "modules" / "MODEL_CARD.md")
 NOTES = (*CARDS, WORLD / "LICENSES.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md")
-PUBLISHED = (ROOT / "README.md", WORLD / "README.md")
+PUBLISHED = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", WORLD / "README.md")
 FIGURE = re.compile(r"(?<![\w.])\d*\.?\d+(?![\w])")
 MARKS = ("**For**", "**Not for**", "**Trained**", "**Measured**", "**Limits**")
 
