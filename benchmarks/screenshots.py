@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from PIL import Image
 
 from benchmarks.comfy_page import LOAD, browse_templates, change_settings, forget, open_page, run
 from benchmarks.comfy_server import ComfyServer
-from benchmarks.thumbnails import WORKFLOWS, server_in
+from benchmarks.templates import read_template
+from benchmarks.thumbnails import server_in
+from respo_train.core.checkpoint import write_atomically
 from setup_steps.browser import ensure_browser
 from setup_steps.host import linked_name
 
@@ -51,7 +52,6 @@ def main() -> None:
     browser = ensure_browser()
     if browser is None:
         parser.error("no Chromium or Chrome was found, and none could be fetched")
-    FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, server_in(Path(folder)) as server:
         change_settings(server, BARE)
         with open_page(browser, server) as (page, _):
@@ -76,7 +76,7 @@ def show_run(page: Any, server: ComfyServer, name: str) -> None:
     """Run a template; let its graph fill the page."""
     page.evaluate(BACK)
     forget(server)
-    page.evaluate(LOAD, json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
+    page.evaluate(LOAD, read_template(name))
     run(page, server)
     page.evaluate(FILL)
     page.wait_for_timeout(2000)  # the page draws a little later
@@ -86,7 +86,7 @@ def save(page: Any, name: str, part: dict[str, float]) -> None:
     """Write a part of the page to docs/screenshots."""
     data = small_png(Image.open(io.BytesIO(page.screenshot(clip=part))).convert("RGB"))
     path = FOLDER / f"{name}.png"
-    path.write_bytes(data)
+    write_atomically(path, data)
     print(f"{path}: {len(data) / 1000:.0f} kB")
 
 

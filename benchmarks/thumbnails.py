@@ -6,7 +6,6 @@ Each `example_workflows/<name>.json` gets a `<name>.jpg`: the pictures of its ou
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from PIL import Image
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
+from benchmarks.templates import FOLDER, read_template, template_names
 
-WORKFLOWS = Path(__file__).resolve().parents[1] / "example_workflows"
 SIDE = 512  # pixels; the page shows thumbnails as squares
 COLUMNS = 4  # of up to MANY pictures; of more, half as many again
 MANY = 8
@@ -29,13 +28,12 @@ def main() -> None:
     """Run the workflows named on the command line, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.thumbnails", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="workflows, without .json; default: all")
-    names = parser.parse_args().names or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    names = parser.parse_args().names or template_names()
     with tempfile.TemporaryDirectory() as folder, server_in(Path(folder)) as server:
         for name in names:
             print(f"{name}: running …", flush=True)
-            workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-            thumbnail(run_outputs(server, workflow)).save(WORKFLOWS / f"{name}.jpg", quality=88)
-            print(f"{name}: {WORKFLOWS / name}.jpg")
+            thumbnail(run_outputs(server, read_template(name))).save(FOLDER / f"{name}.jpg", quality=88)
+            print(f"{name}: {FOLDER / name}.jpg")
 
 
 def server_in(folder: Path) -> ComfyServer:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from browser.page import browse_templates, open_page
 
+from benchmarks.comfy_page import browse_templates, open_page
 from benchmarks.comfy_server import ComfyServer
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from benchmarks.api_format import to_api
-from benchmarks.comfy_page import COMMAND, LOAD, SLOW, browse_templates, open_page, press_run, run, visit
+from benchmarks.comfy_page import browse_templates
 from benchmarks.comfy_server import ComfyServer
+from benchmarks.templates import read_template
 
-__all__ = ["COMMAND", "LOAD", "SLOW", "browse_templates", "open_page", "press_run", "run", "visit"]
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATES = ROOT / "example_workflows"
 SCREENSHOTS = ROOT / "out" / "screenshots"
 UNKNOWN_TYPES = "() => app.graph.nodes.map(n => n.type).filter(type => !(type in LiteGraph.registered_node_types))"
 BOXES = "() => app.graph.nodes.map(n => [n.title, ...n.getBounding()])"
@@ -28,11 +26,6 @@ TITLE = """(type) => { const node = app.graph.nodes.find(n => n.type === type); 
 SELECTED = "(type) => Object.values(app.canvas.selected_nodes).map(n => n.type).join() === type"
 WIDGETS = """(saved) => Object.fromEntries(app.graph.nodes.filter(n => n.type.startsWith('Respo')).map(n => [n.id,
     n.widgets.filter(w => !saved || w.serialize !== false).map(w => [w.name, w.value ?? null])]))"""
-
-
-def read_template(name: str) -> dict[str, Any]:
-    """Return one of the pack's templates."""
-    return json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def open_template(page: Any, pack: str, name: str, server: ComfyServer) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from browser.page import FEW_STEPS, SLOW, open_page, open_template, take_picture
+from browser.page import FEW_STEPS, open_template, take_picture
 
+from benchmarks.comfy_page import SLOW, open_page
 from setup_steps.host import linked_name
 
 BARS = """() => [...document.querySelectorAll('.respo-bars > div')].map(

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from browser.page import (
-    FEW_STEPS,
-    LOAD,
-    SAVED,
-    TEMPLATES,
-    WIDGETS,
-    open_page,
-    open_template,
-    read_template,
-    run,
-    take_picture,
-    visit,
-)
+from browser.page import FEW_STEPS, SAVED, WIDGETS, open_template, take_picture
 
 from benchmarks.api_format import widget_names
-from benchmarks.comfy_page import forget, picture_counts
+from benchmarks.comfy_page import LOAD, forget, open_page, picture_counts, run, visit
+from benchmarks.templates import read_template, template_names
 from setup_steps.host import linked_name
 
-NAMES = sorted(path.stem for path in TEMPLATES.glob("*.json"))
+NAMES = template_names()
 SHOW_PICTURES = {"PreviewImage", "SaveImage", "RespoSaveImages", "RespoFairnessReport", "RespoSafetyReport"}
 FEW = 2  # steps: whether pictures are good is tested elsewhere
 TEXTS = """() => Object.fromEntries(app.graph.nodes.map(n => [n.id, n.widgets?.find(w => w.name === 'respo_text')])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from browser.page import BOXES, LOAD, TEMPLATES, open_page, overlapping, read_template
+from browser.page import BOXES, overlapping
+
+from benchmarks.comfy_page import LOAD, open_page
+from benchmarks.templates import read_template, template_names
 
 TITLE = 40  # a group's title above its first node
 RIM = 10
@@ -11,14 +14,14 @@ READABLE = 8 / 14  # below this scale the page leaves out text, by its default
 
 def test_groups_hold_their_nodes(browser_path, server):
     with open_page(browser_path, server) as (page, _):
-        for path in sorted(TEMPLATES.glob("*.json")):
-            workflow = read_template(path.stem)
+        for name in template_names():
+            workflow = read_template(name)
             page.evaluate(LOAD, workflow)
             groups = [[group["title"], *group["bounding"]] for group in workflow["groups"]]
-            assert groups, path.stem
-            assert overlapping(groups) == [], path.stem
-            assert crossing(page.evaluate(BOXES), groups) == [], path.stem
-            assert workflow["extra"]["ds"]["scale"] > READABLE, path.stem
+            assert groups, name
+            assert overlapping(groups) == [], name
+            assert crossing(page.evaluate(BOXES), groups) == [], name
+            assert workflow["extra"]["ds"]["scale"] > READABLE, name
 
 
 def crossing(nodes: list[list], groups: list[list]) -> list[tuple[str, str]]:

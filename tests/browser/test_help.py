@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from browser.page import LOAD, ROOT, open_page, read_template, select, take_picture, visit
+from browser.page import ROOT, select, take_picture
 
-from benchmarks.comfy_page import change_settings
+from benchmarks.comfy_page import LOAD, change_settings, open_page, visit
+from benchmarks.templates import read_template
 
 PANEL = ".node-help-content"
 PICTURES = """() => [...document.querySelectorAll('.node-help-content img')].map(

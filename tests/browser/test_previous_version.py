@@ -15,9 +15,10 @@ import json
 
 import pytest
 import requests
-from browser.page import LOAD, PROMPT, ROOT, UNKNOWN_TYPES, open_page
+from browser.page import PROMPT, ROOT, UNKNOWN_TYPES
 
 from benchmarks.api_format import to_api
+from benchmarks.comfy_page import LOAD, open_page
 
 WORKFLOWS = ROOT / "tests" / "workflows"
 VERSIONS = sorted(path.name.removesuffix(".sent.json") for path in WORKFLOWS.glob("*.sent.json"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from browser.page import LOAD, PROMPT, open_page, read_template
+from browser.page import PROMPT
+
+from benchmarks.comfy_page import LOAD, open_page
+from benchmarks.templates import read_template
 
 SWITCH, GONE = "no weapons (emoji_world_no_weapons.safetensors)", "no gore (mine/gore.safetensors)"
 SAVED = "() => app.graph.serialize().nodes.find(n => n.type === 'RespoSafety').properties.respo_switches"

@@ -7,7 +7,10 @@ import re
 import shutil
 
 import pytest
-from browser.page import FEW_STEPS, LOAD, PROMPT, ROOT, open_page, press_run, read_template, run, take_picture
+from browser.page import FEW_STEPS, PROMPT, ROOT, take_picture
+
+from benchmarks.comfy_page import LOAD, open_page, press_run, run
+from benchmarks.templates import read_template
 
 SET = """([type, name, value]) => { for (const node of app.graph.nodes.filter(n => n.type === type))
     node.widgets.find(widget => widget.name === name).value = value }"""
@@ -90,10 +93,13 @@ def test_missing_module_is_explained(page, server, place):
 
 
 def test_missing_module_is_explained_where_a_row_can_run(page, server):
-    """Then ComfyUI shows no dialog: the node says it."""
+    """Then ComfyUI shows no dialog: the node says it, until it is no longer so."""
     answer = lacks_its_module(page, "balance_a_batch")
     assert "RespoLoadModule" in [node["class_type"] for node in answer["node_errors"].values()]
     page.wait_for_function(f"() => ({TEXT})() !== ''")
     assert explains(page.evaluate(TEXT))
     server.wait(answer["prompt_id"])
     take_picture(page, "missing_module_on_its_node")
+    page.evaluate(SET, ["RespoLoadModule", "module", "emoji_world_gender.safetensors"])
+    server.wait(press_run(page)["prompt_id"])
+    page.wait_for_function(f"() => !({TEXT})().includes('{MISSING}')")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from browser.page import COMMAND, LOAD, PROMPT, SAVED, UNKNOWN_TYPES, open_page, read_template, run, take_picture
+from browser.page import PROMPT, SAVED, UNKNOWN_TYPES, take_picture
+
+from benchmarks.comfy_page import COMMAND, LOAD, open_page, run
+from benchmarks.templates import read_template
 
 SAMPLING, COMPARING = "Balanced sampling (Respo)", "Before and after (Respo)"
 KNOWN = "(name) => app.graph.nodes.some(n => n.title === name)"

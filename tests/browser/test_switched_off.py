@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from browser.page import FEW_STEPS, LOAD, PROMPT, open_page, press_run, read_template, run, select
+from browser.page import FEW_STEPS, PROMPT, select
+
+from benchmarks.comfy_page import LOAD, open_page, press_run, run
+from benchmarks.templates import read_template
 
 ACTIVE, MUTED, BYPASSED = 0, 2, 4
 MODE = "(type) => app.graph.nodes.find(n => n.type === type).mode"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from pathlib import Path
 
 import pytest
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer, PromptFailed
+from benchmarks.templates import read_template
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "background_recorded.json"
 HALFWAY = re.compile(r"\b[1-9]\d?%\|")  # the host's progress bar, neither 0 % nor 100 %
 WHERE = {"words": "", "threshold": 0.3}
 CACHES = {"default": [], "lru": ["--cache-lru", "10"], "none": ["--cache-none"]}
@@ -125,7 +123,7 @@ def test_a_record_of_another_seed_is_refused_on_the_node(caching_server):
 
 
 def test_template_runs(server):
-    workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    workflow = read_template("background_recorded")
     prompt = to_api(workflow, server.object_info())
     for node in prompt.values():
         if "steps" in node["inputs"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
+from benchmarks.templates import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 GENDER = "emoji_world_gender.safetensors"
@@ -184,8 +184,7 @@ def test_workflows_run(server):
     """As they are; with them every node of this file goes through the real server."""
     saved = {}
     for name in ("compose_modules", "module_inside_the_workflow"):
-        workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
-        prompt = to_api(workflow, server.object_info())
+        prompt = to_api(read_template(name), server.object_info())
         for node in prompt.values():
             if node["class_type"] == "RespoSaveModule":  # a name of its own: another test may have run the template
                 node["inputs"]["name"] = "mine/from_this_test"

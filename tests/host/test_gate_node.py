@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
+from benchmarks.templates import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = json.loads((ROOT / "example_workflows" / "gate_by_the_prompt.json").read_text(encoding="utf-8"))
+TEMPLATE = read_template("gate_by_the_prompt")
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from typing import Any
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
-
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "measure_your_own_checkpoint.json"
+from benchmarks.templates import read_template
 
 
 def graph(seed: int, text: str = "a photo of a doctor") -> dict[str, Any]:
@@ -55,7 +54,7 @@ def test_running_total_outlives_the_server(comfy_path: Path, tmp_path: Path) -> 
 
 def the_template_runs(server: ComfyServer) -> None:
     """Everybody is a man, and then half of them are women; each report shows its chart."""
-    prompt = to_api(json.loads(TEMPLATE.read_text(encoding="utf-8")), server.object_info())
+    prompt = to_api(read_template("measure_your_own_checkpoint"), server.object_info())
     entry = server.run(prompt)
     reports = {key: node for key, node in prompt.items() if node["class_type"] == "RespoFairnessReport"}
     before, after = sorted(reports, key=lambda key: isinstance(reports[key]["inputs"]["labels"], list))

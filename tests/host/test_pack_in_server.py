@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors import safe_open
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
+from benchmarks.templates import read_template
 from respo_train.core.architecture import Architecture
 from respo_train.core.attribute import Attribute
 from respo_train.core.checkpoint import save_attribute
@@ -21,10 +21,7 @@ from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
-TEMPLATE, TRAINING_TEMPLATE = (
-    json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("balance_a_batch", "train_a_module")
-)
+TEMPLATE, TRAINING_TEMPLATE = read_template("balance_a_batch"), read_template("train_a_module")
 EMOJI_WORLD = Architecture("emoji_world", 64, 128, 0, 128)
 SD1 = Architecture("sd1", 320, 768, 0, 1280)
 

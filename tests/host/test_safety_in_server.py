@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
+from benchmarks.templates import read_template
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 SWITCH = "no weapons (emoji_world_no_weapons.safetensors)"
 
 
@@ -19,7 +16,7 @@ def template(server):
     """template(name, pictures) -> its prompt with two steps, and the ids of its nodes by kind and title."""
 
     def read(name, pictures):
-        workflow = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+        workflow = read_template(name)
         prompt = to_api(workflow, server.object_info())
         for node in prompt.values():
             if node["class_type"] == "KSampler":

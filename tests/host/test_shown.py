@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.templates import read_template, template_names
+
 ROOT = Path(__file__).resolve().parents[2]
 # For ever: saved workflows name them. In the order of nodes/__init__.py.
 IDS = [
@@ -85,11 +87,7 @@ def test_help_page_has_a_picture(schema):
 
 
 def test_every_node_is_in_an_example():
-    types = {
-        node["type"]
-        for path in (ROOT / "example_workflows").glob("*.json")
-        for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]
-    }
+    types = {node["type"] for name in template_names() for node in read_template(name)["nodes"]}
     assert set(IDS) - types == NOT_IN_AN_EXAMPLE
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +13,8 @@ from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, prompt
 from compatibility.sampling import little_memory, small, with_mask
 
 from benchmarks.api_format import to_api
+from benchmarks.templates import read_template
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "only_where_the_subject_is.json"
 THRESHOLD = 0.3
 
 
@@ -155,7 +153,7 @@ def test_says_when_nobody_tells_the_step(pack):
 
 def test_template_runs(server):
     """With two pictures in six steps; the template as it is makes the thumbnail."""
-    workflow = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    workflow = read_template("only_where_the_subject_is")
     prompt = to_api(workflow, server.object_info())
     for node in prompt.values():
         fewer = {"steps": 6, "batch_size": 2}

@@ -38,6 +38,7 @@ function addText(node) {
     getMinHeight: () => 72,
   });
   widget.serialize = false; // workflows store widget values by position: this one has none
+  widget.report = ""; // of its last run
   return widget;
 }
 
@@ -48,10 +49,12 @@ const reasonOf = ({ message, details, extra_info }) =>
     : `${message}: ${details}`;
 
 // The host opens a dialog only where nothing of the workflow can run. With a row that can, it just leaves the other out.
+// A node that is no longer refused says again what it reported, as the host may have it cached and not run it.
 function showRefusals() {
-  for (const [id, { errors }] of Object.entries(app.lastNodeErrors ?? {})) {
-    const widget = app.graph.getNodeById(id)?.widgets?.find((own) => own.name === TEXT);
-    if (widget) widget.value = [...new Set(errors.map(reasonOf))].join("\n");
+  for (const node of app.graph.nodes) {
+    const widget = node.widgets?.find((own) => own.name === TEXT);
+    const errors = app.lastNodeErrors?.[node.id]?.errors;
+    if (widget) widget.value = errors ? [...new Set(errors.map(reasonOf))].join("\n") : widget.report;
   }
 }
 
@@ -66,7 +69,7 @@ app.registerExtension({
     const onExecuted = node.onExecuted;
     node.onExecuted = function (output) {
       onExecuted?.apply(this, arguments);
-      if (output?.text) widget.value = output.text.join("\n");
+      if (output?.text) widget.value = widget.report = output.text.join("\n");
     };
   },
 });
