@@ -402,9 +402,20 @@ class TestTraining:
         module = tmp_path / "m"
         module.write_bytes(b"x")
         training.keep(RUN, Trained(module, 5.0), tmp_path / "kept")
-        found = training.find(RUN, [tmp_path / "none", tmp_path / "kept"])
-        assert found == Trained(tmp_path / "kept" / RUN.file, 5.0)
-        assert training.find(other, [tmp_path / "kept"]) is None
+        assert training.find(RUN, tmp_path / "kept") == Trained(tmp_path / "kept" / RUN.file, 5.0)
+        assert training.find(other, tmp_path / "kept") is None
+        assert training.find(RUN, tmp_path / "none") is None
+
+    def test_a_kept_module_serves_machines_that_train_otherwise(self, tmp_path, monkeypatch):
+        module = tmp_path / "m"
+        module.write_bytes(b"x")
+        training.keep(RUN, Trained(module, 5.0), tmp_path / "kept")
+        monkeypatch.setattr(torch, "__version__", "another")
+        elsewhere = replace(RUN, precision="bfloat16")
+        assert training.find(elsewhere, tmp_path / "kept") is None
+        assert training.find_kept(elsewhere, tmp_path / "kept") == Trained(tmp_path / "kept" / RUN.file, 5.0)
+        more = replace(RUN, training=Training("sdisc", {"pictures": 301}))
+        assert training.find_kept(more, tmp_path / "kept") is None
 
     def test_only_what_is_missing_is_trained(self, tmp_path, monkeypatch):
         trained: list[str] = []
@@ -801,7 +812,7 @@ class TestCommand:
 
     def test_a_quick_run_trains_nothing_and_says_so(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(command, "train_missing", lambda *given: pytest.fail("trained"))
-        monkeypatch.setattr(command, "KEPT", tmp_path / "none")
+        monkeypatch.setattr(command, "find_kept", lambda run: training.find_kept(run, tmp_path / "none"))
         options = self.options("--quick", "--out", str(tmp_path))
         modules = command.modules_for(command.plan_of(options), options)
         assert set(modules) == {"unmodified", "words", "negative", RESPO}

@@ -29,7 +29,7 @@ from .judging import Modules, measured
 from .measure import Figures
 from .methods import METHODS
 from .plan import FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
-from .training import KEPT, Trained, find, keep, train_missing
+from .training import KEPT, Trained, find, find_kept, keep, train_missing
 
 PUBLISHED = ROOT / "benchmarks"
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         cells = [
             cell for name in modules for task in plan.tasks(name) for cell in plan.cells(name, task, modules[name])
         ]
-        folder = options.out / "modules"
+        folder = KEPT if options.quick else options.out / "modules"
 
         def opened(number: int) -> Drawer:
             return Drawer(options.out / f"server-{number}", folder)
@@ -113,19 +113,15 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
     if not options.quick:
         train_missing([run for own in runs.values() for run in own], options.out, options.workers)
     found: dict[str, dict[str, Trained]] = {}
-    (options.out / "modules").mkdir(parents=True, exist_ok=True)
     for name, own in runs.items():
-        known = {run.attribute: find(run, [options.out / "modules", KEPT]) for run in own}
+        known = {run.attribute: find_kept(run) if options.quick else find(run, options.out / "modules") for run in own}
         if None in known.values() and not plan.methods[name].shipped:
             print(f"Left out: {name}, whose modules only a full run trains", flush=True)
             continue
-        trained = {attribute: one for attribute, one in known.items() if one is not None}
-        for run in own:
-            if run.attribute in trained:
-                keep(run, trained[run.attribute], options.out / "modules")
-                if is_published(options):
-                    keep(run, trained[run.attribute], KEPT)
-        found[name] = trained
+        found[name] = {attribute: one for attribute, one in known.items() if one is not None}
+        if is_published(options):
+            for run in own:
+                keep(run, found[name][run.attribute], KEPT)
     return found
 
 

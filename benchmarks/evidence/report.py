@@ -10,7 +10,7 @@ from pathlib import Path
 
 from respo_train.core.checkpoint import write_atomically
 
-from . import bench, pictures, results
+from . import bench, chart, pictures, results
 from .ablations import ABLATIONS
 from .asks import TASKS
 from .cells import Store
@@ -40,6 +40,8 @@ def write(
     rows = {name: own for name, own in found.items() if name != "judge"}
     ordered = {name: rows[name] for name in (*rows, PERFECT, COIN) if name in rows and name not in (PERFECT, COIN)}
     ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
+    chart.save(folder / "pictures" / chart.NAME, ordered, RESPO)
+    lines += ["## At a glance", "", f"![All methods](pictures/{chart.NAME})", ""]
     for heading, columns in TABLES.items():
         if any(column.metric in own for own in ordered.values() for column in columns):
             lines += [f"## {heading}", "", *table(columns, ordered), ""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,7 @@ FORMS: Mapping[Kind, tuple[float, str]] = {  # what it is multiplied by, and how
     "seconds": (1, ".2f"),
 }
 Results = Mapping[str, Own]
+Writing = Callable[[Figure | None, Kind], str]
 
 
 @dataclass(frozen=True)
@@ -86,23 +87,31 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 RANKED = tuple(f"{what}_{task}" for what in ("deviation", "accuracy_lost") for task in FAIRNESS)
 
 
-def text(figure: Figure | None, kind: Kind) -> str:
-    """Write a figure with its interval; "–" for none."""
+def value(figure: Figure | None, kind: Kind) -> str:
+    """Write a figure without its interval; "–" for none."""
     if figure is None or not math.isfinite(figure.value):
         return "–"
     by, form = FORMS[kind]
-    value, low, high = (f"{number * by:{form}}" for number in (figure.value, figure.low, figure.high))
-    note = "*" if "unsure" in figure.note else ""
-    return f"{value}{note}" if low == high == value else f"{value}{note} [{low}, {high}]"
+    return f"{figure.value * by:{form}}{'*' if 'unsure' in figure.note else ''}"
 
 
-def table(columns: Sequence[Column], results: Results) -> list[str]:
+def text(figure: Figure | None, kind: Kind) -> str:
+    """Write a figure with its interval; "–" for none."""
+    own = value(figure, kind)
+    if figure is None or not math.isfinite(figure.value):
+        return own
+    by, form = FORMS[kind]
+    low, high = f"{figure.low * by:{form}}", f"{figure.high * by:{form}}"
+    return own if low == high == own.rstrip("*") else f"{own} [{low}, {high}]"
+
+
+def table(columns: Sequence[Column], results: Results, written: Writing = text) -> list[str]:
     """Return one table's lines: rows with any figure of it, as many columns as any row fills."""
     used = [column for column in columns if any(column.metric in own for own in results.values())]
     rows = {name: own for name, own in results.items() if any(column.metric in own for column in used)}
     lines = [f"| | {' | '.join(column.title for column in used)} |", "|---" * (len(used) + 1) + "|"]
     for name, own in rows.items():
-        cells = [text(own.get(column.metric), column.kind) for column in used]
+        cells = [written(own.get(column.metric), column.kind) for column in used]
         lines.append(f"| {title(name)} | {' | '.join(cells)} |")
     return lines
 

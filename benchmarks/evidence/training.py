@@ -26,7 +26,7 @@ from .methods import PRESETS, Method, Training
 
 CHECKPOINT = Path(world.__file__).resolve().parent / "checkpoint" / "emoji_world.safetensors"
 KEPT = Path(__file__).resolve().parent / "modules"  # as the last full run trained them; --quick draws with these
-RECORD = "trained.json"  # file name -> signature, core seconds
+RECORD = "trained.json"  # file name -> signature, configuration, core seconds
 CODE = [ROOT / "respo_train" / name for name in ("trainer.py", "objectives/objective.py", "host/split_unet.py")]
 
 
@@ -52,9 +52,17 @@ class Run:
     @property
     def signature(self) -> str:
         """Return 64 hexadecimal digits: another configuration, checkpoint, trainer or PyTorch gives others."""
-        values = {name: value for name, value in self.values.items() if name not in ("words", "preview")}
-        known = [values, self.precision, file_sha256(CHECKPOINT), files_sha256(CODE), torch.__version__]
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        return _digest([self._decisive, self.precision, file_sha256(CHECKPOINT), files_sha256(CODE), torch.__version__])
+
+    @property
+    def configuration(self) -> str:
+        """Return 64 hexadecimal digits: what is trained on which checkpoint, with whatever code and machine."""
+        return _digest([self._decisive, file_sha256(CHECKPOINT)])
+
+    @property
+    def _decisive(self) -> dict[str, Any]:
+        """The values that the module's numbers depend on."""
+        return {name: value for name, value in self.values.items() if name not in ("words", "preview")}
 
 
 @dataclass(frozen=True)
@@ -70,19 +78,20 @@ def runs_of(name: str, method: Method, attributes: Sequence[str], precision: str
     return [] if method.training is None else [Run(name, a, method.training, precision) for a in attributes]
 
 
-def find(run: Run, folders: Sequence[Path]) -> Trained | None:
-    """Look a finished run up in folders of modules."""
-    for folder in folders:
-        known = _read(folder).get(run.file, {})
-        if known.get("signature") == run.signature and (folder / run.file).is_file():
-            return Trained(folder / run.file, float(known["seconds"]))
-    return None
+def find(run: Run, folder: Path) -> Trained | None:
+    """Look up a run that was finished with the same code and PyTorch."""
+    return _find(run.file, folder, "signature", run.signature)
+
+
+def find_kept(run: Run, folder: Path = KEPT) -> Trained | None:
+    """Look up the module of a configuration, whoever trained it: for those who cannot or will not."""
+    return _find(run.file, folder, "configuration", run.configuration)
 
 
 def train_missing(runs: Sequence[Run], out: Path, at_once: int) -> None:
     """Train what is not in `out`/modules yet, `at_once` side by side; an interrupted run goes on where it was."""
     (out / "modules").mkdir(parents=True, exist_ok=True)
-    missing = [run for run in runs if find(run, [out / "modules"]) is None]
+    missing = [run for run in runs if find(run, out / "modules") is None]
     with ThreadPoolExecutor(at_once) as pool:
         seconds = pool.map(lambda run: _train(run, out / "training" / run.signature[:16]), missing)
         for run, (module, own) in zip(missing, seconds, strict=True):
@@ -94,7 +103,8 @@ def keep(run: Run, trained: Trained, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if trained.path != folder / run.file:
         shutil.copyfile(trained.path, folder / run.file)
-    record = {**_read(folder), run.file: {"signature": run.signature, "seconds": round(trained.seconds, 1)}}
+    own = {"signature": run.signature, "configuration": run.configuration, "seconds": round(trained.seconds, 1)}
+    record = {**_read(folder), run.file: own}
     write_atomically(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
@@ -123,6 +133,16 @@ def _core_seconds(pid: int, known: float) -> float:
     except psutil.Error:  # it has just ended
         return known
     return float(times.user + times.system)
+
+
+def _find(file: str, folder: Path, by: str, wanted: str) -> Trained | None:
+    known = _read(folder).get(file, {})
+    there = known.get(by) == wanted and (folder / file).is_file()
+    return Trained(folder / file, float(known["seconds"])) if there else None
+
+
+def _digest(known: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _read(folder: Path) -> dict[str, Any]:
