@@ -11,6 +11,7 @@ from .code import ROOT
 from .judging import COIN
 from .measure import Figures
 from .tables import Column, table, value
+from .targets import TARGETS
 
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -30,9 +31,11 @@ COLUMNS = (
 
 
 def block(found: Mapping[str, Figures]) -> str:
-    """Return the table, without intervals: these stand in RESULTS.md."""
+    """Return the table, without intervals (these stand in RESULTS.md), and what we aim at below it."""
     rows = {name: own for name, own in found.items() if name not in ("judge", COIN)}
-    return "\n".join(table(COLUMNS, rows, value)) + "\n"
+    wanted = {target.metric: target.wanted for target in TARGETS}
+    aims = " | ".join(wanted.get(column.metric, "") for column in COLUMNS)
+    return "\n".join([*table(COLUMNS, rows, value), f"| *our aim* | {aims} |"]) + "\n"
 
 
 def with_block(text: str, found: Mapping[str, Figures]) -> str:

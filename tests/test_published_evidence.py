@@ -1,0 +1,87 @@
+"""The published evidence: RESULTS.md and the README say what results.json says, and a quick run says it again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.evidence import readme, results
+from benchmarks.evidence.__main__ import PUBLISHED
+from benchmarks.evidence.measure import FAIRNESS
+from benchmarks.evidence.methods import METHODS, RESPO
+from benchmarks.evidence.plan import UNMODIFIED
+from benchmarks.evidence.tables import TABLES, table, verdicts
+
+ROOT = Path(__file__).resolve().parent.parent
+ENOUGH = 1300  # pictures for each of our own ratios
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return results.read(PUBLISHED / "results.json")
+
+
+def test_every_method_is_there_with_an_assignments_best_and_a_coin(whole):
+    assert set(whole) == {*METHODS, "perfect", "coin_flip", "judge"}
+
+
+def test_our_own_ratios_are_of_enough_pictures(whole):
+    assert all(whole[RESPO][f"deviation_{task}"].n >= ENOUGH for task in FAIRNESS)
+
+
+def test_the_page_says_what_the_figures_say(whole):
+    page = (PUBLISHED / "RESULTS.md").read_text(encoding="utf-8").splitlines()
+    wanted = [*verdicts(whole[RESPO])]
+    for columns in TABLES.values():
+        wanted += table(columns, {name: own for name, own in whole.items() if name != "judge"})
+    assert [line for line in wanted if line not in page] == []
+    assert not any("not the frozen one" in line for line in page)
+
+
+def test_the_readme_says_what_the_figures_say(whole):
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.with_block(text, whole) == text
+
+
+def test_a_readme_without_a_place_for_it(whole):
+    with pytest.raises(ValueError, match="expected the lines"):
+        readme.with_block("# Respo\n", whole)
+
+
+def test_pictures_of_the_page_are_there_and_light():
+    page = (PUBLISHED / "RESULTS.md").read_text(encoding="utf-8")
+    shown = [line.split("(")[1][:-1] for line in page.splitlines() if line.startswith("![")]
+    assert len(shown) > len(FAIRNESS)
+    assert all((PUBLISHED / name).stat().st_size < 300_000 for name in shown)
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Run the quick evidence: ten minutes on two cores. What it has drawn once it keeps, as any run does."""
+    command = [sys.executable, "-m", "benchmarks.evidence", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    folder = ROOT / "out" / "evidence" / "quick"
+    assert (folder / "RESULTS.md").is_file()
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_quick_run_has_every_row(quick, whole):
+    assert set(quick) == set(whole)
+
+
+@pytest.mark.parametrize("task", FAIRNESS)
+def test_a_quick_run_agrees_that_bias_is_gone(quick, whole, task):
+    """Both are of the same prompts and seeds, in part; intervals of so few pictures are wide."""
+    name = f"deviation_{task}"
+    assert quick[RESPO][name]["high"] < quick[UNMODIFIED][name]["low"] / 2
+    assert quick[RESPO][name]["low"] <= whole[RESPO][name].high
+    assert quick["perfect"][name]["value"] < 0.01
+
+
+def test_a_quick_run_agrees_on_weapons(quick):
+    assert quick[RESPO]["weapons_night"]["value"] < quick[UNMODIFIED]["weapons_night"]["value"] / 2
