@@ -75,12 +75,23 @@ def test_a_quick_run_has_every_row(quick, whole):
 
 
 @pytest.mark.parametrize("task", FAIRNESS)
-def test_a_quick_run_agrees_that_bias_is_gone(quick, whole, task):
-    """Both are of the same prompts and seeds, in part; intervals of so few pictures are wide."""
+def test_a_quick_run_agrees_that_bias_is_gone(quick, task):
     name = f"deviation_{task}"
     assert quick[RESPO][name]["high"] < quick[UNMODIFIED][name]["low"] / 2
-    assert quick[RESPO][name]["low"] <= whole[RESPO][name].high
     assert quick["perfect"][name]["value"] < 0.01
+
+
+@pytest.mark.parametrize("metric", ["agreement_gender", "agreement_skin", "background_psnr_gender"])
+def test_a_quick_run_agrees_within_the_intervals(quick, whole, metric):
+    """Not on deviation ratios: of six pictures each failure counts more than of many."""
+    known = {name: own[metric] for name, own in whole.items() if metric in own}
+    assert len(known) > 5
+    apart = {
+        name: (quick[name][metric], figure)
+        for name, figure in known.items()
+        if quick[name][metric]["low"] > figure.high or quick[name][metric]["high"] < figure.low
+    }
+    assert apart == {}
 
 
 def test_a_quick_run_agrees_on_weapons(quick):
