@@ -93,13 +93,26 @@ def test_missing_module_is_explained(page, server, place):
 
 
 def test_missing_module_is_explained_where_a_row_can_run(page, server):
-    """Then ComfyUI shows no dialog: the node says it, until it is no longer so."""
+    """Then ComfyUI shows no dialog: the node says it."""
     answer = lacks_its_module(page, "balance_a_batch")
     assert "RespoLoadModule" in [node["class_type"] for node in answer["node_errors"].values()]
     page.wait_for_function(f"() => ({TEXT})() !== ''")
     assert explains(page.evaluate(TEXT))
     server.wait(answer["prompt_id"])
     take_picture(page, "missing_module_on_its_node")
+
+
+def test_the_explanation_leaves_with_its_reason(page, server):
+    """Even when ComfyUI has kept what the node computed before, and does not run it again."""
+    page.evaluate(LOAD, read_template("gate_by_the_prompt"))
+    page.evaluate(FEW_STEPS, 2)
+    run(page, server)
+    before = page.evaluate(TEXT)
+    page.evaluate(SET, ["RespoLoadModule", "module", MISSING])
+    assert "error" in press_run(page)
+    page.get_by_role("dialog").filter(has_text=MISSING).wait_for()
+    page.keyboard.press("Escape")
+    assert explains(page.evaluate(TEXT))
     page.evaluate(SET, ["RespoLoadModule", "module", "emoji_world_gender.safetensors"])
-    server.wait(press_run(page)["prompt_id"])
-    page.wait_for_function(f"() => !({TEXT})().includes('{MISSING}')")
+    run(page, server)
+    assert page.evaluate(TEXT) == before
