@@ -719,7 +719,7 @@ class TestReport:
         own = {"deviation_gender": Figure(0.5, 0, 1, 9), "second_deviation_gender": Figure(0.4, 0, 1, 9)}
         better = {"deviation_gender": Figure(0.1, 0, 1, 9), "second_deviation_gender": Figure(0.2, 0, 1, 9)}
         (line,) = tables.rankings({"words": own, "sdisc": own, RESPO: better})[2:]
-        assert "Respo < prompt rewriting = SDisc" in line
+        assert "Respo (0.100) < prompt rewriting = SDisc (0.500)" in line
         assert line.endswith("| 1.00 |")
 
     def test_results_come_back(self, tmp_path):
@@ -734,6 +734,10 @@ OWN = {
     "deviation_gender": Figure(0.05, 0, 1, 9),
     "deviation_gender_rest": Figure(0.04, 0.03, 0.05, 9),
     "deviation_gender_held_out": Figure(0.09, 0.06, 0.12, 9),
+    "deviation_skin_rest": Figure(0.04, 0.03, 0.05, 9),
+    "deviation_skin_held_out": Figure(0.06, 0.05, 0.12, 9),
+    "deviation_joint_rest": Figure(0.04, 0.03, 0.05, 9),
+    "deviation_joint_held_out": Figure(0.03, 0.02, 0.04, 9),
     "background_psnr_gender": Figure(31.9, 31, 33, 9),
     "accuracy_lost_day": Figure(0.002, -0.001, 0.004, 9),
     "weapons_ratio": Figure(math.nan, math.nan, math.nan, 9, "none in the unmodified pictures"),
@@ -746,6 +750,8 @@ class TestTargets:
         [
             ("deviation_gender", "reached"),
             ("deviation_gender_held_out", "**missed**"),
+            ("deviation_skin_held_out", "within the interval"),
+            ("deviation_joint_held_out", "reached"),
             ("background_psnr_gender", "**missed**"),
             ("accuracy_lost_day", "reached"),
             ("weapons_ratio", "none in the unmodified pictures"),
@@ -755,6 +761,10 @@ class TestTargets:
     def test_verdict(self, metric, expected):
         (target,) = [target for target in targets.TARGETS if target.metric == metric]
         assert target.verdict(OWN) == expected
+
+    def test_what_a_figure_is_compared_with_stands_beside_it(self):
+        (line,) = [line for line in tables.verdicts(OWN) if line.startswith("| deviation ratio, skin tone, held-out")]
+        assert "0.060 [0.050, 0.120]; the rest: 0.040 [0.030, 0.050]" in line
 
     def test_every_target_stands_in_a_table(self):
         known = {column.metric for columns in tables.TABLES.values() for column in columns}

@@ -141,7 +141,7 @@ def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Ope
 
             return cost.measure(rounds, seconds)
 
-    return cost.remembered(options.out / "cost.json", rounds, timed)
+    return cost.remembered(options.out / ("cost-quick.json" if options.quick else "cost.json"), rounds, timed)
 
 
 def is_published(options: argparse.Namespace) -> bool:

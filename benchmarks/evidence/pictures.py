@@ -33,7 +33,7 @@ def save(folder: Path, plan: Plan, store: Store, modules: Modules) -> Shown:
     for name in FAIRNESS:
         rows = _side_by_side(plan, store, modules, TASKS[name])
         if len(rows) > 1:
-            words = f"The same prompt and seeds, {TASKS[name].about}."
+            words = f"{TASKS[name].about[0].upper()}{TASKS[name].about[1:]}. {_asked(plan, modules, TASKS[name])}"
             shown.append((f"Side by side: {name}", words, _sheet(folder / f"side-by-side-{name}.jpg", rows)))
     if RESPO in modules:
         for name in FAIRNESS:
@@ -53,6 +53,14 @@ def _side_by_side(plan: Plan, store: Store, modules: Modules, task: Task) -> lis
     return rows
 
 
+def _asked(plan: Plan, modules: Modules, task: Task) -> str:
+    """Say what the columns show: their prompt, and what was asked for in each."""
+    name = next(name for name in modules if name != UNMODIFIED and task in plan.tasks(name))
+    ask = plan.asks(name, task)[0]
+    wishes = ", ".join(" ".join(cell) for cell in ask.wishes(0, min(ACROSS, ask.count)))
+    return f"All are '{ask.prompt.text}', each column of one seed; asked for from left to right: {wishes}."
+
+
 def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task) -> Shown:
     """Show the profession with the largest deviation, its pictures that are not as asked first."""
     judge, _ = bench.examiners()
@@ -66,7 +74,7 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
     rows = _rows_of(worst, wrong) or [("none", worst.images[:ACROSS])]
     words = (
         f"{worst.group}: deviation ratio {figure.value:.3f}; {len(wrong)} of {len(worst.images)} pictures are not as "
-        "asked, or the judge is unsure of them. These, by what was asked:"
+        f"asked, or the judge is unsure of them. Up to {ACROSS} of these, by what was asked:"
         if len(wrong)
         else f"{worst.group}: deviation ratio {figure.value:.3f}; all {len(worst.images)} pictures are as asked."
     )

@@ -24,7 +24,8 @@ INTRODUCTION = """\
 Every method on the same prompts, seeds and assignments, on [Emoji World](../emoji_world/README.md): drawn by a real
 ComfyUI server through the pack's own nodes (DDIM, {steps} steps, cfg {guidance:g}), judged by a classifier that neither
 model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all figures
-with their numbers of pictures. A star: the judge is unsure of more than 5 %, which are left out."""
+with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
+ratios and shares, and count as a wrong profession."""
 
 
 def write(
@@ -85,8 +86,8 @@ def _judges(found: Mapping[str, Figures]) -> list[str]:
     n = next((figure.n for figure in own.values()), 0)
     return [
         f"The judge's own accuracy on {n} composites of real emoji that it was not trained on: {', '.join(parts)}.",
-        "A second judge of another kind, which learned nothing, looks for the nearest real emoji, pixel by pixel. How "
-        "both rank the methods, best first:",
+        "A second judge of another kind, which learned nothing, looks for the nearest real emoji, pixel by pixel. It "
+        "is cruder: what matters is whether both rank the methods alike. Best first:",
     ]
 
 

@@ -72,8 +72,9 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
     "Weapons nobody asked for": (
         Column("at night, %", "weapons_night", "percent"),
-        Column("of the unmodified rate, %", "weapons_ratio", "percent"),
+        Column("of the unmodified rate on the same pictures, %", "weapons_ratio", "percent"),
         Column("profession lost at night, points", "accuracy_lost_night", "points"),
+        Column("PSNR at night, dB", "background_psnr_night", "decibel"),
         Column("by day, %", "weapons_day", "percent"),
         Column("profession lost by day, points", "accuracy_lost_day", "points"),
         Column("PSNR by day, dB", "background_psnr_day", "decibel"),
@@ -127,9 +128,11 @@ def verdicts(own: Own) -> list[str]:
     lines = ["| | target | Respo | pictures | |", "|---|---|---|---|---|"]
     for target in TARGETS:
         figure = own.get(target.metric)
+        said = text(figure, kind_of(target.metric))
+        if target.beside and (other := own.get(target.beside[0])) is not None:
+            said += f"; {target.beside[1]}: {text(other, kind_of(target.metric))}"
         lines.append(
-            f"| {target.title} | {target.wanted} | {text(figure, kind_of(target.metric))} | "
-            f"{figure.n if figure else '–'} | {target.verdict(own)} |"
+            f"| {target.title} | {target.wanted} | {said} | {figure.n if figure else '–'} | {target.verdict(own)} |"
         )
     return lines
 
@@ -156,6 +159,6 @@ def rankings(results: Results) -> list[str]:
 
 
 def _order(values: Mapping[str, float]) -> str:
-    """Return the rows' names from the lowest to the highest value, ties as ties."""
-    tied = [[title(n) for n, own in values.items() if own == value] for value in sorted(set(values.values()))]
-    return " < ".join(" = ".join(names) for names in tied)
+    """Return the rows' names from the lowest to the highest value, and the values; ties as ties."""
+    tied = {value: [title(n) for n, own in values.items() if own == value] for value in sorted(set(values.values()))}
+    return " < ".join(f"{' = '.join(names)} ({value:.3f})" for value, names in tied.items())

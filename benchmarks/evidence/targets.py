@@ -13,21 +13,29 @@ Own = Mapping[str, Figure]
 
 @dataclass(frozen=True)
 class Target:
-    """`wanted`: in words; `reached`: from the figure and all of the row's figures."""
+    """`wanted`: in words; `reached`: from the figure and all of the row's figures.
+
+    `beside`: the metric that it is compared with, and how it is called; `within`: whether it comes near enough only by
+    its interval.
+    """
 
     title: str
     metric: str
     wanted: str
     reached: Callable[[Figure, Own], bool]
+    beside: tuple[str, str] | None = None
+    within: Callable[[Figure, Own], bool] | None = None
 
     def verdict(self, own: Own) -> str:
-        """Return "reached", "missed" or why neither can be said."""
+        """Return "reached", "missed", "within the interval" or why none of these can be said."""
         figure = own.get(self.metric)
         if figure is None:
             return "not measured"
         if not math.isfinite(figure.value):
             return figure.note or "no figure"
-        return "reached" if self.reached(figure, own) else "**missed**"
+        if not self.reached(figure, own):
+            return "**missed**"
+        return "within the interval" if self.within and self.within(figure, own) else "reached"
 
 
 def _at_most(title: str, metric: str, limit: float, wanted: str) -> Target:
@@ -40,11 +48,16 @@ def _at_least(title: str, metric: str, limit: float, wanted: str) -> Target:
 
 def _held_out(title: str, task: str) -> Target:
     """Worse only within the intervals."""
+    rest = f"deviation_{task}_rest"
 
     def reached(figure: Figure, own: Own) -> bool:
-        return figure.low <= own[f"deviation_{task}_rest"].high
+        return figure.low <= own[rest].high
 
-    return Target(f"{title}, held-out professions", f"deviation_{task}_held_out", "no worse than the rest", reached)
+    def within(figure: Figure, own: Own) -> bool:
+        return figure.value > own[rest].value
+
+    title, wanted = f"{title}, held-out professions", "no worse than the rest"
+    return Target(title, f"deviation_{task}_held_out", wanted, reached, (rest, "the rest"), within)
 
 
 _THREE = {"gender": "gender", "skin": "skin tone", "joint": "both jointly"}
