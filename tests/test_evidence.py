@@ -787,10 +787,10 @@ class TestCost:
 
     def test_is_measured_once(self, tmp_path):
         rounds = [{"unmodified": cell_of()}]
-        first = cost.remembered(tmp_path / "c.json", rounds, lambda: cost.measure(rounds, lambda cell: 3.0))
-        assert cost.remembered(tmp_path / "c.json", rounds, lambda: pytest.fail("again")) == first
+        first = cost.remembered(tmp_path / "cost", rounds, lambda: cost.measure(rounds, lambda cell: 3.0))
+        assert cost.remembered(tmp_path / "cost", rounds, lambda: pytest.fail("again")) == first
         other = [{"unmodified": cell_of(checkpoint="b")}]
-        assert cost.remembered(tmp_path / "c.json", other, dict) == {}
+        assert cost.remembered(tmp_path / "cost", other, dict) == {}
 
 
 class TestCommand:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +66,7 @@ def quick():
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     folder = ROOT / "out" / "evidence" / "quick"
     assert (folder / "RESULTS.md").is_file()
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results.read(folder / "results.json")
 
 
 def test_a_quick_run_has_every_row(quick, whole):
@@ -77,8 +76,8 @@ def test_a_quick_run_has_every_row(quick, whole):
 @pytest.mark.parametrize("task", FAIRNESS)
 def test_a_quick_run_agrees_that_bias_is_gone(quick, task):
     name = f"deviation_{task}"
-    assert quick[RESPO][name]["high"] < quick[UNMODIFIED][name]["low"] / 2
-    assert quick["perfect"][name]["value"] < 0.01
+    assert quick[RESPO][name].high < quick[UNMODIFIED][name].low / 2
+    assert quick["perfect"][name].value < 0.01
 
 
 @pytest.mark.parametrize("metric", ["agreement_gender", "agreement_skin", "background_psnr_gender"])
@@ -89,10 +88,10 @@ def test_a_quick_run_agrees_within_the_intervals(quick, whole, metric):
     apart = {
         name: (quick[name][metric], figure)
         for name, figure in known.items()
-        if quick[name][metric]["low"] > figure.high or quick[name][metric]["high"] < figure.low
+        if quick[name][metric].low > figure.high or quick[name][metric].high < figure.low
     }
     assert apart == {}
 
 
 def test_a_quick_run_agrees_on_weapons(quick):
-    assert quick[RESPO]["weapons_night"]["value"] < quick[UNMODIFIED]["weapons_night"]["value"] / 2
+    assert quick[RESPO]["weapons_night"].value < quick[UNMODIFIED]["weapons_night"].value / 2

@@ -58,6 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
         report.write(target_folder(options), plan, results, store, modules, time.monotonic() - started)
+        if is_published(options):  # not before: page and modules are of one run
+            for name, trained in modules.items():
+                for run in plan.runs(name):
+                    keep(run, trained[run.attribute], KEPT)
     except (ServerError, PromptFailed, RespoError, subprocess.SubprocessError, RuntimeError) as error:
         print(f"evidence: {error}\nWhat is finished is kept; the same command goes on.", file=sys.stderr)
         return 2
@@ -119,9 +123,6 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
             print(f"Left out: {name}, whose modules only a full run trains", flush=True)
             continue
         found[name] = {attribute: one for attribute, one in known.items() if one is not None}
-        if is_published(options):
-            for run in own:
-                keep(run, found[name][run.attribute], KEPT)
     return found
 
 
@@ -141,7 +142,7 @@ def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Ope
 
             return cost.measure(rounds, seconds)
 
-    return cost.remembered(options.out / ("cost-quick.json" if options.quick else "cost.json"), rounds, timed)
+    return cost.remembered(options.out / "cost", rounds, timed)
 
 
 def is_published(options: argparse.Namespace) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,13 +63,11 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
     drawing.savefig(path, dpi=120, facecolor="white")
 
 
-def _marks(axes: object, figures: list[Figure | None], times: float, index: int) -> None:
+def _marks(axes: Any, figures: list[Figure | None], times: float, index: int) -> None:
     """Draw one attribute's figures with their intervals, a little above or below the row's middle."""
     ends = [[getattr(f, end) * times if f else np.nan for f in figures] for end in ("value", "low", "high")]
     value, low, high = np.array(ends)
     places = np.arange(len(figures))[::-1] + 0.22 * (1 - index)
     spread = np.abs([value - np.minimum(low, value), np.maximum(high, value) - value])
     colour, name = COLOURS[index], list(WORDS.values())[index]
-    axes.errorbar(  # type: ignore[attr-defined]
-        value, places, xerr=spread, fmt="o", color=colour, markersize=5, elinewidth=1.4, label=name
-    )
+    axes.errorbar(value, places, xerr=spread, fmt="o", color=colour, markersize=5, elinewidth=1.4, label=name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from respo_train.core.checkpoint import write_atomically
 from respo_train.evaluation.figures import Figure
 
+from . import results
 from .asks import PLAIN, TASKS, Ask, Prompt
 from .cells import Cell
 from .judging import Modules
@@ -54,20 +54,17 @@ def measure(rounds: Sequence[Mapping[str, Cell]], seconds: Seconds) -> dict[str,
 
 
 def remembered(
-    path: Path, rounds: Sequence[Mapping[str, Cell]], timed: Callable[[], dict[str, Figures]]
+    folder: Path, rounds: Sequence[Mapping[str, Cell]], timed: Callable[[], dict[str, Figures]]
 ) -> dict[str, Figures]:
-    """Return what was measured of the very same cells before, else measure now, and write it to `path`."""
-    key = [cell.signature for one in rounds for cell in one.values()]
+    """Return what was measured of the very same cells before, else measure now, and keep it in `folder`."""
+    signatures = "".join(cell.signature for one in rounds for cell in one.values())
+    path = folder / f"{hashlib.sha256(signatures.encode()).hexdigest()[:32]}.json"
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        return results.read(path)
     except (OSError, ValueError):
-        known = {}
-    if known.get("key") != key:
         found = timed()
-        plain = {name: {what: vars(figure) for what, figure in own.items()} for name, own in found.items()}
-        write_atomically(path, json.dumps({"key": key, "figures": plain}).encode())
+        results.write(path, found)
         return found
-    return {name: {w: Figure(**figure) for w, figure in own.items()} for name, own in known["figures"].items()}
 
 
 def _range_of(values: Sequence[float], pictures: int) -> Figure:
