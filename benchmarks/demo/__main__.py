@@ -30,6 +30,7 @@ BENCH = ROOT / "emoji_world"
 MODULE = "demo_gender.safetensors"
 CONCEPTS = ("woman", "man")
 FIRST_SEED = 42
+HELD_OUT = ", ".join(profession.word for profession in world.PROFESSIONS if profession.held_out)
 SHOWN = ("doctor", "nurse", "pilot", "teacher", "mechanic")  # the rows of before_after.png
 
 
@@ -87,7 +88,7 @@ def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictu
 
 def train(target: Path) -> None:
     """Train woman and man from scratch, in a process of its own, as anybody would."""
-    print("Training: woman and man, without a word about professions", flush=True)
+    print(f"Training: woman and man, of all professions but {HELD_OUT}", flush=True)
     command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target, "--overwrite"]
     subprocess.run([*command, "--checkpoint", BENCH / "checkpoint" / "emoji_world.safetensors"], cwd=ROOT, check=True)
 
@@ -126,7 +127,7 @@ def report(
     (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     sentence = (
         f"{figures['images']} pictures of {len(before)} professions. Training took {seconds['train']:.0f} s "
-        "and knew the words “a person”, “a woman” and “a man”: no profession was named."
+        f"and showed it women and men of all professions but {HELD_OUT}."
     )
     titles = (("Before", "before.png"), ("After", "after.png"), ("Deviation ratio", "deviation.png"))
     show.save_page(out / "index.html", rows, sentence, [(title, out / name) for title, name in titles])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -61,7 +62,7 @@ def test_train_and_info(checkpoint: Path, tmp_path: Path, capsys: pytest.Capture
     assert {"losses.png", "state.respo"} <= set(os.listdir(tmp_path / "gender.training"))
     captured = capsys.readouterr()
     assert "3/3" in captured.err
-    assert "responsible 0." in captured.err
+    assert re.search(r"responsible \d", captured.err)
     assert str(tmp_path) not in out.read_bytes().decode(errors="replace")
 
 

@@ -222,7 +222,9 @@ def test_warns_at_the_end_and_on_the_page(
 
 
 def test_says_that_it_has_an_effect(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = Reader(run(config(steps=80, responsible_lr=0.03, semantic_lr=0, target_from="neutral"), tmp_path, 0)).words
+    one_prompt = {"train_on": "neutral", "target_from": "neutral", "target_guidance": 2.5}
+    one_prompt |= {"steps": 80, "responsible_lr": 0.03, "semantic_lr": 0}
+    words = Reader(run(config(**one_prompt), tmp_path, 0)).words
     assert words.count("it has an effect.") == 2
     assert re.search(r"\d\.\d\d times as far towards “a woman” as this prompt itself does", words)
     assert caplog.records == []
