@@ -32,6 +32,9 @@ _NONE = {"suppress": False, "attenuate": False, "weigh": False}
 ABLATIONS: dict[str, Method] = {
     "respo-responsible": _ours("responsible part alone", {"semantic_lr": 0.0}),
     **{f"respo-lambda-{x:g}": _ours(f"lambda {x:g}", {"lambda": x}) for x in (0.0, 0.25, 1.0, 4.0)},
+    "respo-one-prompt": _ours("trained on 'a person' alone", {"train_on": "neutral"}),
+    "respo-long": _ours("trajectories of 50 steps instead of 10", {"trajectory_steps": 50}),
+    "respo-others": _ours("led away from the other concepts", {"target_from": "others"}),
     "respo-channel": _ours("a vector a channel instead of a grid", {"kind": "channel"}),
     "respo-low-rank": _ours("a grid of rank 4", {"kind": "low_rank", "rank": 4}),
     "respo-no-where": _ours("without Where", where={}),
