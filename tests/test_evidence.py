@@ -31,6 +31,7 @@ from benchmarks.evidence import (
     reference,
     report,
     results,
+    sets,
     tables,
     targets,
     training,
@@ -53,6 +54,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+FAIR = ("gender", "skin", "joint")
 FILES = {GENDER: "g.safetensors", SKIN: "s.safetensors", WEAPONS: "w.safetensors"}
 
 
@@ -635,6 +637,58 @@ class TestPlan:
         assert cell.pieces[0].graph["module 1"]["inputs"]["module"] == "emoji_world_gender.safetensors"
 
 
+class TestSets:
+    """A run of two professions, as a first one published it, and the next one with `--changed`."""
+
+    @pytest.fixture
+    def made(self, tmp_path, monkeypatch) -> SimpleNamespace:
+        monkeypatch.setattr("benchmarks.evidence.plan.surroundings", dict)
+        plan, modules = tiny("words", RESPO, only=(*FAIR, "night")), {"unmodified": {}, "words": {}, RESPO: {}}
+        found, path = sets.sets_of(plan, modules), tmp_path / "figures.json"
+        for number, one in enumerate(found):
+            results.write(one.file(tmp_path / "first"), {one.method: {"a": Figure(number, 0, 1, 9)}})
+        sets.publish(found, tmp_path / "first", path)
+        return SimpleNamespace(plan=plan, modules=modules, sets=found, path=path, folder=tmp_path / "second")
+
+    def test_every_task_of_every_row_is_one(self, made):
+        assert len({one.key for one in made.sets}) == len(made.sets)
+        expected = [(name, task.name) for name in made.modules for task in made.plan.tasks(name)]
+        assert [(one.method, one.task.name) for one in made.sets] == expected
+
+    def test_what_is_published_comes_back(self, made):
+        kept = sets.keep_published(made.sets, made.folder, made.path)
+        assert kept == {one.key for one in made.sets}
+        for number, one in enumerate(made.sets):
+            assert results.read(one.file(made.folder)) == {one.method: {"a": Figure(number, 0, 1, 9)}}
+
+    def test_nothing_is_published_yet(self, made):
+        assert sets.keep_published(made.sets, made.folder, made.path.with_name("none")) == set()
+
+    def test_another_judge_makes_all_anew(self, made, monkeypatch, tmp_path):
+        (tmp_path / "judge").write_bytes(b"another")
+        monkeypatch.setattr(bench, "JUDGE", tmp_path / "judge")
+        assert sets.keep_published(sets.sets_of(made.plan, made.modules), made.folder, made.path) == set()
+
+    def test_other_settings_make_their_sets_anew(self, made, monkeypatch):
+        monkeypatch.setitem(METHODS, RESPO, replace(METHODS[RESPO], where={**METHODS[RESPO].where, "skin": 0.5}))
+        found = sets.sets_of(tiny("words", RESPO, only=(*FAIR, "night")), made.modules)
+        kept = sets.keep_published(found, made.folder, made.path)
+        (changed,) = [one for one in found if one.key not in kept]
+        assert (changed.method, changed.task.name) == (RESPO, "skin")
+
+        drawn = {cell.signature for cell in sets.cells_to_draw(found, kept)}
+        assert {cell.signature for cell in (*changed.cells, *changed.before)} <= drawn
+
+    def test_only_what_the_page_shows_is_drawn_again(self, made):
+        drawn = Counter((c.method, c.ask.task.name) for c in sets.cells_to_draw(made.sets, [o.key for o in made.sets]))
+        shown = {("unmodified", "neutral"): 2, **{("words", name): 1 for name in FAIR}, **{(RESPO, n): 2 for n in FAIR}}
+        assert drawn == shown
+
+    def test_without_published_ones_all_are_drawn(self, made):
+        every = {cell.signature for one in made.sets for cell in one.cells}
+        assert {cell.signature for cell in sets.cells_to_draw(made.sets)} == every
+
+
 class TestReport:
     @pytest.fixture(scope="class")
     @classmethod
@@ -651,7 +705,7 @@ class TestReport:
             cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
             drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
             found = judging.measured(plan, modules, store, folder)
-            report.write(folder / "to", plan, found, store, modules, 60.0)
+            report.write(folder / "to", plan, found, store, modules, report.Made(60.0, 9, 9))
             patch.setattr(judging._Reader, "_measure", lambda *given: pytest.fail("judged again"))
             again = judging.measured(plan, modules, store, folder)
         return SimpleNamespace(folder=folder / "to", found=found, again=again)
@@ -684,6 +738,10 @@ class TestReport:
         for line in text.splitlines():
             if line.startswith("!["):
                 assert (made.folder / line.split("(")[1][:-1]).stat().st_size < 200_000
+
+    @pytest.mark.parametrize(("now", "expected"), [(9, "took 2 minutes"), (3, "measured 3 of 9 sets")])
+    def test_says_how_much_was_made_anew(self, now, expected):
+        assert expected in str(report.Made(120.0, now, 9))
 
     def test_a_table_has_equally_many_cells_in_every_line(self, made):
         lines = (made.folder / "RESULTS.md").read_text(encoding="utf-8").splitlines()
@@ -812,6 +870,18 @@ class TestCommand:
         assert command.target_folder(self.options()) == command.PUBLISHED
         assert not command.target_folder(self.options(*arguments)).is_relative_to(command.PUBLISHED)
 
+    def test_a_run_of_what_has_changed_is_published(self):
+        assert command.target_folder(self.options("--changed")) == command.PUBLISHED
+
+    def test_a_run_of_what_has_changed_trains_only_what_is_not_kept(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(command, "train_missing", lambda runs, *given: asked.extend(runs))
+        monkeypatch.setattr(command, "find_kept", lambda run: None if run.method == RESPO else training.find_kept(run))
+        options = self.options("--changed", "--out", str(tmp_path))
+        modules = command.modules_for(command.plan_of(options), options)
+        assert {run.method for run in asked} == {RESPO}
+        assert all(one.path.parent == training.KEPT for one in modules["sdisc"].values())
+
     def test_an_unknown_row(self):
         with pytest.raises(RespoError, match="no row 'magic'"):
             command.plan_of(self.options("--only", "magic"))
@@ -831,5 +901,5 @@ class TestCommand:
 
 def test_the_page_of_the_evidence_names_every_option():
     page = (Path(command.__file__).parent / "README.md").read_text(encoding="utf-8")
-    for flag in ("--quick", "--only", "--sets", "--ablations"):
+    for flag in ("--quick", "--changed", "--only", "--sets", "--ablations"):
         assert flag in page

@@ -29,7 +29,8 @@ from .judging import Modules, measured
 from .measure import Figures
 from .methods import METHODS
 from .plan import FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
-from .training import KEPT, Trained, find, find_kept, keep, train_missing
+from .sets import cells_to_draw, keep_published, publish, sets_of
+from .training import KEPT, Run, Trained, find, find_kept, gather, keep, train_missing
 
 PUBLISHED = ROOT / "benchmarks"
 
@@ -43,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = plan_of(options)
         modules = modules_for(plan, options)
-        store = Store(options.out / "cells")
-        cells = [
-            cell for name in modules for task in plan.tasks(name) for cell in plan.cells(name, task, modules[name])
-        ]
-        folder = KEPT if options.quick else options.out / "modules"
+        store, figures = Store(options.out / "cells"), options.out / "figures"
+        sets = sets_of(plan, modules)
+        kept = keep_published(sets, figures) if options.changed else ()
+        cells = cells_to_draw(sets, kept)
+        folder = gather(modules, options.out / "drawing")
 
         def opened(number: int) -> Drawer:
             return Drawer(options.out / f"server-{number}", folder)
@@ -57,11 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
         results = measured(plan, modules, store, options.out, options.workers)
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
-        report.write(target_folder(options), plan, results, store, modules, time.monotonic() - started)
-        if is_published(options):  # not before: page and modules are of one run
+        made = report.Made(time.monotonic() - started, len(sets) - len(kept), len(sets))
+        report.write(target_folder(options), plan, results, store, modules, made)
+        if is_published(options):  # not before: page, figures and modules are of one run
+            publish(sets, figures)
             for name, trained in modules.items():
                 for run in plan.runs(name):
-                    keep(run, trained[run.attribute], KEPT)
+                    if trained[run.attribute].path.parent != KEPT:
+                        keep(run, trained[run.attribute], KEPT)
     except (ServerError, PromptFailed, RespoError, subprocess.SubprocessError, RuntimeError) as error:
         print(f"evidence: {error}\nWhat is finished is kept; the same command goes on.", file=sys.stderr)
         return 2
@@ -71,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py evidence", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="minutes instead of hours: few pictures of every second profession")
+    extent = parser.add_mutually_exclusive_group().add_argument
+    extent("--quick", action="store_true", help="minutes instead of hours: few pictures of every second profession")
+    extent("--changed", action="store_true", help="only what has changed since RESULTS.md; the other figures stay")
     add("--ablations", action="store_true", help="the ablations' rows instead of the methods'")
     add("--only", nargs="+", metavar="METHOD", help=f"only these rows: {', '.join(METHODS)}, or an ablation's name")
     add("--sets", nargs="+", choices=list(TASKS), metavar="SET", help=f"only these sets: {', '.join(TASKS)}")
@@ -112,13 +118,20 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
     """Return method -> attribute -> its module, trained now where need be.
 
     A quick run trains nothing: it uses what the last full run kept, and leaves a row out whose modules are not there.
+    A run of what has changed uses these, too, and trains the others.
     """
     runs = {name: plan.runs(name) for name in plan.methods}
+    with_kept, folder = options.quick or options.changed, options.out / "modules"
     if not options.quick:
-        train_missing([run for own in runs.values() for run in own], options.out, options.workers)
+        every = [run for own in runs.values() for run in own]
+        train_missing([run for run in every if not (with_kept and find_kept(run))], options.out, options.workers)
+
+    def look(run: Run) -> Trained | None:
+        return (find_kept(run) if with_kept else None) or (None if options.quick else find(run, folder))
+
     found: dict[str, dict[str, Trained]] = {}
     for name, own in runs.items():
-        known = {run.attribute: find_kept(run) if options.quick else find(run, options.out / "modules") for run in own}
+        known = {run.attribute: look(run) for run in own}
         if None in known.values() and not plan.methods[name].shipped:
             print(f"Left out: {name}, whose modules only a full run trains", flush=True)
             continue

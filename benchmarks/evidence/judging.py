@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
-from respo_train.core.checkpoint import file_sha256
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.figures import Drawn, Figure
 
 from . import bench, results
-from .asks import CONCEPTS, PLAIN, Task
+from .asks import CONCEPTS, PLAIN
 from .cells import Cell, Store
-from .code import ROOT, files_sha256
 from .measure import FAIRNESS, Examiner, Figures, drawn_of
 from .plan import UNMODIFIED, Plan
-from .reference import REFERENCE, load_real
+from .reference import load_real
 from .second_judge import load_second
+from .sets import PictureSet, sets_of
 from .training import Trained
 
-CODE = [ROOT / "benchmarks" / "evidence" / name for name in ("measure.py", "second_judge.py")]
 PERFECT, COIN = "perfect", "coin_flip"
 Modules = Mapping[str, Mapping[str, Trained]]
 
@@ -35,8 +32,6 @@ def measured(plan: Plan, modules: Modules, store: Store, out: Path, at_once: int
     judge, segmenter = bench.examiners()
     examiner = Examiner(judge, segmenter, load_second(), load_real(bench.JUDGE))
     reader = _Reader(plan, modules, store, examiner, out / "figures")
-    for task in plan.tasks(UNMODIFIED):
-        reader.before(task.prompts)  # now, as all rows need them
     with ThreadPoolExecutor(at_once) as pool:
         found = dict(zip(modules, pool.map(reader.figures, modules), strict=True))
     found |= _ideals(plan, reader)
@@ -53,16 +48,17 @@ class _Reader:
     """Reads cells, and remembers the unmodified model's pictures, which everything is compared with."""
 
     def __init__(self, plan: Plan, modules: Modules, store: Store, examiner: Examiner, kept: Path) -> None:
-        self._plan, self._modules, self._store, self._examiner, self._kept = plan, modules, store, examiner, kept
+        self._plan, self._store, self._examiner, self._kept = plan, store, examiner, kept
+        self._sets = sets_of(plan, modules)
         self._before: dict[str, list[Drawn]] = {}
-        self._known = [file_sha256(path) for path in (bench.JUDGE, bench.SEGMENTER, REFERENCE)] + [files_sha256(CODE)]
+        self._loading = Lock()
 
     def figures(self, name: str) -> Figures:
         """Return a row's figures over all its tasks."""
         found: Figures = {}
-        for task in self._plan.tasks(name):
-            cells = self._plan.cells(name, task, self._modules[name])
-            found |= self._remembered(name, task, cells)
+        for one in self._sets:
+            if one.method == name:
+                found |= self._remembered(one)
         return found
 
     def drawn(self, cells: Sequence[Cell]) -> list[Drawn]:
@@ -76,33 +72,30 @@ class _Reader:
         return found
 
     def before(self, prompts: str) -> list[Drawn]:
-        """Return the unmodified model's pictures of a list of prompts."""
-        if prompts not in self._before:
-            self._before[prompts] = self.drawn(self._base(prompts))
+        """Return the unmodified model's pictures of a list of prompts; rows that are judged side by side share them."""
+        with self._loading:
+            if prompts not in self._before:
+                self._before[prompts] = self.drawn(self._plan.cells(UNMODIFIED, PLAIN[prompts], {}))
         return self._before[prompts]
 
-    def _base(self, prompts: str) -> list[Cell]:
-        return self._plan.cells(UNMODIFIED, PLAIN[prompts], {})
-
-    def _remembered(self, name: str, task: Task, cells: Sequence[Cell]) -> Figures:
-        signatures = [cell.signature for cell in (*cells, *self._base(task.prompts))]
-        key = hashlib.sha256(json.dumps([task.name, signatures, self._known]).encode()).hexdigest()[:32]
-        path = self._kept / f"{key}.json"
+    def _remembered(self, one: PictureSet) -> Figures:
+        path = one.file(self._kept)
         if not path.exists():
-            results.write(path, {name: self._measure(name, task, cells)})
-        return results.read(path)[name]
+            results.write(path, {one.method: self._measure(one)})
+        return results.read(path)[one.method]
 
-    def _measure(self, name: str, task: Task, cells: Sequence[Cell]) -> Figures:
+    def _measure(self, one: PictureSet) -> Figures:
+        name, task = one.method, one.task
         print(f"Judging {name}: {task.name}", flush=True)
         if name == UNMODIFIED:
             return self._examiner.plain(task.prompts, self.before(task.prompts))
-        after = self.drawn(cells)
+        after = self.drawn(one.cells)
         before = [
-            _first(one, len(two.images)).asking(two.asked)
-            for one, two in zip(self.before(task.prompts), after, strict=True)
+            _first(first, len(second.images)).asking(second.asked)
+            for first, second in zip(self.before(task.prompts), after, strict=True)
         ]
         if task.contrary:
-            return self._examiner.explicit(task.name, [cell.ask for cell in cells], before, after)
+            return self._examiner.explicit(task.name, [cell.ask for cell in one.cells], before, after)
         return self._examiner.task(task.name, before, after)
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.figures import Drawn
+from respo_train.evaluation.seen import Looks
 
 from . import bench
 from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
@@ -81,7 +82,7 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
     return [(f"The worst profession: {task.name}", words, _sheet(folder / f"worst-{task.name}.jpg", rows))]
 
 
-def _as_asked(judge: E.Drawn, one: Drawn, heads: Sequence[str]) -> np.ndarray:
+def _as_asked(judge: Looks, one: Drawn, heads: Sequence[str]) -> np.ndarray:
     return np.all([E.obeyed(judge, [one], head) == 1 for head in heads], axis=0)
 
 

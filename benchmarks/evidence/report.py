@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from respo_train.core.checkpoint import write_atomically
@@ -28,14 +29,31 @@ with their numbers of pictures. A star: the judge is unsure of more than 5 % of 
 ratios and shares, and count as a wrong profession."""
 
 
-def write(
-    folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, modules: Modules, seconds: float
-) -> None:
+@dataclass(frozen=True)
+class Made:
+    """How a run came about: what it took, and how many of its sets of pictures it made itself."""
+
+    seconds: float
+    sets_now: int
+    sets: int
+
+    def __str__(self) -> str:
+        """Say so."""
+        if self.sets_now < self.sets:
+            return (
+                f"the last command, with `--changed`, measured {self.sets_now} of {self.sets} sets of pictures in "
+                f"{self.seconds / 60:.0f} minutes; the others, of the same code, modules, host and judge by their "
+                "signatures, keep the figures of earlier runs"
+            )
+        return f"the last command took {self.seconds / 60:.0f} minutes, with what earlier ones had finished"
+
+
+def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, modules: Modules, made: Made) -> None:
     """Write everything into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", found)
     shown = pictures.save(folder / "pictures", plan, store, modules)
-    lines = ["# Results", "", *_header(plan, seconds), ""]
+    lines = ["# Results", "", *_header(plan, made), ""]
     if RESPO in found:
         lines += ["## Reached and missed", "", *verdicts(found[RESPO]), ""]
     rows = {name: own for name, own in found.items() if name != "judge"}
@@ -54,7 +72,7 @@ def write(
     print(f"wrote {folder / 'RESULTS.md'}", flush=True)
 
 
-def _header(plan: Plan, seconds: float) -> list[str]:
+def _header(plan: Plan, made: Made) -> list[str]:
     from benchmarks.demo.workflow import GUIDANCE, STEPS
 
     changed = bench.changed_files()
@@ -65,7 +83,7 @@ def _header(plan: Plan, seconds: float) -> list[str]:
         INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE),
         "",
         f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
-        f"{plan.precision}; the last command took {seconds / 60:.0f} minutes, with what earlier ones had finished. "
+        f"{plan.precision}; {made}. "
         f"Pictures a profession: {own.own} for our row and the unmodified model, {own.others} for the others, who get "
         f"{own.others_side} where a share or a mean is counted; the bench is {state}.",
     ]

@@ -108,6 +108,15 @@ def keep(run: Run, trained: Trained, folder: Path) -> None:
     write_atomically(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
+def gather(modules: Mapping[str, Mapping[str, Trained]], folder: Path) -> Path:
+    """Copy all rows' modules into one folder, which a server can have as its model folder; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for own in modules.values():
+        for one in own.values():
+            shutil.copyfile(one.path, folder / one.path.name)
+    return folder
+
+
 def _train(run: Run, folder: Path) -> tuple[Path, float]:
     folder.mkdir(parents=True, exist_ok=True)
     preset, module, clock = folder / "preset.toml", folder / run.file, folder / "seconds"
