@@ -95,9 +95,6 @@ class TrainConfig(Strict):
     optimizer: Literal["adam", "one_scale_adam"] = Field("adam", description="the paper's, or see optimizer.py")
     weight_decay: Weight = 0.0
     clip: Positive | None = Field(None, description="largest norm of a gradient")
-    ema: float = Field(
-        0.0, ge=0, lt=1, description="the module is the moving average of its steps, which keeps this share at each"
-    )
     kind: Literal["grid", "low_rank", "channel"] = "grid"
     rank: int | None = Field(None, ge=1, le=1024)
     grid: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] | None = Field(

@@ -1,10 +1,10 @@
 """The state of a run in one file, from which it goes on bit for bit.
 
 There is no state of a random generator in it: all noise is keyed (`randomness.py`), so that step and latents say it
-all. The file is a safetensors file (no pickle); tensors by concept: "<concept>.module.<parameter>", of a moving average
-"<concept>.average.<parameter>", "<concept>.optimizer.<part>.<parameter's number>.<entry>", "<concept>.source.<key>"
-with all rows of the batch, "<concept>.losses" `[steps, 2]` float64, and "numbers": the sources' lists as JSON in bytes.
-Metadata "respo": JSON with the step, the run's `Identity` and the SHA-256 of the tensors.
+all. The file is a safetensors file (no pickle); tensors by concept: "<concept>.module.<parameter>",
+"<concept>.optimizer.<part>.<parameter's number>.<entry>", "<concept>.source.<key>" with all rows of the batch,
+"<concept>.losses" `[steps, 2]` float64, and "numbers": the sources' lists as JSON in bytes. Metadata "respo": JSON with
+the step, the run's `Identity` and the SHA-256 of the tensors.
 """
 
 from __future__ import annotations
@@ -153,9 +153,8 @@ def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:
 
 def _own_tensors(concept: ConceptState) -> Iterator[tuple[str, Tensor]]:
     """Yield what every process has alike: parameters, optimizers, losses."""
-    for part, module in concept.modules.items():
-        for key, value in module.state_dict().items():
-            yield f"{part}.{key}", value
+    for key, value in concept.module.state_dict().items():
+        yield f"module.{key}", value
     for part, optimizer in concept.optimizers.items():
         for index, entries in optimizer.state_dict()["state"].items():
             for entry, value in entries.items():
@@ -170,11 +169,10 @@ def _restore_concept(
     losses = own.pop("losses")
     _expect("losses", losses, (step, 2), torch.float64)
     concept.losses = [Losses(*pair) for pair in losses.tolist()]
-    for part, module in concept.modules.items():
-        parameters = module.state_dict()
-        for key, value in parameters.items():
-            _expect(key, own[f"{part}.{key}"], tuple(value.shape), value.dtype)
-        module.load_state_dict({key: own.pop(f"{part}.{key}") for key in parameters})
+    parameters = concept.module.state_dict()
+    for key, value in parameters.items():
+        _expect(key, own[f"module.{key}"], tuple(value.shape), value.dtype)
+    concept.module.load_state_dict({key: own.pop(f"module.{key}") for key in parameters})
     for part, optimizer in concept.optimizers.items():
         _restore_optimizer(optimizer, _below(own, f"optimizer.{part}."))
     source, fresh = _below(own, "source."), concept.source.tensors()

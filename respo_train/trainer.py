@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,28 +45,6 @@ class ConceptState:
     semantic_optimizer: torch.optim.Optimizer
     source: Source
     losses: list[Losses] = field(default_factory=list)
-    average: ConceptModule | None = None
-
-    @property
-    def modules(self) -> dict[str, ConceptModule]:
-        """The module, and its average where there is one, by name."""
-        return {"module": self.module} | ({} if self.average is None else {"average": self.average})
-
-    @property
-    def result(self) -> ConceptModule:
-        """What is written: the moving average where there is one."""
-        return self.module if self.average is None else self.average
-
-    def follow(self, ema: float, step: int) -> None:
-        """Take the module into its average (Polyak and Juditsky 1992). `step`: of the run, from 0.
-
-        Of the first steps less is kept, as they are far from where the others go.
-        """
-        if self.average is not None:
-            kept = min(ema, step / (step + 9))
-            with torch.no_grad():
-                for mean, now in zip(self.average.parameters(), self.module.parameters(), strict=True):
-                    mean.lerp_(now, 1 - kept)
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -84,7 +61,7 @@ class TrainState:
 
     def modules(self) -> dict[str, ConceptModule]:
         """The modules as they are now."""
-        return {name: state.result for name, state in self.concepts.items()}
+        return {name: state.module for name, state in self.concepts.items()}
 
 
 # Called after every step; an exception raised in it stops the training.
@@ -128,7 +105,6 @@ def train(
             for concept in state.concepts.values():
                 for optimizer in concept.optimizers.values():
                     optimizer.step()
-                concept.follow(config.ema, state.step)
             state.step += 1
             if on_step is not None:
                 on_step(state)
@@ -165,8 +141,7 @@ def start(setting: Setting) -> ConceptState:
     responsible = optimizer_of(config, module.responsible.parameters(), responsible_lr)
     semantic = optimizer_of(config, module.semantic.parameters(), semantic_lr)
     source = OBJECTIVES[config.objective].start(setting)
-    average = deepcopy(module) if config.ema else None
-    return ConceptState(module, responsible, semantic, source, average=average)
+    return ConceptState(module, responsible, semantic, source)
 
 
 def gradients(setting: Setting, state: ConceptState, step: int) -> dict[str, float]:

@@ -112,7 +112,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, objective: str, step: int, how
 
 
 @pytest.mark.parametrize(
-    "kind", [{"kind": "low_rank", "rank": 2}, {"kind": "channel"}, {"optimizer": "one_scale_adam"}, {"ema": 0.8}]
+    "kind", [{"kind": "low_rank", "rank": 2}, {"kind": "channel"}, {"optimizer": "one_scale_adam"}]
 )
 def test_other_kinds_go_on_too(tmp_path: Path, kind: dict[str, Any]) -> None:
     settings = config(**kind)

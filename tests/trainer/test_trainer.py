@@ -178,22 +178,6 @@ def test_hook_sees_every_step_and_can_stop() -> None:
     assert seen == [1, 2, 3]
 
 
-def test_the_moving_average_restated() -> None:
-    seen: list[Tensor] = []
-    settings = config(ema=0.8)
-    state = train(settings, ToyUNet(), lambda now: seen.append(now.concepts["man"].module.delta(4, 4).detach().clone()))
-    mean = seen[0]
-    for step, after in enumerate(seen[1:], 1):
-        kept = min(0.8, step / (step + 9))
-        mean = kept * mean + (1 - kept) * after
-    found = state.modules()["man"].delta(4, 4)
-    torch.testing.assert_close(found, mean)
-    assert not torch.allclose(found, seen[-1], rtol=1e-2)
-    # What is trained does not know of it.
-    plain = train(config(), ToyUNet()).modules()["man"].delta(4, 4)
-    assert torch.equal(plain, seen[-1])
-
-
 def test_a_concept_may_have_its_own_recipe() -> None:
     own = {"woman": {"target": "a woman"}, "man": {"target": "a man", "target_guidance": 8.0, "semantic_lr": 0.0}}
     settings = config(concepts=own)
