@@ -251,6 +251,17 @@ class TestCode:
         (pack / "core" / "b.py").write_text("def f(**given):\n    return 2\n")
         assert self.hashed() != before
 
+    def test_of_a_file_alone_only_its_own_code_counts(self, pack):
+        def hashed() -> str:
+            code._bare.cache_clear()
+            return code.files_sha256([], alone=[pack / "nodes" / "a.py"])
+
+        before = hashed()
+        (pack / "core" / "b.py").write_text("def f(**given):\n    return 2\n")
+        assert hashed() == before
+        (pack / "nodes" / "a.py").write_text('"""A."""\nfrom ..core.b import f\nX = f(node_id="RespoB")\n')
+        assert hashed() != before
+
     def test_the_hosts_nodes_do_not(self, pack):
         self.hashed()
         assert code.nodes_sha256(["RespoA"]) == code.nodes_sha256(["RespoA", "KSampler", "VAEDecode"])

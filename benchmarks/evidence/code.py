@@ -20,9 +20,9 @@ def nodes_sha256(kinds: Iterable[str]) -> str:
     return files_sha256(_file_of(kind) for kind in set(kinds) if kind.startswith("Respo"))
 
 
-def files_sha256(starts: Iterable[Path]) -> str:
-    """Hash the code of these files of ours and everything of ours that they import."""
-    files = {file for start in starts for file in _closure(start)}
+def files_sha256(starts: Iterable[Path], alone: Iterable[Path] = ()) -> str:
+    """Hash the code of these files of ours and everything of ours that they import; of `alone` these files only."""
+    files = {file for start in starts for file in _closure(start)} | set(alone)
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(f"{file.relative_to(ROOT).as_posix()}\n{_bare(file)}\n".encode())

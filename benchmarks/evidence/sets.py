@@ -22,7 +22,9 @@ from .reference import REFERENCE
 from .training import Trained
 
 PUBLISHED = ROOT / "benchmarks" / "evidence" / "figures.json"  # key -> figures, of the sets that RESULTS.md is made of
-CODE = [ROOT / "benchmarks" / "evidence" / name for name in ("measure.py", "second_judge.py")]
+# What makes figures of pictures. Ours alone, without what they import: how a row is drawn is in its cells' signatures.
+CODE = [ROOT / "respo_train" / "evaluation" / name for name in ("figures.py", "seen.py")]
+OWN_CODE = [ROOT / "benchmarks" / "evidence" / name for name in ("measure.py", "second_judge.py", "asks.py")]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class PictureSet:
     def key(self) -> str:
         """Return "row: task", and 32 digits that other cells, another judge or other figures change."""
         signatures = [cell.signature for cell in (*self.cells, *self.before)]
-        known = [file_sha256(path) for path in (bench.JUDGE, bench.SEGMENTER, REFERENCE)] + [files_sha256(CODE)]
+        known = [file_sha256(path) for path in (bench.JUDGE, bench.SEGMENTER, REFERENCE)]
+        known.append(files_sha256(CODE, alone=OWN_CODE))
         digest = hashlib.sha256(json.dumps([self.task.name, signatures, known]).encode()).hexdigest()
         return f"{self.method}: {self.task.name} {digest[:32]}"
 

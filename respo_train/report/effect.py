@@ -27,7 +27,7 @@ STEPS = 20  # of the trajectory; every second one is measured
 #   30 steps, learning rate 1e-3  0.005 / 0.005  0.004 / 0.004   0.03 / 0.03
 #   150 steps, times 3            1.37 / 1.52    0.16 / 0.20     1.97 / 2.40   broken faces
 #   150 steps, times 5            2.28 / 2.53    0.22 / 0.29     1.69 / 2.35   nobody left
-#   the shipped one, 120 steps    0.37 / 0.41    0.085 / 0.090   1.62 / 1.57   what was asked for
+#   led from the others, 120 st.  0.37 / 0.41    0.085 / 0.090   1.62 / 1.57   what was asked for
 # `way` does not grow any more where a module is far too large, so size tells that end.
 _HARDLY_ANY_WAY = 0.4
 _HARDLY_ANY_CHANGE = 0.02  # where there is no way
