@@ -884,6 +884,9 @@ class TestCommand:
     def test_a_run_of_what_has_changed_is_published(self):
         assert command.target_folder(self.options("--changed")) == command.PUBLISHED
 
+    def test_a_whole_run_never_finds_published_figures(self):
+        assert command.judged_folder(self.options()) != command.judged_folder(self.options("--changed"))
+
     def test_a_run_of_what_has_changed_trains_only_what_is_not_kept(self, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(command, "train_missing", lambda runs, *given: asked.extend(runs))

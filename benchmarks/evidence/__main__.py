@@ -44,9 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = plan_of(options)
         modules = modules_for(plan, options)
-        store, figures = Store(options.out / "cells"), options.out / "figures"
+        store, judged = Store(options.out / "cells"), judged_folder(options)
         sets = sets_of(plan, modules)
-        kept = keep_published(sets, figures) if options.changed else ()
+        kept = keep_published(sets, judged / "figures") if options.changed else ()
         cells = cells_to_draw(sets, kept)
         folder = gather(modules, options.out / "drawing")
 
@@ -55,13 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         drawn = draw_missing(cells, store, opened, options.workers)
         print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
-        results = measured(plan, modules, store, options.out, options.workers)
+        results = measured(plan, modules, store, judged, options.workers)
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
         made = report.Made(time.monotonic() - started, len(sets) - len(kept), len(sets))
         report.write(target_folder(options), plan, results, store, modules, made)
         if is_published(options):  # not before: page, figures and modules are of one run
-            publish(sets, figures)
+            publish(sets, judged / "figures")
             for name, trained in modules.items():
                 for run in plan.runs(name):
                     if trained[run.attribute].path.parent != KEPT:
@@ -162,6 +162,12 @@ def is_published(options: argparse.Namespace) -> bool:
     """Say whether a run is whole, so that its figures may be published."""
     parts = (options.quick, options.ablations, options.only, options.sets, options.professions, options.images)
     return not any(parts)
+
+
+def judged_folder(options: argparse.Namespace) -> Path:
+    """Return where figures are kept: published ones apart, as a whole run is to find all of its figures itself."""
+    out = Path(options.out)
+    return out / "changed" if options.changed else out
 
 
 def target_folder(options: argparse.Namespace) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -107,8 +108,9 @@ def chosen(names: Sequence[str] | None, methods: Mapping[str, Method] = METHODS)
     return {name: {**METHODS, **methods}[name] for name in dict.fromkeys(wanted)}
 
 
-def surroundings() -> dict[str, str]:
-    """Return what every picture depends on beside its method: checkpoint, host, PyTorch."""
+@cache
+def surroundings() -> Mapping[str, str]:
+    """Return what every picture depends on beside its method: checkpoint, host, PyTorch. Read once: each cell asks."""
     about = (require_host() / "comfyui_version.py").read_text(encoding="utf-8")
     version = about.split("__version__ =")[1].split()[0].strip("\"'")
     return {"checkpoint": file_sha256(CHECKPOINT), "host": version, "torch": torch.__version__}
