@@ -1,8 +1,9 @@
-"""`python -m benchmarks.background [--images N] [--json FILE]`: what Background adds to a module, on Emoji World.
+"""`python -m benchmarks.background [--images N] [--scene street]`: what Background adds to a module, on Emoji World.
 
 The professions that are not held out, half women, half men by the shipped gender module, pictures by the trainer's own
 sampler (DDIM, 20 steps, guidance 3): how much of the background stays as it is without the module (PSNR outside the
-persons), and what becomes of the shares and the professions. Rows are written as they come.
+persons), and what becomes of the shares and the professions. A scene gives the pictures a textured background, which
+a plain prompt leaves to chance. Rows are written as they come.
 """
 
 from __future__ import annotations
@@ -41,32 +42,43 @@ Heard = dict[tuple[int, bool], Tensor]  # (step, conditional) -> the unmodified 
 
 @dataclass(frozen=True)
 class Row:
-    """One setting of Background; strength 0 is the module alone."""
+    """One setting of Background; strength 0 is the module alone. `fourier`: another low band, which the node lacks."""
 
     recorded: bool
     both: bool
     strength: float
     levels: int = 1
+    fourier: bool = False
 
     @property
     def name(self) -> str:
         """For the table."""
         where = "both" if self.both else "conditional"
         source = "recorded" if self.recorded else "self"
-        return f"{source} {where} {self.strength} level {self.levels}" if self.strength else "module alone"
+        band = "fourier" if self.fourier else "level"
+        return f"{source} {where} {self.strength} {band} {self.levels}" if self.strength else "module alone"
 
     def added(self, own: Tensor, recorded: Tensor | None, conditional: bool) -> Tensor | float:
         """Return what is added to h, beside the module."""
         source = recorded if self.recorded else own
         if not self.strength or not (self.both or conditional) or source is None:
             return 0.0
-        return self.strength * low_band(source.float(), self.levels)
+        return self.strength * (fourier_band if self.fourier else low_band)(source.float(), self.levels)
+
+
+def fourier_band(h: Tensor, levels: int) -> Tensor:
+    """Return h's lowest frequencies, as many as the Haar band of these levels has values; half of those on the edge."""
+    edge = 0.5 / 2**levels
+    heights, widths = (torch.fft.fftfreq(size).abs() for size in h.shape[-2:])
+    rows, columns = ((f < edge).float() + (f == edge).float() / 2 for f in (heights, widths))
+    return torch.fft.ifft2(torch.fft.fft2(h) * torch.outer(rows, columns)).real
 
 
 KINDS = [(recorded, both) for both in (True, False) for recorded in (True, False)]
 ROWS = [Row(False, False, 0.0)]
 ROWS += [Row(recorded, both, strength) for strength in (0.35, 0.1, 0.2, 0.5, 1.0) for recorded, both in KINDS]
 ROWS += [Row(recorded, both, 0.35, levels) for levels in (2, 3) for recorded, both in KINDS]
+ROWS += [Row(True, True, 0.35, levels, fourier=True) for levels in (1, 2)]
 
 
 def main() -> int:
@@ -75,6 +87,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=8, help="pictures a profession (default 8)")
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME", help="only these rows")
+    parser.add_argument("--scene", choices=world.SCENES, help="where the persons are; nothing said (default): anywhere")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     unet = load_unet(BENCH / "checkpoint" / "emoji_world.safetensors")
@@ -84,11 +97,13 @@ def main() -> int:
     shares = parse_shares("woman 1, man 1")
     labels = {job: assign(10_000 * index, options.images, shares) for index, job in enumerate(JOBS)}
     heard: dict[str, Heard] = {job: {} for job in JOBS}
-    before = {job: draw(unet, job, options.images, None, None, heard[job]) for job in JOBS}
-    figures: dict[str, Any] = {"images": options.images * len(JOBS), "rows": {}}
+    scene = f" {world.SCENES[options.scene]}" if options.scene else ""
+    texts = {job: f"a photo of {article(job)} {job}{scene}" for job in JOBS}
+    before = {job: draw(unet, texts[job], options.images, None, None, heard[job]) for job in JOBS}
+    figures: dict[str, Any] = {"images": options.images * len(JOBS), "scene": options.scene, "rows": {}}
     for row in (row for row in ROWS if row.name in options.rows):
         changes = {job: changes_of(attribute, labels[job], heard[job][0, True]) for job in JOBS}
-        after = {job: draw(unet, job, options.images, changes[job], row, heard[job]) for job in JOBS}
+        after = {job: draw(unet, texts[job], options.images, changes[job], row, heard[job]) for job in JOBS}
         figures["rows"][row.name] = {
             "background_psnr": vars(background_psnr(segmenter, before, after)),
             "asked_and_seen": agreement(judge, after, labels),
@@ -119,10 +134,10 @@ def changes_of(attribute: Attribute, labels: list[str], h: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw(unet: SplitUNet, job: str, images: int, changes: Tensor | None, row: Row | None, heard: Heard) -> Pictures:
-    """Draw `images` of a profession; without a row the h of every step is written to `heard`."""
-    prompts = unet.encode_prompts([f"a photo of {article(job)} {job}", ""])
-    latents = torch.stack([keyed_noise(unet.latent_shape, job, index) for index in range(images)])
+def draw(unet: SplitUNet, text: str, images: int, changes: Tensor | None, row: Row | None, heard: Heard) -> Pictures:
+    """Draw `images` of a prompt; without a row the h of every step is written to `heard`."""
+    prompts = unet.encode_prompts([text, ""])
+    latents = torch.stack([keyed_noise(unet.latent_shape, text, index) for index in range(images)])
     timesteps, alphas = schedule(unet.alphas_cumprod, STEPS)
     for step, timestep in enumerate(timesteps):
         predicted = []

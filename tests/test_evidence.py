@@ -444,6 +444,8 @@ class TestTraining:
         training.train_missing(runs[:1], tmp_path, 2)
         training.train_missing(runs, tmp_path, 2)
         assert trained == [run.file for run in runs]
+        training.train_missing([replace(RUN, method="the same again"), *runs], tmp_path, 2)
+        assert trained == [run.file for run in runs]
         assert json.loads((tmp_path / "modules" / training.RECORD).read_text())[runs[1].file]["seconds"] == 3.0
 
     @pytest.mark.parametrize("name", [n for n, m in {**METHODS, **ablations.ABLATIONS}.items() if m.training])
@@ -602,7 +604,7 @@ class TestPlan:
         assert {task.name for task in tiny(RESPO, only=("gender", "night")).tasks("unmodified")} == {"neutral", "night"}
 
     def test_comparisons_are_of_the_same_prompts(self):
-        plan = Plan(chosen(None), FULL, "float32")
+        plan = Plan(chosen(METHODS), FULL, "float32")
         for name in METHODS:
             for task in plan.tasks(name):
                 for own, base in zip(plan.asks(name, task), plan.asks("unmodified", PLAIN[task.prompts]), strict=True):
@@ -610,7 +612,7 @@ class TestPlan:
                     assert own.count <= base.count
 
     def test_six_pictures_come_out_even(self):
-        plan = Plan(chosen(None), QUICK, "float32", None, QUICK_GROUPS)
+        plan = Plan(chosen(METHODS), QUICK, "float32", None, QUICK_GROUPS)
         assert {True, False} == {ask.prompt.held_out for ask in plan.asks(RESPO, TASKS["gender"])}
         for task in ("gender", "skin", "joint"):
             for ask in plan.asks(RESPO, TASKS[task]):
@@ -716,7 +718,8 @@ class TestReport:
             cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
             drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
             found = judging.measured(plan, modules, store, folder)
-            report.write(folder / "to", plan, found, store, modules, report.Made(60.0, 9, 9))
+            report.write(folder / "to", plan, found, store, modules, report.Made(report.RESULTS, 60.0, 9, 9))
+            report.write(folder / "ablated", plan, found, store, modules, report.Made(report.ABLATED, 60.0, 9, 9))
             patch.setattr(judging._Reader, "_measure", lambda *given: pytest.fail("judged again"))
             again = judging.measured(plan, modules, store, folder)
         return SimpleNamespace(folder=folder / "to", found=found, again=again)
@@ -750,9 +753,15 @@ class TestReport:
             if line.startswith("!["):
                 assert (made.folder / line.split("(")[1][:-1]).stat().st_size < 200_000
 
+    def test_ablations_are_no_competition(self, made):
+        text = (made.folder.parent / "ablated" / "RESULTS.md").read_text(encoding="utf-8")
+        assert text.startswith("# Ablations")
+        assert "run.py evidence --ablations" in text
+        assert not any(words in text for words in ("Reached and missed", "Kendall"))
+
     @pytest.mark.parametrize(("now", "expected"), [(9, "took 2 minutes"), (3, "measured 3 of 9 sets")])
     def test_says_how_much_was_made_anew(self, now, expected):
-        assert expected in str(report.Made(120.0, now, 9))
+        assert expected in str(report.Made(report.RESULTS, 120.0, now, 9))
 
     def test_a_table_has_equally_many_cells_in_every_line(self, made):
         lines = (made.folder / "RESULTS.md").read_text(encoding="utf-8").splitlines()
@@ -874,12 +883,24 @@ class TestCommand:
             ("--sets", "day"),
             ("--images", "2"),
             ("--professions", "cook"),
-            ("--ablations",),
+            ("--ablations", "--only", "respo-long"),
+            ("--ablations", "--images", "2"),
         ],
     )
     def test_only_a_whole_run_is_published(self, arguments):
         assert command.target_folder(self.options()) == command.PUBLISHED
         assert not command.target_folder(self.options(*arguments)).is_relative_to(command.PUBLISHED)
+
+    def test_ablations_have_a_page_of_their_own(self):
+        options = self.options("--ablations")
+        assert command.target_folder(options).parent == command.PUBLISHED
+        plan = command.plan_of(options)
+        assert set(plan.methods) == {"unmodified", RESPO, "where", *ablations.ABLATIONS}
+        assert {task.name for name in plan.methods if name != "unmodified" for task in plan.tasks(name)} == {
+            "gender",
+            "subjects",
+            "explicit",
+        }
 
     def test_a_run_of_what_has_changed_is_published(self):
         assert command.target_folder(self.options("--changed")) == command.PUBLISHED

@@ -20,7 +20,7 @@ from respo_train.core.errors import RespoError
 from respo_train.host.load import choose_dtype
 
 from . import bench, cost, report
-from .ablations import ABLATIONS
+from .ablations import ABLATIONS, BASES, ROWS, SETS
 from .asks import TASKS
 from .cells import Cell, Store
 from .code import ROOT
@@ -28,7 +28,7 @@ from .drawing import Drawer, Open, draw_missing
 from .judging import Modules, measured
 from .measure import Figures
 from .methods import METHODS
-from .plan import FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
+from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
 from .sets import cells_to_draw, keep_published, publish, sets_of
 from .training import KEPT, Run, Trained, find, find_kept, gather, keep, train_missing
 
@@ -58,9 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         results = measured(plan, modules, store, judged, options.workers)
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
-        made = report.Made(time.monotonic() - started, len(sets) - len(kept), len(sets))
+        page = report.ABLATED if options.ablations else report.RESULTS
+        made = report.Made(page, time.monotonic() - started, len(sets) - len(kept), len(sets))
         report.write(target_folder(options), plan, results, store, modules, made)
-        if is_published(options):  # not before: page, figures and modules are of one run
+        if is_whole(options) and not options.ablations:  # not before: page, figures and modules are of one run
             publish(sets, judged / "figures")
             for name, trained in modules.items():
                 for run in plan.runs(name):
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     extent = parser.add_mutually_exclusive_group().add_argument
     extent("--quick", action="store_true", help="minutes instead of hours: few pictures of every second profession")
     extent("--changed", action="store_true", help="only what has changed since RESULTS.md; the other figures stay")
-    add("--ablations", action="store_true", help="the ablations' rows instead of the methods'")
+    extent("--ablations", action="store_true", help="the ablations' rows instead of the methods', gender alone")
     add("--only", nargs="+", metavar="METHOD", help=f"only these rows: {', '.join(METHODS)}, or an ablation's name")
     add("--sets", nargs="+", choices=list(TASKS), metavar="SET", help=f"only these sets: {', '.join(TASKS)}")
     add("--professions", nargs="+", metavar="NAME", help="only these professions and subjects")
@@ -96,20 +97,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return what to do. Raises RespoError for a row that is not there."""
-    rows = ABLATIONS if options.ablations else METHODS
-    unknown = [name for name in options.only or () if name not in {**METHODS, **ABLATIONS}]
+    rows = [*BASES, *ABLATIONS] if options.ablations else list(METHODS)
+    unknown = [name for name in options.only or () if name not in ROWS]
     if unknown:
-        raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join([*METHODS, *ABLATIONS])}")
-    scale = QUICK if options.quick else FULL
+        raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join(ROWS)}")
+    scale = QUICK if options.quick else ABLATION if options.ablations else FULL
+    tasks = options.sets or (SETS if options.ablations else None)
     if options.images is not None:
         n = options.images
         scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
     dtype = choose_dtype(options.precision, torch.device("cpu"))
     return Plan(
-        chosen(options.only, {**METHODS, **ABLATIONS} if options.only else rows),
+        chosen(options.only or rows),
         scale,
         "bfloat16" if dtype == torch.bfloat16 else "float32",
-        tuple(options.sets) if options.sets else None,
+        tuple(tasks) if tasks else None,
         tuple(options.professions) if options.professions else QUICK_GROUPS if options.quick else None,
     )
 
@@ -118,10 +120,10 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
     """Return method -> attribute -> its module, trained now where need be.
 
     A quick run trains nothing: it uses what the last full run kept, and leaves a row out whose modules are not there.
-    A run of what has changed uses these, too, and trains the others.
+    A run of what has changed and one of the ablations use these, too, and train the others.
     """
     runs = {name: plan.runs(name) for name in plan.methods}
-    with_kept, folder = options.quick or options.changed, options.out / "modules"
+    with_kept, folder = options.quick or options.changed or options.ablations, options.out / "modules"
     if not options.quick:
         every = [run for own in runs.values() for run in own]
         train_missing([run for run in every if not (with_kept and find_kept(run))], options.out, options.workers)
@@ -141,7 +143,7 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
 
 def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Open) -> dict[str, Figures]:
     """Return what each row costs; timed in a server of its own, with nothing beside it."""
-    rounds = cost.rounds_of(plan, modules, *((2, 6) if options.quick else (5, 24)))
+    rounds = cost.rounds_of(plan, modules, *((2, 6) if options.quick or options.ablations else (5, 24)))
 
     def timed() -> dict[str, Figures]:
         print("Timing what each row costs", flush=True)
@@ -158,10 +160,9 @@ def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Ope
     return cost.remembered(options.out / "cost", rounds, timed)
 
 
-def is_published(options: argparse.Namespace) -> bool:
-    """Say whether a run is whole, so that its figures may be published."""
-    parts = (options.quick, options.ablations, options.only, options.sets, options.professions, options.images)
-    return not any(parts)
+def is_whole(options: argparse.Namespace) -> bool:
+    """Say whether a run leaves nothing out, so that its page may be published."""
+    return not any((options.quick, options.only, options.sets, options.professions, options.images))
 
 
 def judged_folder(options: argparse.Namespace) -> Path:
@@ -172,8 +173,8 @@ def judged_folder(options: argparse.Namespace) -> Path:
 
 def target_folder(options: argparse.Namespace) -> Path:
     """Return where RESULTS.md goes: only a whole run's belongs into the repository."""
-    if is_published(options):
-        return PUBLISHED
+    if is_whole(options):
+        return PUBLISHED / "ablations" if options.ablations else PUBLISHED
     return Path(options.out) / ("ablations" if options.ablations else "quick" if options.quick else "partial")
 
 

@@ -1,12 +1,19 @@
-"""Rows of the ablations: our own row or another method's with one thing changed. `run.py evidence --ablations`."""
+"""Rows of the ablations: our own row or another method's with one thing changed. `run.py evidence --ablations`.
+
+What they are compared with, these two rows as they are, is drawn along.
+"""
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from .methods import METHODS, RESPO, Method, Training
 
+BASES = (RESPO, "where")
+SETS = ("gender", "subjects", "explicit")  # what a run draws unless it is told otherwise
 _FAIRNESS = ("gender", "skin", "joint")
 _WHERE = METHODS["where"]
 
@@ -59,3 +66,4 @@ ABLATIONS: dict[str, Method] = {
     **{f"where-background-{x:g}": _where(f"lambda_bg {x:g}", background=x) for x in (0.2, 0.5)},
     **{f"where-levels-{n}": _where(f"low band of {n} levels", levels=n) for n in (2, 3)},
 }
+ROWS: Mapping[str, Method] = ChainMap(ABLATIONS, METHODS)

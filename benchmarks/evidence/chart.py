@@ -65,6 +65,8 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
 
 def _marks(axes: Any, figures: list[Figure | None], times: float, index: int) -> None:
     """Draw one attribute's figures with their intervals, a little above or below the row's middle."""
+    if not any(figures):
+        return  # it is not in the legend either
     ends = [[getattr(f, end) * times if f else np.nan for f in figures] for end in ("value", "low", "high")]
     value, low, high = np.array(ends)
     places = np.arange(len(figures))[::-1] + 0.22 * (1 - index)

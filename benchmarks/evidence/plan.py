@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,10 +12,11 @@ from benchmarks.comfy_server import require_host
 from emoji_world import world
 from respo_train.core.checkpoint import file_sha256
 
+from .ablations import ROWS
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
 from .cells import Cell
 from .graphs import pieces
-from .methods import FAIRNESS, GATED, METHODS, RESPO, SAFETY, SHIPPED, Method
+from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, Method
 from .training import CHECKPOINT, Run, Trained, runs_of
 
 BATCH = 37  # pictures drawn together: 73 are two batches; from 12 on a picture takes as long in any batch
@@ -48,6 +49,8 @@ class Scale:
 
 # 24 and 6: women and men, three skin tones and their combinations all come out even.
 FULL = Scale(own=73, own_side=73, others=24, others_side=6)
+# One attribute, each row with one thing changed: what is much better or worse shows with few pictures.
+ABLATION = Scale(own=12, own_side=6, others=12, others_side=6)
 QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
 # Every second one, two of the four professions that were held out among them.
 QUICK_GROUPS = tuple([*(profession.word for profession in world.PROFESSIONS), *world.SUBJECTS][::2])
@@ -102,10 +105,9 @@ def attributes(ask: Ask) -> list[str]:
     return list(ask.distributions) or [a for a in ask.task.attributes if a == WEAPONS]
 
 
-def chosen(names: Sequence[str] | None, methods: Mapping[str, Method] = METHODS) -> dict[str, Method]:
+def chosen(names: Iterable[str]) -> dict[str, Method]:
     """Return the rows of a run; the unmodified model is always among them, as everything is compared with it."""
-    wanted = [UNMODIFIED, *(names if names is not None else methods)]
-    return {name: {**METHODS, **methods}[name] for name in dict.fromkeys(wanted)}
+    return {name: ROWS[name] for name in dict.fromkeys([UNMODIFIED, *names])}
 
 
 @cache

@@ -12,17 +12,17 @@ from pathlib import Path
 from respo_train.core.checkpoint import write_atomically
 
 from . import bench, chart, pictures, results
-from .ablations import ABLATIONS
+from .ablations import ROWS
 from .asks import TASKS
 from .cells import Store
 from .judging import COIN, PERFECT, Modules
 from .measure import Figures
-from .methods import METHODS, RESPO
+from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .tables import TABLES, rankings, table, text, title, verdicts
 
 INTRODUCTION = """\
-Every method on the same prompts, seeds and assignments, on [Emoji World](../emoji_world/README.md): drawn by a real
+Every method on the same prompts, seeds and assignments, on [Emoji World]({root}/emoji_world/README.md): drawn by a real
 ComfyUI server through the pack's own nodes (DDIM, {steps} steps, cfg {guidance:g}), judged by a classifier that neither
 model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all figures
 with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
@@ -30,9 +30,24 @@ ratios and shares, and count as a wrong profession."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """How a run came about: what it took, and how many of its sets of pictures it made itself."""
+class Page:
+    """Which page is written. `compete`: our row is held to its targets, and the judges rank the rows."""
 
+    title: str
+    command: str
+    root: str  # the way from the page to the repository's top
+    compete: bool
+
+
+RESULTS = Page("Results", "python run.py evidence", "..", compete=True)
+ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..", compete=False)
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a run came about: for which page, what it took, how many of its sets of pictures it made itself."""
+
+    page: Page
     seconds: float
     sets_now: int
     sets: int
@@ -53,8 +68,8 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", found)
     shown = pictures.save(folder / "pictures", plan, store, modules)
-    lines = ["# Results", "", *_header(plan, made), ""]
-    if RESPO in found:
+    lines = [f"# {made.page.title}", "", *_header(plan, made), ""]
+    if RESPO in found and made.page.compete:
         lines += ["## Reached and missed", "", *verdicts(found[RESPO]), ""]
     rows = {name: own for name, own in found.items() if name != "judge"}
     ordered = {name: rows[name] for name in (*rows, PERFECT, COIN) if name in rows and name not in (PERFECT, COIN)}
@@ -64,7 +79,8 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     for heading, columns in TABLES.items():
         if any(column.metric in own for own in ordered.values() for column in columns):
             lines += [f"## {heading}", "", *table(columns, ordered), ""]
-    lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
+    if made.page.compete:
+        lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
     for heading, text_, name in shown:
         lines += [f"## {heading}", "", text_, "", f"![{heading}](pictures/{name})", ""]
     lines += ["## What the rows are", "", *_rows(plan, modules), "", "## What is drawn", "", *_sets(plan), ""]
@@ -77,16 +93,21 @@ def _header(plan: Plan, made: Made) -> list[str]:
 
     changed = bench.changed_files()
     state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
-    today, own = datetime.datetime.now(datetime.timezone.utc).date(), plan.scale
-    cores = os.cpu_count()
+    today, cores = datetime.datetime.now(datetime.timezone.utc).date(), os.cpu_count()
     return [
-        INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE),
+        INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE, root=made.page.root),
         "",
-        f"Again: `python run.py evidence`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
+        f"Again: `{made.page.command}`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
         f"{plan.precision}; {made}. "
-        f"Pictures a profession: {own.own} for our row and the unmodified model, {own.others} for the others, who get "
-        f"{own.others_side} where a share or a mean is counted; the bench is {state}.",
+        f"Pictures a profession: {_pictures(plan)} where a share or a mean is counted; the bench is {state}.",
     ]
+
+
+def _pictures(plan: Plan) -> str:
+    own = plan.scale
+    if (own.own, own.own_side) == (own.others, own.others_side):
+        return f"{own.own}, and {own.own_side}"
+    return f"{own.own} for our row and the unmodified model, {own.others} for the others, who get {own.others_side}"
 
 
 def _processor() -> str:
@@ -110,14 +131,13 @@ def _judges(found: Mapping[str, Figures]) -> list[str]:
 
 
 def _rows(plan: Plan, modules: Modules) -> list[str]:
-    known = {**METHODS, **ABLATIONS}
     lines = []
     for name in plan.methods:
-        method = known[name]
+        method = ROWS[name]
         changes = method.training.changes if method.training else {}
         less = f" Trained with {', '.join(f'{k} {v}' for k, v in changes.items())}." if changes else ""
         gone = "" if name in modules else " **Left out of this run: its modules are not trained.**"
-        lines.append(f"- **{title(name, known)}** (`{name}`): {method.about or 'see its title'}.{less}{gone}")
+        lines.append(f"- **{title(name)}** (`{name}`): {method.about or 'see its title'}.{less}{gone}")
     return lines
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from respo_train.evaluation.figures import Figure
 
+from .ablations import ROWS
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
-from .methods import METHODS, Method
 from .second_judge import kendall
 from .targets import TARGETS, Own
 
@@ -117,10 +117,10 @@ def table(columns: Sequence[Column], results: Results, written: Writing = text) 
     return lines
 
 
-def title(name: str, methods: Mapping[str, Method] = METHODS) -> str:
+def title(name: str) -> str:
     """Return what a row is called."""
     ideals = {PERFECT: "*a perfect method under this assignment*", COIN: "*coin flips, never failing*"}
-    return ideals.get(name) or (methods[name].title if name in methods else name)
+    return ideals.get(name) or (ROWS[name].title if name in ROWS else name)
 
 
 def verdicts(own: Own) -> list[str]:

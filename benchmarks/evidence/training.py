@@ -79,19 +79,23 @@ def runs_of(name: str, method: Method, attributes: Sequence[str], precision: str
 
 
 def find(run: Run, folder: Path) -> Trained | None:
-    """Look up a run that was finished with the same code and PyTorch."""
-    return _find(run.file, folder, "signature", run.signature)
+    """Look up a run that was finished with the same code and PyTorch, whichever row it was for."""
+    return _find(folder, "signature", run.signature)
 
 
 def find_kept(run: Run, folder: Path = KEPT) -> Trained | None:
     """Look up the module of a configuration, whoever trained it: for those who cannot or will not."""
-    return _find(run.file, folder, "configuration", run.configuration)
+    return _find(folder, "configuration", run.configuration)
 
 
 def train_missing(runs: Sequence[Run], out: Path, at_once: int) -> None:
-    """Train what is not in `out`/modules yet, `at_once` side by side; an interrupted run goes on where it was."""
+    """Train what is not in `out`/modules yet, `at_once` side by side; an interrupted run goes on where it was.
+
+    Rows that train the same share one module.
+    """
     (out / "modules").mkdir(parents=True, exist_ok=True)
-    missing = [run for run in runs if find(run, out / "modules") is None]
+    different = {run.signature: run for run in reversed(runs)}
+    missing = [run for run in reversed(different.values()) if find(run, out / "modules") is None]
     with ThreadPoolExecutor(at_once) as pool:
         seconds = pool.map(lambda run: _train(run, out / "training" / run.signature[:16]), missing)
         for run, (module, own) in zip(missing, seconds, strict=True):
@@ -144,10 +148,11 @@ def _core_seconds(pid: int, known: float) -> float:
     return float(times.user + times.system)
 
 
-def _find(file: str, folder: Path, by: str, wanted: str) -> Trained | None:
-    known = _read(folder).get(file, {})
-    there = known.get(by) == wanted and (folder / file).is_file()
-    return Trained(folder / file, float(known["seconds"])) if there else None
+def _find(folder: Path, by: str, wanted: str) -> Trained | None:
+    for file, known in _read(folder).items():
+        if known.get(by) == wanted and (folder / file).is_file():
+            return Trained(folder / file, float(known["seconds"]))
+    return None
 
 
 def _digest(known: Sequence[Any]) -> str:
