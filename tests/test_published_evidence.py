@@ -10,12 +10,14 @@ import pytest
 
 from benchmarks.evidence import readme, results, sets
 from benchmarks.evidence.__main__ import PUBLISHED
+from benchmarks.evidence.ablations import ABLATIONS, BASES
 from benchmarks.evidence.measure import FAIRNESS
 from benchmarks.evidence.methods import METHODS, RESPO
 from benchmarks.evidence.plan import UNMODIFIED
 from benchmarks.evidence.tables import TABLES, table, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
+ABLATED = PUBLISHED / "ablations"
 ENOUGH = 1300  # pictures for each of our own ratios
 
 
@@ -32,13 +34,21 @@ def test_our_own_ratios_are_of_enough_pictures(whole):
     assert all(whole[RESPO][f"deviation_{task}"].n >= ENOUGH for task in FAIRNESS)
 
 
-def test_the_page_says_what_the_figures_say(whole):
-    page = (PUBLISHED / "RESULTS.md").read_text(encoding="utf-8").splitlines()
-    wanted = [*verdicts(whole[RESPO])]
+@pytest.mark.parametrize("folder", [PUBLISHED, ABLATED], ids=["results", "ablations"])
+def test_the_page_says_what_the_figures_say(folder):
+    page = (folder / "RESULTS.md").read_text(encoding="utf-8").splitlines()
+    found = results.read(folder / "results.json")
+    wanted = verdicts(found[RESPO]) if folder == PUBLISHED else []
     for columns in TABLES.values():
-        wanted += table(columns, {name: own for name, own in whole.items() if name != "judge"})
+        wanted += table(columns, {name: own for name, own in found.items() if name != "judge"})
     assert [line for line in wanted if line not in page] == []
     assert not any("not the frozen one" in line for line in page)
+
+
+def test_every_ablation_is_there_beside_what_it_is_compared_with():
+    found = results.read(ABLATED / "results.json")
+    assert set(found) == {UNMODIFIED, *BASES, *ABLATIONS, "perfect", "coin_flip", "judge"}
+    assert "respo-long" in (ABLATED / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_what_a_later_run_keeps_is_what_the_page_says(whole):
@@ -57,11 +67,18 @@ def test_a_readme_without_a_place_for_it(whole):
         readme.with_block("# Respo\n", whole)
 
 
-def test_pictures_of_the_page_are_there_and_light():
-    page = (PUBLISHED / "RESULTS.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("folder", "least"), [(PUBLISHED, 4), (ABLATED, 2)], ids=["results", "ablations"])
+def test_pictures_of_the_page_are_there_and_light(folder, least):
+    page = (folder / "RESULTS.md").read_text(encoding="utf-8")
     shown = [line.split("(")[1][:-1] for line in page.splitlines() if line.startswith("![")]
-    assert len(shown) > len(FAIRNESS)
-    assert all((PUBLISHED / name).stat().st_size < 300_000 for name in shown)
+    assert len(shown) >= least
+    assert all((folder / name).stat().st_size < 300_000 for name in shown)
+
+
+@pytest.mark.parametrize("folder", [PUBLISHED, ABLATED], ids=["results", "ablations"])
+def test_the_page_leads_to_the_bench(folder):
+    page = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    assert (folder / page.split("[Emoji World](")[1].split(")")[0]).resolve() == ROOT / "emoji_world" / "README.md"
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ _WHERE = METHODS["where"]
 
 def _ours(title: str, recipe: dict[str, Any] | None = None, **changes: Any) -> Method:
     """Return our row with other modules (`recipe`: entries that differ) or other settings."""
-    own = replace(METHODS[RESPO], title=title, tasks=_FAIRNESS, about="", **changes)
+    own = replace(METHODS[RESPO], title=f"Respo: {title}", tasks=_FAIRNESS, about="", **changes)
     return own if recipe is None else replace(own, training=Training("respo", recipe), shipped=False)
 
 
@@ -28,7 +28,9 @@ def _where(title: str, recipe: dict[str, Any] | None = None, **changes: Any) -> 
     """Return our reading of Where It Matters with one thing changed."""
     known = _WHERE.training.changes if _WHERE.training else {}
     training = Training("where", {**known, **(recipe or {})})
-    return replace(_WHERE, title=title, tasks=_FAIRNESS, about="", **{"training": training, **changes})
+    return replace(
+        _WHERE, title=f"Where It Matters: {title}", tasks=_FAIRNESS, about="", **{"training": training, **changes}
+    )
 
 
 def _parts(**parts: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ ABLATIONS: dict[str, Method] = {
     "respo-no-where": _ours("without Where", where={}),
     "respo-every-prompt": replace(
         METHODS[RESPO],
-        title="without the modules' probes",
+        title="Respo: without the modules' probes",
         tasks=("subjects", "explicit"),
         balance={"only_open_prompts": False},
         about="",

@@ -41,14 +41,16 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
     """Write the picture; `own`: the row to stand out. A row without a figure has no mark there."""
     from matplotlib.figure import Figure as Drawing
 
-    rows = [name for name, figures in found.items() if any(f"deviation_{task}" in figures for task in FAIRNESS)]
-    drawing = Drawing(figsize=(11, 0.46 * len(rows) + 1.5), layout="constrained")
+    tasks = [task for task in FAIRNESS if any(f"background_psnr_{task}" in figures for figures in found.values())]
+    rows = [name for name, figures in found.items() if any(f"deviation_{task}" in figures for task in tasks)]
+    drawing = Drawing(figsize=(11, (0.16 + 0.1 * len(tasks)) * len(rows) + 1.5), layout="constrained")
     panels = drawing.subplots(1, len(PANELS), sharey=True)
     for axes, panel in zip(panels, PANELS, strict=True):
-        for index, task in enumerate(FAIRNESS):
-            _marks(axes, [found[row].get(panel.metric.format(task)) for row in rows], panel.times, index)
+        for task in tasks:
+            _marks(axes, [found[row].get(panel.metric.format(task)) for row in rows], panel.times, task, len(tasks) > 1)
         axes.set_title(f"{panel.heading}\n", color=INK, fontsize=12, loc="left")
-        axes.text(0, 1.02, panel.better, transform=axes.transAxes, color=INK, alpha=0.65, fontsize=9)
+        below = {"xytext": (0, 6), "textcoords": "offset points"}  # in points, however tall the picture is
+        axes.annotate(panel.better, (0, 1), xycoords="axes fraction", color=INK, alpha=0.65, fontsize=9, **below)
         axes.grid(axis="x", color=LINE, linewidth=0.8)
         axes.tick_params(colors=INK, length=0)
         axes.set_axisbelow(True)
@@ -63,13 +65,13 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
     drawing.savefig(path, dpi=120, facecolor="white")
 
 
-def _marks(axes: Any, figures: list[Figure | None], times: float, index: int) -> None:
-    """Draw one attribute's figures with their intervals, a little above or below the row's middle."""
-    if not any(figures):
-        return  # it is not in the legend either
+def _marks(axes: Any, figures: list[Figure | None], times: float, task: str, apart: bool) -> None:
+    """Draw one attribute's figures with their intervals; `apart`: a little above or below the row's middle."""
+    index = list(WORDS).index(task)
     ends = [[getattr(f, end) * times if f else np.nan for f in figures] for end in ("value", "low", "high")]
     value, low, high = np.array(ends)
-    places = np.arange(len(figures))[::-1] + 0.22 * (1 - index)
+    places = np.arange(len(figures))[::-1] + (0.22 * (1 - index) if apart else 0)
     spread = np.abs([value - np.minimum(low, value), np.maximum(high, value) - value])
-    colour, name = COLOURS[index], list(WORDS.values())[index]
-    axes.errorbar(value, places, xerr=spread, fmt="o", color=colour, markersize=5, elinewidth=1.4, label=name)
+    axes.errorbar(
+        value, places, xerr=spread, fmt="o", color=COLOURS[index], markersize=5, elinewidth=1.4, label=WORDS[task]
+    )

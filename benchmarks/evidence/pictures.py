@@ -24,6 +24,7 @@ from .tables import title
 Shown = list[tuple[str, str, str]]  # heading, text, file
 ACROSS = 10
 SIDE = 72  # pixels of a picture: web pages are to stay light
+MANY, SMALL = 12, 36  # of more rows than these the pictures are smaller
 INK, PAPER = "#22223b", "#ffffff"
 
 
@@ -93,15 +94,15 @@ def _rows_of(one: Drawn, wrong: np.ndarray) -> list[tuple[str, Pictures]]:
 
 def _sheet(path: Path, rows: Sequence[tuple[str, Pictures]]) -> str:
     """Write rows of pictures with their names on the left; return the file's name."""
-    gap, margin = 3, 230
-    width = margin + ACROSS * (SIDE + gap)
-    sheet = Image.new("RGB", (width, len(rows) * (SIDE + gap)), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
+    side, gap, font = SMALL if len(rows) > MANY else SIDE, 3, ImageFont.load_default(size=15)
+    margin = 20 + max(210, *(round(font.getlength(name)) for name, _ in rows))
+    sheet = Image.new("RGB", (margin + ACROSS * (side + gap), len(rows) * (side + gap)), PAPER)
+    draw = ImageDraw.Draw(sheet)
     for row, (name, own) in enumerate(rows):
-        top = row * (SIDE + gap)
-        draw.text((margin - 10, top + SIDE // 2), name.strip("*"), INK, font, anchor="rm")
+        top = row * (side + gap)
+        draw.text((margin - 10, top + side // 2), name.strip("*"), INK, font, anchor="rm")
         for column, picture in enumerate(own[:ACROSS]):
-            small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-            sheet.paste(small, (margin + column * (SIDE + gap), top))
+            small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (margin + column * (side + gap), top))
     sheet.save(path, quality=82, optimize=True)
     return path.name

@@ -77,8 +77,8 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     chart.save(folder / "pictures" / chart.NAME, ordered, RESPO)
     lines += ["## At a glance", "", f"![All methods](pictures/{chart.NAME})", ""]
     for heading, columns in TABLES.items():
-        if any(column.metric in own for own in ordered.values() for column in columns):
-            lines += [f"## {heading}", "", *table(columns, ordered), ""]
+        if own := table(columns, ordered):
+            lines += [f"## {heading}", "", *own, ""]
     if made.page.compete:
         lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
     for heading, text_, name in shown:

@@ -12,6 +12,7 @@ from respo_train.evaluation.figures import Figure
 from .ablations import ROWS
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
+from .plan import UNMODIFIED
 from .second_judge import kendall
 from .targets import TARGETS, Own
 
@@ -25,6 +26,7 @@ FORMS: Mapping[Kind, tuple[float, str]] = {  # what it is multiplied by, and how
     "minutes": (1 / 60, ".1f"),
     "seconds": (1, ".2f"),
 }
+COMPARED = (UNMODIFIED, PERFECT, COIN)  # what methods are compared with
 Results = Mapping[str, Own]
 Writing = Callable[[Figure | None, Kind], str]
 
@@ -107,8 +109,14 @@ def text(figure: Figure | None, kind: Kind) -> str:
 
 
 def table(columns: Sequence[Column], results: Results, written: Writing = text) -> list[str]:
-    """Return one table's lines: rows with any figure of it, as many columns as any row fills."""
-    used = [column for column in columns if any(column.metric in own for own in results.values())]
+    """Return one table's lines: rows with any figure of it, the columns that any method fills; none where none does.
+
+    What is known of the unmodified model and of ideals, and of no method beside them, is left out.
+    """
+    methods = [own for name, own in results.items() if name not in COMPARED] or list(results.values())
+    used = [column for column in columns if any(column.metric in own for own in methods)]
+    if not used:
+        return []
     rows = {name: own for name, own in results.items() if any(column.metric in own for column in used)}
     lines = [f"| | {' | '.join(column.title for column in used)} |", "|---" * (len(used) + 1) + "|"]
     for name, own in rows.items():
