@@ -394,6 +394,20 @@ RUN = Run("sdisc", GENDER, Training("sdisc", {"pictures": 300}), "float32")
 
 
 class TestTraining:
+    @pytest.fixture
+    def trained(self, monkeypatch) -> list[str]:
+        """The files that are trained, by a trainer that writes a byte."""
+        files: list[str] = []
+
+        def train(run, folder):
+            files.append(run.file)
+            folder.mkdir(parents=True)
+            (folder / run.file).write_bytes(b"x")
+            return folder / run.file, 3.0
+
+        monkeypatch.setattr(training, "_train", train)
+        return files
+
     def test_its_configuration_can_be_read_again(self, tmp_path):
         path = tmp_path / "preset.toml"
         path.write_text(training.as_toml(RUN.values), encoding="utf-8")
@@ -430,23 +444,18 @@ class TestTraining:
         more = replace(RUN, training=Training("sdisc", {"pictures": 301}))
         assert training.find_kept(more, tmp_path / "kept") is None
 
-    def test_only_what_is_missing_is_trained(self, tmp_path, monkeypatch):
-        trained: list[str] = []
-
-        def train(run, folder):
-            trained.append(run.file)
-            folder.mkdir(parents=True)
-            (folder / run.file).write_bytes(b"x")
-            return folder / run.file, 3.0
-
-        monkeypatch.setattr(training, "_train", train)
+    def test_only_what_is_missing_is_trained(self, tmp_path, trained):
         runs = [RUN, replace(RUN, attribute=SKIN)]
         training.train_missing(runs[:1], tmp_path, 2)
         training.train_missing(runs, tmp_path, 2)
         assert trained == [run.file for run in runs]
-        training.train_missing([replace(RUN, method="the same again"), *runs], tmp_path, 2)
-        assert trained == [run.file for run in runs]
         assert json.loads((tmp_path / "modules" / training.RECORD).read_text())[runs[1].file]["seconds"] == 3.0
+
+    def test_rows_that_train_the_same_share_one_module(self, tmp_path, trained):
+        again = replace(RUN, method="again")
+        training.train_missing([RUN, again], tmp_path, 1)
+        assert trained == [RUN.file]
+        assert training.find(again, tmp_path / "modules") == training.find(RUN, tmp_path / "modules")
 
     @pytest.mark.parametrize("name", [n for n, m in {**METHODS, **ablations.ABLATIONS}.items() if m.training])
     def test_every_rows_recipe_is_one(self, name):
@@ -768,6 +777,15 @@ class TestReport:
         for first, second in itertools.pairwise(lines):
             if first.startswith("|") and second.startswith("|"):
                 assert first.count("|") == second.count("|")
+
+    def test_a_column_that_no_method_fills_is_left_out(self):
+        figure = Figure(0.5, 0.4, 0.6, 9)
+        columns = [tables.Column(name, name, "ratio") for name in ("both", "unmodified alone")]
+        plain = {"both": figure, "unmodified alone": figure}
+        header = tables.table(columns, {"unmodified": plain, RESPO: {"both": figure}})[0]
+        assert header == "| | both |"
+        assert tables.table(columns[1:], {"unmodified": plain, RESPO: {"both": figure}}) == []
+        assert len(tables.table(columns[1:], {"unmodified": plain})) == 3
 
     def test_fewer_pictures_are_compared_with_the_same_seeds(self, tmp_path):
         """The unmodified model has two of each where another row has one."""

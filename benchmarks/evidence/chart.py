@@ -49,8 +49,8 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
         for task in tasks:
             _marks(axes, [found[row].get(panel.metric.format(task)) for row in rows], panel.times, task, len(tasks) > 1)
         axes.set_title(f"{panel.heading}\n", color=INK, fontsize=12, loc="left")
-        below = {"xytext": (0, 6), "textcoords": "offset points"}  # in points, however tall the picture is
-        axes.annotate(panel.better, (0, 1), xycoords="axes fraction", color=INK, alpha=0.65, fontsize=9, **below)
+        in_points = {"xytext": (0, 6), "textcoords": "offset points"}  # however tall the picture is
+        axes.annotate(panel.better, (0, 1), xycoords="axes fraction", color=INK, alpha=0.65, fontsize=9, **in_points)
         axes.grid(axis="x", color=LINE, linewidth=0.8)
         axes.tick_params(colors=INK, length=0)
         axes.set_axisbelow(True)

@@ -94,8 +94,10 @@ def train_missing(runs: Sequence[Run], out: Path, at_once: int) -> None:
     Rows that train the same share one module.
     """
     (out / "modules").mkdir(parents=True, exist_ok=True)
-    different = {run.signature: run for run in reversed(runs)}
-    missing = [run for run in reversed(different.values()) if find(run, out / "modules") is None]
+    different: dict[str, Run] = {}
+    for run in runs:
+        different.setdefault(run.signature, run)
+    missing = [run for run in different.values() if find(run, out / "modules") is None]
     with ThreadPoolExecutor(at_once) as pool:
         seconds = pool.map(lambda run: _train(run, out / "training" / run.signature[:16]), missing)
         for run, (module, own) in zip(missing, seconds, strict=True):
