@@ -26,6 +26,7 @@ from benchmarks.evidence import (
     code,
     cost,
     drawing,
+    extent,
     graphs,
     judging,
     reference,
@@ -906,12 +907,12 @@ class TestCommand:
         ],
     )
     def test_only_a_whole_run_is_published(self, arguments):
-        assert command.target_folder(self.options()) == command.PUBLISHED
-        assert not command.target_folder(self.options(*arguments)).is_relative_to(command.PUBLISHED)
+        assert command.target_folder(self.options()) == extent.PUBLISHED
+        assert not command.target_folder(self.options(*arguments)).is_relative_to(extent.PUBLISHED)
 
     def test_ablations_have_a_page_of_their_own(self):
         options = self.options("--ablations")
-        assert command.target_folder(options).parent == command.PUBLISHED
+        assert command.target_folder(options).parent == extent.PUBLISHED
         plan = command.plan_of(options)
         assert set(plan.methods) == {"unmodified", RESPO, "where", *ablations.ABLATIONS}
         assert {task.name for name in plan.methods if name != "unmodified" for task in plan.tasks(name)} == {
@@ -921,10 +922,13 @@ class TestCommand:
         }
 
     def test_a_run_of_what_has_changed_is_published(self):
-        assert command.target_folder(self.options("--changed")) == command.PUBLISHED
+        assert command.target_folder(self.options("--changed")) == extent.PUBLISHED
 
     def test_a_whole_run_never_finds_published_figures(self):
-        assert command.judged_folder(self.options()) != command.judged_folder(self.options("--changed"))
+        whole, changed = self.options().extent, self.options("--changed").extent
+        assert changed.finds_figures
+        assert not whole.finds_figures
+        assert whole.judged != changed.judged
 
     def test_a_run_of_what_has_changed_trains_only_what_is_not_kept(self, tmp_path, monkeypatch):
         asked = []

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.evidence import readme, results, sets
-from benchmarks.evidence.__main__ import PUBLISHED
 from benchmarks.evidence.ablations import ABLATIONS, BASES
+from benchmarks.evidence.extent import PUBLISHED
 from benchmarks.evidence.measure import FAIRNESS
 from benchmarks.evidence.methods import METHODS, RESPO
 from benchmarks.evidence.plan import UNMODIFIED

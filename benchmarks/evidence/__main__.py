@@ -20,19 +20,18 @@ from respo_train.core.errors import RespoError
 from respo_train.host.load import choose_dtype
 
 from . import bench, cost, report
-from .ablations import ABLATIONS, BASES, ROWS, SETS
+from .ablations import ROWS
 from .asks import TASKS
 from .cells import Cell, Store
 from .code import ROOT
 from .drawing import Drawer, Open, draw_missing
+from .extent import EXTENTS, WHOLE, Extent
 from .judging import Modules, measured
 from .measure import Figures
 from .methods import METHODS
-from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, UNMODIFIED, Plan, chosen
+from .plan import UNMODIFIED, Plan, chosen
 from .sets import cells_to_draw, keep_published, publish, sets_of
 from .training import KEPT, Run, Trained, find, find_kept, gather, keep, train_missing
-
-PUBLISHED = ROOT / "benchmarks"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,9 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = plan_of(options)
         modules = modules_for(plan, options)
-        store, judged = Store(options.out / "cells"), judged_folder(options)
+        store, judged = Store(options.out / "cells"), options.out / options.extent.judged
         sets = sets_of(plan, modules)
-        kept = keep_published(sets, judged / "figures") if options.changed else ()
+        kept = keep_published(sets, judged / "figures") if options.extent.finds_figures else ()
         cells = cells_to_draw(sets, kept)
         folder = gather(modules, options.out / "drawing")
 
@@ -58,10 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         results = measured(plan, modules, store, judged, options.workers)
         for name, own in costs(plan, modules, options, opened).items():
             results[name] |= own
-        page = report.ABLATED if options.ablations else report.RESULTS
-        made = report.Made(page, time.monotonic() - started, len(sets) - len(kept), len(sets))
+        made = report.Made(options.extent.page, time.monotonic() - started, len(sets) - len(kept), len(sets))
         report.write(target_folder(options), plan, results, store, modules, made)
-        if is_whole(options) and not options.ablations:  # not before: page, figures and modules are of one run
+        if is_whole(options) and options.extent.keeps:  # not before: page, figures and modules are of one run
             publish(sets, judged / "figures")
             for name, trained in modules.items():
                 for run in plan.runs(name):
@@ -76,10 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py evidence", description=__doc__)
     add = parser.add_argument
-    extent = parser.add_mutually_exclusive_group().add_argument
-    extent("--quick", action="store_true", help="minutes instead of hours: few pictures of every second profession")
-    extent("--changed", action="store_true", help="only what has changed since RESULTS.md; the other figures stay")
-    extent("--ablations", action="store_true", help="the ablations' rows instead of the methods', gender alone")
+    extents = parser.add_mutually_exclusive_group()
+    for flag, extent in EXTENTS.items():
+        extents.add_argument(f"--{flag}", dest="extent", action="store_const", const=extent, help=extent.help)
+    parser.set_defaults(extent=WHOLE)
     add("--only", nargs="+", metavar="METHOD", help=f"only these rows: {', '.join(METHODS)}, or an ablation's name")
     add("--sets", nargs="+", choices=list(TASKS), metavar="SET", help=f"only these sets: {', '.join(TASKS)}")
     add("--professions", nargs="+", metavar="NAME", help="only these professions and subjects")
@@ -97,39 +95,36 @@ def _parser() -> argparse.ArgumentParser:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return what to do. Raises RespoError for a row that is not there."""
-    rows = [*BASES, *ABLATIONS] if options.ablations else list(METHODS)
+    extent: Extent = options.extent
     unknown = [name for name in options.only or () if name not in ROWS]
     if unknown:
         raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join(ROWS)}")
-    scale = QUICK if options.quick else ABLATION if options.ablations else FULL
-    tasks = options.sets or (SETS if options.ablations else None)
+    scale = extent.scale
     if options.images is not None:
         n = options.images
         scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
     dtype = choose_dtype(options.precision, torch.device("cpu"))
     return Plan(
-        chosen(options.only or rows),
+        chosen(options.only or extent.rows),
         scale,
         "bfloat16" if dtype == torch.bfloat16 else "float32",
-        tuple(tasks) if tasks else None,
-        tuple(options.professions) if options.professions else QUICK_GROUPS if options.quick else None,
+        tuple(options.sets) if options.sets else extent.tasks,
+        tuple(options.professions) if options.professions else extent.groups,
     )
 
 
 def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, Trained]]:
-    """Return method -> attribute -> its module, trained now where need be.
-
-    A quick run trains nothing: it uses what the last full run kept, and leaves a row out whose modules are not there.
-    A run of what has changed and one of the ablations use these, too, and train the others.
-    """
-    runs = {name: plan.runs(name) for name in plan.methods}
-    with_kept, folder = options.quick or options.changed or options.ablations, options.out / "modules"
-    if not options.quick:
+    """Return method -> attribute -> its module, trained now where need be and where the run's extent allows it."""
+    runs, extent = {name: plan.runs(name) for name in plan.methods}, options.extent
+    if extent.trains:
         every = [run for own in runs.values() for run in own]
-        train_missing([run for run in every if not (with_kept and find_kept(run))], options.out, options.workers)
+        train_missing(
+            [run for run in every if not (extent.takes_kept and find_kept(run))], options.out, options.workers
+        )
 
     def look(run: Run) -> Trained | None:
-        return (find_kept(run) if with_kept else None) or (None if options.quick else find(run, folder))
+        kept = find_kept(run) if extent.takes_kept else None
+        return kept or (find(run, options.out / "modules") if extent.trains else None)
 
     found: dict[str, dict[str, Trained]] = {}
     for name, own in runs.items():
@@ -143,7 +138,7 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
 
 def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Open) -> dict[str, Figures]:
     """Return what each row costs; timed in a server of its own, with nothing beside it."""
-    rounds = cost.rounds_of(plan, modules, *((2, 6) if options.quick or options.ablations else (5, 24)))
+    rounds = cost.rounds_of(plan, modules, *options.extent.rounds)
 
     def timed() -> dict[str, Figures]:
         print("Timing what each row costs", flush=True)
@@ -161,21 +156,14 @@ def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Ope
 
 
 def is_whole(options: argparse.Namespace) -> bool:
-    """Say whether a run leaves nothing out, so that its page may be published."""
-    return not any((options.quick, options.only, options.sets, options.professions, options.images))
-
-
-def judged_folder(options: argparse.Namespace) -> Path:
-    """Return where figures are kept: published ones apart, as a whole run is to find all of its figures itself."""
-    out = Path(options.out)
-    return out / "changed" if options.changed else out
+    """Say whether a run leaves out nothing of its extent."""
+    return not any((options.only, options.sets, options.professions, options.images))
 
 
 def target_folder(options: argparse.Namespace) -> Path:
     """Return where RESULTS.md goes: only a whole run's belongs into the repository."""
-    if is_whole(options):
-        return PUBLISHED / "ablations" if options.ablations else PUBLISHED
-    return Path(options.out) / ("ablations" if options.ablations else "quick" if options.quick else "partial")
+    published: Path | None = options.extent.published
+    return published if is_whole(options) and published else Path(options.out) / options.extent.partial
 
 
 if __name__ == "__main__":

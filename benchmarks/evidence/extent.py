@@ -1,0 +1,71 @@
+"""How much a run covers, and what becomes of it: the whole table, a quick look, what has changed, the ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import report
+from .ablations import ABLATIONS, BASES, SETS
+from .code import ROOT
+from .methods import METHODS
+from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, Scale
+
+PUBLISHED = ROOT / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a run covers when nothing else is said.
+
+    `tasks`, `groups`: only these; None: all. `trains`: modules that are not there are trained, else their rows are left
+    out; `takes_kept`: not those that an earlier whole run kept. `keeps`: the run's own modules and figures are kept for
+    later ones; `finds_figures`: it finds such figures. `judged`: where in `out` figures are. `rounds`: timings of each
+    row, and pictures in each. `published`: where the page goes when a run leaves nothing out, if anywhere; `partial`:
+    the folder in `out` where it goes otherwise.
+    """
+
+    help: str
+    partial: str
+    page: report.Page = report.RESULTS
+    rows: tuple[str, ...] = tuple(METHODS)
+    scale: Scale = FULL
+    tasks: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    trains: bool = True
+    takes_kept: bool = True
+    keeps: bool = False
+    finds_figures: bool = False
+    judged: str = ""
+    rounds: tuple[int, int] = (2, 6)
+    published: Path | None = None
+
+
+WHOLE = Extent("everything", "partial", takes_kept=False, keeps=True, rounds=(5, 24), published=PUBLISHED)
+EXTENTS: Mapping[str, Extent] = {
+    "quick": Extent(
+        help="minutes instead of hours: few pictures of every second profession",
+        partial="quick",
+        scale=QUICK,
+        groups=QUICK_GROUPS,
+        trains=False,
+    ),
+    # Published figures in a folder of their own: a whole run is to find all of its figures itself.
+    "changed": replace(
+        WHOLE,
+        help="only what has changed since RESULTS.md; the other figures stay",
+        takes_kept=True,
+        finds_figures=True,
+        judged="changed",
+    ),
+    "ablations": Extent(
+        help="the ablations' rows instead of the methods', gender alone",
+        partial="ablations",
+        page=report.ABLATED,
+        rows=(*BASES, *ABLATIONS),
+        scale=ABLATION,
+        tasks=SETS,
+        published=PUBLISHED / "ablations",
+    ),
+}
