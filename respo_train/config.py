@@ -17,7 +17,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=64, le=4096, multiple_of=8)]
-Overridable = Literal["neutral", "target_guidance", "responsible_lr", "semantic_lr", "semantic_weight"]
+Overridable = Literal["neutral", "target_guidance", "snr_gamma", "responsible_lr", "semantic_lr", "semantic_weight"]
 
 
 class Strict(BaseModel):
@@ -34,6 +34,7 @@ class ConceptConfig(Strict):
     word: Text | None = Field(None, description='fairness: what states it before a noun, "woman"; for the probe')
     neutral: Text | None = None
     target_guidance: Positive | None = None
+    snr_gamma: Positive | None = None
     responsible_lr: Positive | None = None
     semantic_lr: Weight | None = None
     semantic_weight: Weight | None = Field(None, alias="lambda")
@@ -110,6 +111,9 @@ class TrainConfig(Strict):
     target_guidance: Positive = 4.0
     target_from: Literal["unconditional", "neutral", "others"] = Field(
         "unconditional", description="what target_guidance leads away from: the paper's choice, or see the objective"
+    )
+    snr_gamma: Positive | None = Field(
+        None, description="Min-SNR: weigh a latent's error by min(1, gamma / SNR); default: all alike, the paper's"
     )
 
     # sdisc and where

@@ -8,7 +8,7 @@ prediction serves target and trajectory, and the semantic student's is the traje
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +56,16 @@ def held_loss(student: Tensor, target: Tensor, neutral: Tensor, weight: float) -
     return F.mse_loss(student, target) + weight * F.mse_loss(student, neutral.detach())
 
 
+def snr_weights(alphas: Tensor, gamma: float) -> Tensor:
+    """Return `min(1, gamma / SNR)`, `[B]` in (0, 1], of latents at these cumulative alphas `[B]`.
+
+    Min-SNR (arXiv 2303.09556, section 3.4): `gamma / SNR` makes an error of the predicted noise one of the predicted
+    picture, and the cap keeps the noisiest latents from deciding alone. Without weights the last steps decide, where
+    the predicted noise differs most: too late for what the first ones settle.
+    """
+    return (gamma * (1 - alphas) / alphas).clamp(max=1)
+
+
 def start(setting: Setting) -> Trajectories:
     """Begin staggered trajectories of the neutral prompt, or of it and people in turn."""
     config, unet = setting.config, setting.unet
@@ -82,19 +92,20 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     asked_for = (steered_to.neutral, setting.prompts.uncond, steered_to.target, *led_from)
     (plain, uncond, asked, *others), neutral = predict_many(unet, latents, timesteps, asked_for)
     target = _target(setting, plain, uncond, asked, others)
+    weighed = _weighed(config.of(setting.name, "snr_gamma"), unet.alphas_cumprod[timesteps.long()])
 
     size = neutral.h.shape[2], neutral.h.shape[3]
     responsible = module.responsible.resized(*size)
     student = unet.decoder(neutral, neutral.h + responsible.to(neutral.h))
-    yield Term("responsible", responsible_loss(student, target))
+    yield Term("responsible", responsible_loss(weighed(student), weighed(target)))
 
     both = responsible.detach() + module.semantic.resized(*size)
     student = unet.decoder(neutral, neutral.h + both.to(neutral.h))
     weight = config.of(setting.name, "semantic_weight")
     if config.semantic_target == "neutral":
-        yield Term("semantic", semantic_loss(student, plain, weight))
+        yield Term("semantic", semantic_loss(weighed(student), weighed(plain), weight))
     else:
-        yield Term("semantic", held_loss(student, target, plain, weight))
+        yield Term("semantic", held_loss(weighed(student), weighed(target), weighed(plain), weight))
 
     trajectories.advance(guided(uncond, student.detach(), config.trajectory_guidance))
 
@@ -110,6 +121,14 @@ def _steered(setting: Setting, trajectories: Trajectories, rows: Sequence[int]) 
     others = zip(*(one.others for one in picked), strict=True)
     neutral, target = (one_a_row([getattr(one, key) for one in picked]) for key in ("neutral", "target"))
     return Steered(neutral, target, tuple(one_a_row(own) for own in others))
+
+
+def _weighed(gamma: float | None, alphas: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what turns predictions `[B, C, H, W]` into ones whose squared errors have `snr_weights`."""
+    if gamma is None:
+        return lambda predicted: predicted
+    roots = snr_weights(alphas.float(), gamma).sqrt().view(-1, 1, 1, 1)
+    return lambda predicted: roots * predicted
 
 
 def _target(setting: Setting, plain: Tensor, uncond: Tensor, asked: Tensor, others: list[Tensor]) -> Tensor:

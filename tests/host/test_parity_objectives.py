@@ -60,6 +60,9 @@ def begun(settings: TrainConfig, stacks: Stacks, name: str, scale: float = 1.0) 
     return setting, state
 
 
+_CHOICES = ("purpose", "target_from", "semantic_target", "trajectory_guidance", "snr_gamma")
+
+
 def asked_of(settings: TrainConfig, name: str, xl: bool) -> tuple[SimpleNamespace, SimpleNamespace]:
     """The prompts and the numbers of a step, read from what the preset says."""
     texts = {key: concept.asked for key, concept in settings.concepts.items()}
@@ -69,8 +72,8 @@ def asked_of(settings: TrainConfig, name: str, xl: bool) -> tuple[SimpleNamespac
         for prompt in (prompts.neutral, prompts.target, prompts.uncond, *prompts.others):
             prompt.pooled = None
     how = {"guidance": settings.of(name, "target_guidance"), "lambda_": settings.of(name, "semantic_weight")}
-    chosen = {key: getattr(settings, key) for key in ("purpose", "target_from", "semantic_target")}
-    return prompts, SimpleNamespace(**how, **chosen, trajectory_guidance=settings.trajectory_guidance)
+    chosen = {key: getattr(settings, key) for key in _CHOICES} | {"scheduler": scheduler(10)}
+    return prompts, SimpleNamespace(**how, **chosen)
 
 
 GENDER = {"neutral": "a person", "concepts": {"woman": {"target": "a woman"}, "man": {"target": "a man"}}}
@@ -94,6 +97,7 @@ def made(preset: dict[str, Any], recipe: str, **changes: Any) -> TrainConfig:
         (SAFETY, "released", {"target_guidance": 12.0, "batch": 2}),
         (GENDER, "respo", {}),
         (RACE, "respo", {"lambda": 4.0, "batch": 4}),
+        (GENDER, "respo", {"snr_gamma": 0.5, "batch": 4}),
     ],
 )
 def test_losses_and_gradients_of_respodiff(sd1: Stacks, preset, recipe: str, changes: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.training_utils import compute_snr
 from torch import Tensor
 
 from .stacks import Stacks, changed_middle
@@ -49,12 +50,17 @@ def respodiff(stacks: Stacks, z: Tensor, t: Tensor, prompts: Any, ram: Tensor, s
         else:
             away = sum(eps(other) for other in prompts.others) / len(prompts.others)
             target = neutral + how.guidance * (asked - away)
-    loss_responsible = ((eps(prompts.neutral, ram) - target) ** 2).mean()
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        weights = 1 if how.snr_gamma is None else (how.snr_gamma / compute_snr(how.scheduler, t)).clamp(max=1)
+        return (weights * ((a - b) ** 2).mean((1, 2, 3))).mean()
+
+    loss_responsible = distance(eps(prompts.neutral, ram), target)
     (grad_ram,) = torch.autograd.grad(loss_responsible, ram)
     student = eps(prompts.neutral, ram.detach() + sam)
-    loss_semantic = how.lambda_ * ((student - neutral) ** 2).mean()
+    loss_semantic = how.lambda_ * distance(student, neutral)
     if how.semantic_target == "between":  # ours: what is left of the effect is 1 / (1 + lambda)
-        loss_semantic = loss_semantic + ((student - target) ** 2).mean()
+        loss_semantic = loss_semantic + distance(student, target)
     (grad_sam,) = torch.autograd.grad(loss_semantic, sam)
     guided = uncond + how.trajectory_guidance * (student.detach() - uncond)
     return Step(loss_responsible.detach(), loss_semantic.detach(), grad_ram, grad_sam, guided)

@@ -85,11 +85,24 @@ def test_other_kinds_learn_too(kind: dict[str, Any]) -> None:
     assert losses[-1] < 0.2 * losses[0]
 
 
+def weights_at(alphas: Tensor, snr_gamma: float | None) -> Tensor:
+    """What each row's squared error counts."""
+    weights = torch.ones(len(alphas))
+    if snr_gamma is not None:
+        signal_to_noise = alphas / (1 - alphas)
+        weights = torch.minimum(weights, snr_gamma / signal_to_noise)
+        assert weights.min() < weights.max() == 1  # some count less, the noisiest do not
+    return weights
+
+
+@pytest.mark.parametrize("snr_gamma", [None, 0.3])
 @pytest.mark.parametrize("target_from", ["unconditional", "neutral", "others"])
-def test_one_step_restated(target_from: str) -> None:
-    """Losses, gradients and the next latents, written down plainly from the paper."""
+def test_one_step_restated(target_from: str, snr_gamma: float | None) -> None:
+    """Losses, gradients and the next latents, written down plainly from the papers."""
     unet = ToyUNet()
-    settings = config(semantic_lr=0.02, **{"lambda": 0.7}, trajectory_guidance=2.5, target_from=target_from)
+    concepts = {"woman": {"target": "a woman", "snr_gamma": snr_gamma}, "man": {"target": "a man"}}
+    changes = {"lambda": 0.7, "target_from": target_from, "concepts": concepts, "snr_gamma": snr_gamma and 9.0}
+    settings = config(semantic_lr=0.02, trajectory_guidance=2.5, **changes)
     setting = settings_of(settings, unet)["woman"]
     prompts, state = setting.prompts, start(setting)
     generator = torch.Generator().manual_seed(5)
@@ -110,9 +123,10 @@ def test_one_step_restated(target_from: str) -> None:
         target_from
     ]
     target = origin + 4.0 * (predict(prompts.target) - away)
-    loss_responsible = ((predict(prompts.neutral, responsible) - target) ** 2).mean()
+    weights = weights_at(unet.alphas_cumprod[t], snr_gamma)
+    loss_responsible = (weights * ((predict(prompts.neutral, responsible) - target) ** 2).mean((1, 2, 3))).mean()
     student = predict(prompts.neutral, responsible.detach() + semantic)
-    loss_semantic = 0.7 * ((student - predict(prompts.neutral)) ** 2).mean()
+    loss_semantic = 0.7 * (weights * ((student - predict(prompts.neutral)) ** 2).mean((1, 2, 3))).mean()
     loss_responsible.backward()
     loss_semantic.backward()
 
