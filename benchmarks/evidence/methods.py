@@ -109,7 +109,7 @@ METHODS: dict[str, Method] = {
         FAIRNESS + GATED + SAFETY,
         training=Training("respo"),
         shipped=True,
-        where={**dict.fromkeys(FAIRNESS + GATED, 0.3), "skin": 0.18},
+        where={**dict.fromkeys(FAIRNESS + GATED, 0.3), "skin": 0.2},
         about="the shipped modules with their probes of prompts, Balance, Where by record, Safety at strong, and the "
         "Gate where it is said",
     ),
