@@ -924,11 +924,11 @@ class TestCommand:
     def test_a_run_of_what_has_changed_is_published(self):
         assert command.target_folder(self.options("--changed")) == extent.PUBLISHED
 
-    def test_a_whole_run_never_finds_published_figures(self):
+    def test_a_whole_run_never_finds_published_figures(self, tmp_path):
         whole, changed = self.options().extent, self.options("--changed").extent
         assert changed.finds_figures
         assert not whole.finds_figures
-        assert whole.judged != changed.judged
+        assert whole.judged(tmp_path) != changed.judged(tmp_path)
 
     def test_a_run_of_what_has_changed_trains_only_what_is_not_kept(self, tmp_path, monkeypatch):
         asked = []

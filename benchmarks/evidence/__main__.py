@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = plan_of(options)
         modules = modules_for(plan, options)
-        store, judged = Store(options.out / "cells"), options.out / options.extent.judged
+        store, judged = Store(options.out / "cells"), options.extent.judged(options.out)
         sets = sets_of(plan, modules)
         kept = keep_published(sets, judged / "figures") if options.extent.finds_figures else ()
         cells = cells_to_draw(sets, kept)

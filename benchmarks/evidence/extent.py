@@ -21,9 +21,9 @@ class Extent:
 
     `tasks`, `groups`: only these; None: all. `trains`: modules that are not there are trained, else their rows are left
     out; `takes_kept`: not those that an earlier whole run kept. `keeps`: the run's own modules and figures are kept for
-    later ones; `finds_figures`: it finds such figures. `judged`: where in `out` figures are. `rounds`: timings of each
-    row, and pictures in each. `published`: where the page goes when a run leaves nothing out, if anywhere; `partial`:
-    the folder in `out` where it goes otherwise.
+    later ones; `finds_figures`: it finds such figures. `rounds`: timings of each row, and pictures in each.
+    `published`: where the page goes when a run leaves nothing out, if anywhere; `partial`: the folder in `out` where it
+    goes otherwise.
     """
 
     help: str
@@ -37,9 +37,12 @@ class Extent:
     takes_kept: bool = True
     keeps: bool = False
     finds_figures: bool = False
-    judged: str = ""
     rounds: tuple[int, int] = (2, 6)
     published: Path | None = None
+
+    def judged(self, out: Path) -> Path:
+        """Return where figures are kept: found ones apart, as a whole run is to find all of its figures itself."""
+        return out / "changed" if self.finds_figures else out
 
 
 WHOLE = Extent("everything", "partial", takes_kept=False, keeps=True, rounds=(5, 24), published=PUBLISHED)
@@ -51,13 +54,11 @@ EXTENTS: Mapping[str, Extent] = {
         groups=QUICK_GROUPS,
         trains=False,
     ),
-    # Published figures in a folder of their own: a whole run is to find all of its figures itself.
     "changed": replace(
         WHOLE,
         help="only what has changed since RESULTS.md; the other figures stay",
         takes_kept=True,
         finds_figures=True,
-        judged="changed",
     ),
     "ablations": Extent(
         help="the ablations' rows instead of the methods', gender alone",

@@ -92,7 +92,7 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     asked_for = (steered_to.neutral, setting.prompts.uncond, steered_to.target, *led_from)
     (plain, uncond, asked, *others), neutral = predict_many(unet, latents, timesteps, asked_for)
     target = _target(setting, plain, uncond, asked, others)
-    weighed = _weighed(config.of(setting.name, "snr_gamma"), unet.alphas_cumprod[timesteps.long()])
+    weighed = _weighed(config.of(setting.name, "snr_gamma"), unet.alphas_cumprod[timesteps])
 
     size = neutral.h.shape[2], neutral.h.shape[3]
     responsible = module.responsible.resized(*size)
