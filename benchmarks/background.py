@@ -23,9 +23,9 @@ from benchmarks.demo.scoring import Pictures, agreement, background_psnr, score
 from benchmarks.shipped_modules import BENCH, GUIDANCE, STEPS
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.attribute import Attribute
 from respo_train.core.balance import assign, parse_shares
 from respo_train.core.checkpoint import load_attribute, write_atomically
+from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
 from respo_train.core.frequency import low_band
 from respo_train.core.judge import Judge, load_judge
@@ -102,8 +102,8 @@ def main() -> int:
     before = {job: draw(unet, texts[job], options.images, None, None, heard[job]) for job in JOBS}
     figures: dict[str, Any] = {"images": options.images * len(JOBS), "scene": options.scene, "rows": {}}
     for row in (row for row in ROWS if row.name in options.rows):
-        changes = {job: changes_of(attribute, labels[job], heard[job][0, True]) for job in JOBS}
-        after = {job: draw(unet, texts[job], options.images, changes[job], row, heard[job]) for job in JOBS}
+        modules = {job: [attribute.concept(label) for label in labels[job]] for job in JOBS}
+        after = {job: draw(unet, texts[job], options.images, modules[job], row, heard[job]) for job in JOBS}
         figures["rows"][row.name] = {
             "background_psnr": vars(background_psnr(segmenter, before, after)),
             "asked_and_seen": agreement(judge, after, labels),
@@ -128,13 +128,20 @@ def shares_of(judge: Judge, after: Mapping[str, Pictures], labels: Mapping[str, 
     }
 
 
-def changes_of(attribute: Attribute, labels: list[str], h: Tensor) -> Tensor:
-    """Return each picture's change of h, `[N, C, H, W]`."""
-    return torch.stack([attribute.concept(label).delta(*h.shape[2:]).detach() for label in labels])
+def changes_of(modules: Sequence[ConceptModule], h: Tensor) -> Tensor:
+    """Return what each picture's own module adds to h, `[N, C, H, W]`."""
+    return torch.cat([module.change(own).expand_as(own) for module, own in zip(modules, h.split(1), strict=True)])
 
 
 @torch.no_grad()
-def draw(unet: SplitUNet, text: str, images: int, changes: Tensor | None, row: Row | None, heard: Heard) -> Pictures:
+def draw(
+    unet: SplitUNet,
+    text: str,
+    images: int,
+    modules: Sequence[ConceptModule] | None,
+    row: Row | None,
+    heard: Heard,
+) -> Pictures:
     """Draw `images` of a prompt; without a row the h of every step is written to `heard`."""
     prompts = unet.encode_prompts([text, ""])
     latents = torch.stack([keyed_noise(unet.latent_shape, text, index) for index in range(images)])
@@ -144,11 +151,11 @@ def draw(unet: SplitUNet, text: str, images: int, changes: Tensor | None, row: R
         for prompt, conditional in zip(prompts, (True, False), strict=True):
             encoded = unet.encoder(latents, timestep.expand(images), prompt)
             h = encoded.h
-            if row is None or changes is None:
+            if row is None or modules is None:
                 heard[step, conditional] = h
             else:
                 extra = row.added(h, heard.get((step, conditional)), conditional)
-                h = h + extra + (changes if conditional else 0.0)
+                h = h + extra + (changes_of(modules, encoded.h) if conditional else 0.0)
             predicted.append(unet.decoder(encoded, h.to(encoded.h.dtype)))
         now, after = (alphas[place].expand(images) for place in (step, step + 1))
         latents = ddim_step(latents, guided(predicted[1], predicted[0], GUIDANCE), now, after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal
 
 from comfy_api.latest import io, ui
@@ -78,7 +77,7 @@ class ApplyModule(io.ComfyNode):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         require_allowed(module, strength)
         concept = concept.strip() or next(iter(module.attribute.concepts))
-        delta = partial(module.attribute.concept(concept).delta, strength=strength, fidelity=fidelity)
+        numbers = module.attribute.concept(concept)
         note = check_fit(model, module)
         half = half_of(module) if guidance == OWN else guidance
         edit = ModuleEdit(
@@ -88,7 +87,7 @@ class ApplyModule(io.ComfyNode):
             fidelity=fidelity,
             sigmas=sigma_range(model, start_percent, end_percent),
             half=half,
-            delta=delta,
+            module=numbers,
             area=None if mask is None else Area.of(mask),
             file=module.file,
         )

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -253,7 +252,7 @@ def edits_of(
             fidelity=fidelity,
             sigmas=sigmas,
             half="conditional",
-            delta=partial(part.module.attribute.concept(concept).delta, strength=part.strength, fidelity=fidelity),
+            module=part.module.attribute.concept(concept),
             images=Seats(seed, shares, place, concept, indices),
             probed=probes[place] is not None,
             probe=probes[place],

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from ..respo_train.core.concept import ConceptModule
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.grid import resize
+from ..respo_train.core.h_map import HMap
 from ..respo_train.core.probe import PromptProbe
 
 if TYPE_CHECKING:
@@ -111,10 +113,10 @@ class Area:
 
 @dataclass(frozen=True)
 class ModuleEdit:
-    """A concept's change of h, the same at every step (RespoDiff, arXiv 2509.15257, section 3).
+    """A concept's change of h, at every step alike (RespoDiff, arXiv 2509.15257, section 3).
 
-    `file`, `sha256`, `concept`: which numbers; `delta`: (height, width) -> `[C, height, width]`, strength and fidelity
-    included. `probe`: tells which prompts it acts on; None for all. Raises RespoError when a number is not finite.
+    `file`, `sha256`, `concept`: which numbers; `module` holds them. `probe`: tells which prompts it acts on; None for
+    all. Raises RespoError when a number is not finite.
     """
 
     sha256: str
@@ -123,7 +125,7 @@ class ModuleEdit:
     fidelity: float
     sigmas: tuple[float, float]
     half: Half
-    delta: Callable[[int, int], Tensor] = field(compare=False, repr=False)
+    module: ConceptModule = field(compare=False, repr=False)
     images: Callable[[int], Sequence[bool]] | None = None
     area: Area | None = None
     probed: bool = False
@@ -149,17 +151,24 @@ class ModuleEdit:
         """See `Edit`."""
 
         @lru_cache(maxsize=_SIZES_KEPT)
-        def change(height: int, width: int, device: torch.device) -> Tensor:
+        def constant(height: int, width: int, device: torch.device) -> Tensor:
             with torch.no_grad():
-                return self.delta(height, width).to(device, torch.float32)
+                return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
+
+        # Copies: the module's own belong to all who have loaded it.
+        @lru_cache(maxsize=1)
+        def map_on(device: torch.device) -> HMap | None:
+            return None if self.module.map is None else deepcopy(self.module.map).to(device)
 
         @lru_cache(maxsize=1)
         def probe_on(device: torch.device) -> PromptProbe | None:
-            # A copy: the module's own belongs to all who have loaded it.
             return None if self.probe is None else deepcopy(self.probe).to(device)
 
+        @torch.no_grad()
         def add(h: Tensor, moment: Moment) -> Tensor:
-            value = change(h.shape[2], h.shape[3], h.device)
+            value, map_of_h = constant(h.shape[2], h.shape[3], h.device), map_on(h.device)
+            if map_of_h is not None:
+                value = value + self.strength * map_of_h(h)
             if self.area is not None:
                 mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
                 value = value * images_of(mask, len(h))

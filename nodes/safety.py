@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -135,7 +134,6 @@ def edits_of(
         except ArchitectureMismatch:
             lines.append(f"Skipped: {found.switch} is for {module.attribute.architecture.describe()}")
             continue
-        delta = partial(module.attribute.concept(found.concept).delta, strength=strength, fidelity=1.0)
         edits.append(
             ModuleEdit(
                 sha256=module.sha256,
@@ -144,7 +142,7 @@ def edits_of(
                 fidelity=1.0,
                 sigmas=sigmas,
                 half="conditional",
-                delta=delta,
+                module=module.attribute.concept(found.concept),
                 file=found.file,
             )
         )

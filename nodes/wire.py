@@ -51,9 +51,12 @@ class LoadedModule:
 
 def size_of(attribute: Attribute) -> str:
     """For people: "131 kB, grid 8 x 8" – the numbers' bytes, and every kind and size of grid that there is."""
-    grids = [grid for module in attribute.concepts.values() for grid in (module.responsible, module.semantic)]
-    size = sum(4 * parameter.numel() for grid in grids for parameter in grid.parameters())
-    return f"{size / 1000:.0f} kB, {', '.join(dict.fromkeys(map(_kind, grids)))}"
+    modules = attribute.concepts.values()
+    grids = [grid for module in modules for grid in (module.responsible, module.semantic)]
+    size = sum(4 * parameter.numel() for module in modules for parameter in module.parameters())
+    kinds = [_kind(grid) for grid in grids]
+    kinds += [f"map of h by {module.map.width}" for module in modules if module.map is not None]
+    return f"{size / 1000:.0f} kB, {', '.join(dict.fromkeys(kinds))}"
 
 
 def _kind(grid: Grid) -> str:

@@ -102,6 +102,11 @@ class TrainConfig(Strict):
         None, description="height and width of the module's grid; default: that of h"
     )
 
+    map_width: int | None = Field(
+        None, ge=1, le=1024, description="a map of h beside the constant, read into this many numbers a place"
+    )
+    map_lr: Positive | None = Field(None, description="of the map; give both or neither")
+
     # respodiff
     train_on: Literal["neutral", "people"] = Field(
         "neutral", description="the neutral prompt alone, or it and `people` in turn, each against its own target"
@@ -163,6 +168,8 @@ def check(config: TrainConfig, source: str) -> None:
             )
     if (config.kind == "low_rank") != (config.rank is not None):
         raise RespoError(f"{source}: give 'rank' with kind = \"low_rank\", and only then (kinds: {', '.join(KINDS)})")
+    if (config.map_width is None) != (config.map_lr is None):
+        raise RespoError(f"{source}: give both 'map_width' and 'map_lr', or neither")
     if config.kind == "channel" and config.grid:
         raise RespoError(f"{source}: kind = \"channel\" has no grid; leave 'grid' out")
     if (config.width is None) != (config.height is None):

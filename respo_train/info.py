@@ -41,7 +41,8 @@ def concept_rows(attribute: Attribute) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("concept", "kind", "size", "norm, responsible", "norm, semantic")]
     for name, module in attribute.concepts.items():
         sizes = [f"{float(part.value().detach().norm()):.4g}" for part in (module.responsible, module.semantic)]
-        rows.append((name, module.responsible.kind, _size(module.responsible), *sizes))
+        kind = module.responsible.kind + ("" if module.map is None else f", map of h by {module.map.width}")
+        rows.append((name, kind, _size(module.responsible), *sizes))
     return rows
 
 

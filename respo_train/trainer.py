@@ -41,15 +41,9 @@ class ConceptState:
     """All that changes while one concept is trained."""
 
     module: ConceptModule
-    responsible_optimizer: torch.optim.Optimizer
-    semantic_optimizer: torch.optim.Optimizer
+    optimizers: dict[str, torch.optim.Optimizer]  # by their part's name
     source: Source
     losses: list[Losses] = field(default_factory=list)
-
-    @property
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Both optimizers by their part's name."""
-        return {"responsible": self.responsible_optimizer, "semantic": self.semantic_optimizer}
 
 
 @dataclass
@@ -136,12 +130,15 @@ def start(setting: Setting) -> ConceptState:
     latents = keyed_noise(unet.latent_shape, setting.key)[None].to(unet.alphas_cumprod)
     h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
     height, width = config.grid or (h.shape[2], h.shape[3])
-    module = ConceptModule(h.shape[1], height, width, config.kind, config.rank).to(h.device)
-    responsible_lr, semantic_lr = (config.of(setting.name, "responsible_lr"), config.of(setting.name, "semantic_lr"))
-    responsible = optimizer_of(config, module.responsible.parameters(), responsible_lr)
-    semantic = optimizer_of(config, module.semantic.parameters(), semantic_lr)
-    source = OBJECTIVES[config.objective].start(setting)
-    return ConceptState(module, responsible, semantic, source)
+    module = ConceptModule(h.shape[1], height, width, config.kind, config.rank, config.map_width).to(h.device)
+    rates = {
+        "responsible": config.of(setting.name, "responsible_lr"),
+        "semantic": config.of(setting.name, "semantic_lr"),
+        "map": config.map_lr,
+    }
+    parts = dict(module.named_children())
+    optimizers = {key: optimizer_of(config, part.parameters(), rates[key]) for key, part in parts.items()}
+    return ConceptState(module, optimizers, OBJECTIVES[config.objective].start(setting))
 
 
 def gradients(setting: Setting, state: ConceptState, step: int) -> dict[str, float]:
@@ -171,5 +168,5 @@ def _share(setting: Setting, state: ConceptState, losses: dict[str, float], team
         )
     state.losses.append(mean)
     if setting.config.clip is not None:
-        for part in (state.module.responsible, state.module.semantic):
+        for part in state.module.children():
             torch.nn.utils.clip_grad_norm_(part.parameters(), setting.config.clip)

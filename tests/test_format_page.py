@@ -33,10 +33,10 @@ SHIPPED = sorted((ROOT / "emoji_world" / "modules").glob("*.safetensors"))
 
 
 def make(path: Path) -> Attribute:
-    """Every kind of grid, one concept without a semantic part, one in half precision."""
+    """Every kind of grid, one concept with a map of h, one concept without a semantic part, one in half precision."""
     generator = torch.Generator().manual_seed(0)
     concepts = {"woman": ConceptModule(6, 4, 5), "a man": ConceptModule(6, 4, 5, "low_rank", 2)}
-    concepts |= {"any": ConceptModule(6, 4, 5, "channel"), "bare": ConceptModule(6, 4, 5)}
+    concepts |= {"any": ConceptModule(6, 4, 5, "channel", map_width=3), "bare": ConceptModule(6, 4, 5)}
     for module in concepts.values():
         for parameter in module.parameters():
             parameter.data.normal_(generator=generator)

@@ -35,18 +35,22 @@ VERSIONS = ("0", "2", "99999999", "1.0", "-1", " 1", "1\n", "", "one", "١", "9"
 
 @lru_cache(maxsize=1)
 def module_seeds() -> tuple[bytes, ...]:
-    """Good files: every kind of grid, with and without words and a probe, float and half; one of SD 1.5's size."""
+    """Good files: every kind of grid, a map of h, words and a probe or none, float and half; one of SD 1.5's size."""
     generator = torch.Generator().manual_seed(0)
 
-    def concept(channels: int, size: tuple[int, int], kind: str = "grid") -> ConceptModule:
-        module = ConceptModule(channels, *size, kind, 2 if kind == "low_rank" else None)
+    def concept(channels: int, size: tuple[int, int], kind: str = "grid", width: int | None = None) -> ConceptModule:
+        module = ConceptModule(channels, *size, kind, 2 if kind == "low_rank" else None, width)
         for parameter in module.parameters():
             parameter.data.normal_(generator=generator)
         return module
 
     small, sd1 = Architecture("unet-2-8", 2, 8, 0, 6), Architecture("sd1", 320, 768, 0, 1280)
     base = {"name": "model.safetensors", "sha256": "0" * 64, "fingerprint": [0.5, -1.25]}
-    kinds = {"woman": concept(6, (4, 5)), "a man": concept(6, (4, 5), "low_rank"), "any": concept(6, (4, 5), "channel")}
+    kinds = {
+        "woman": concept(6, (4, 5), width=3),
+        "a man": concept(6, (4, 5), "low_rank"),
+        "any": concept(6, (4, 5), "channel"),
+    }
     plain = Attribute("gender", "fairness", kinds, small, base, {"seed": 1, "prompts": ["ein Mädchen"]})
     ones = torch.ones(8)
     probe = PromptProbe(ones, ones, ones, [torch.randn(2, 8, generator=generator) for _ in range(3)], ones[:2])

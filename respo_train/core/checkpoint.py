@@ -1,7 +1,8 @@
 """The module file: safetensors, one file = one attribute, format version 1.
 
 Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
-"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Optional (the probe of
+"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Optional (a map of h):
+"<concept>.map.inward" `[K, C]`, "<concept>.map.bias" `[K]`, "<concept>.map.outward" `[C, K]`. Optional (the probe of
 prompts): "probe:mean", "probe:scale" and "probe:somebody" `[D]`, "probe:bias" `[2]`, "probe:word_0" … `[n, D]`; no
 concept's name has a colon. Metadata: "format" = "respo", "format_version" = "1", "respo" = JSON with name, purpose,
 concepts (their order), architecture, base, training and (optional) words.
@@ -30,6 +31,7 @@ from .attribute import Attribute
 from .concept import ConceptModule
 from .errors import ModuleFileError, RespoError
 from .grid import Grid
+from .h_map import HMap
 from .header import header_of, opened, parse_json
 from .probe import PromptProbe
 
@@ -174,6 +176,9 @@ def _tensors(attribute: Attribute) -> dict[str, Tensor]:
             for key, parameter in grid.named_parameters():
                 suffix = "" if key == "full" else f".{key}"
                 tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()
+        if module.map is not None:
+            for key, parameter in module.map.named_parameters():
+                tensors[f"{name}.map.{key}"] = parameter.detach().float().cpu().contiguous()
     if attribute.probe is not None:
         for key, buffer in attribute.probe.named_buffers():
             tensors[f"{_PROBE}{key}"] = buffer.float().cpu().contiguous()
@@ -232,7 +237,7 @@ def _take_concepts(tensors: dict[str, Tensor], names: Sequence[str]) -> dict[str
         numbers += sum(math.prod(part.shape) for part in (responsible, semantic or responsible))
         if numbers > _MAX_NUMBERS:
             raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
-        concepts[name] = ConceptModule.from_parts(responsible, semantic)
+        concepts[name] = ConceptModule.from_parts(responsible, semantic, _take_map(tensors, f"{name}.map"))
     return concepts
 
 
@@ -252,6 +257,16 @@ def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:
     if len(factors) == 1:
         raise RespoError(f"expected both factors of {key[:200]!r}, 'channels' and 'space', found one of them")
     return Grid.from_tensors(*factors) if factors else None
+
+
+def _take_map(tensors: dict[str, Tensor], key: str) -> HMap | None:
+    names = ("inward", "bias", "outward")
+    found = {name: tensors.pop(f"{key}.{name}") for name in names if f"{key}.{name}" in tensors}
+    if not found:
+        return None
+    if len(found) < len(names):
+        raise RespoError(f"expected {', '.join(names)} of {key[:200]!r}, found {', '.join(found)} alone")
+    return HMap.from_tensors(**found)
 
 
 def _take_probe(tensors: dict[str, Tensor]) -> PromptProbe | None:

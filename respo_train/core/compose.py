@@ -1,6 +1,7 @@
 """New concepts from old ones: weighted sums, what is between two, and one without another.
 
-A module is a constant added to h, so everything here is linear algebra on its two parts, each on its own. Parts of
+A module is constants added to h, so everything here is linear algebra on its two parts, each on its own; maps of h are
+put side by side, which adds up to the same. Parts of
 different kinds or grid sizes meet as full grids of the largest height and width among them; parts that are all one
 number a channel stay that. Nothing is trained again: how far two concepts add up is for the pictures to show. No
 probe of prompts goes along: those of the parents ask for other concepts.
@@ -22,6 +23,7 @@ from .concept import ConceptModule
 from .errors import ArchitectureMismatch, RespoError
 from .fingerprint import same_checkpoint
 from .grid import Grid, resize
+from .h_map import HMap, weighted
 
 _MAX_PEDIGREE = 8192  # characters of a parent's own parents: a chain of compositions must not grow without end
 
@@ -65,7 +67,10 @@ def weighted_sum(terms: Sequence[Term], name: str = "") -> Attribute:
     def add(parts: Sequence[Tensor]) -> Tensor:
         return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum(0)
 
-    return _made("sum", terms, name or _sum_name(terms), add)
+    own = [(term.attribute.concept(term.concept).map, term.weight) for term in terms]
+    maps = [(one, weight) for one, weight in own if one is not None]
+    both = weighted([one for one, _ in maps], [weight for _, weight in maps])
+    return _made("sum", terms, name or _sum_name(terms), add, both)
 
 
 def interpolation(a: Term, b: Term, t: float, name: str = "") -> Attribute:
@@ -85,7 +90,8 @@ def without(a: Term, b: Term, name: str = "") -> Attribute:
 
     At b's weight 1 nothing of what is left points along b or against it; it is the share of the overlap that is
     removed, 0 … 1. Where b is zero, a stays as it is. `<a, b>` sums over all channels and places of a part.
-    Raises RespoError for another share, and where b is a safety concept, or a one and its weight is negative.
+    Raises RespoError for another share, where one of them has a map of h, and where b is a safety concept, or a one and
+    its weight is negative.
     """
     _require_one_architecture([a, b])
     _refuse_negative_safety([a])
@@ -98,6 +104,13 @@ def without(a: Term, b: Term, name: str = "") -> Attribute:
         raise RespoError(
             f"expected the second weight between 0 and 1, the share of the overlap to remove, found {b.weight}."
         )
+
+    for term in (a, b):
+        if term.attribute.concept(term.concept).map is not None:
+            raise RespoError(
+                f"{term.concept!r} has a map of h: what it adds differs from picture to picture, so that nothing of "
+                "it lies along another concept for good. Choose concepts that are constants, or add them up."
+            )
 
     def remove(parts: Sequence[Tensor]) -> Tensor:
         own, other = parts
@@ -121,18 +134,26 @@ def note_on_bases(terms: Sequence[Term]) -> str:
 
 
 @torch.no_grad()
-def _made(operation: str, terms: list[Term], name: str, combine: Callable[[Sequence[Tensor]], Tensor]) -> Attribute:
+def _made(
+    operation: str,
+    terms: list[Term],
+    name: str,
+    combine: Callable[[Sequence[Tensor]], Tensor],
+    map_of_h: HMap | None = None,
+) -> Attribute:
     modules = [term.attribute.concept(term.concept) for term in terms]
-    parts = [
+    responsible, semantic = (
         Grid.from_tensors(_finite(combine(_alike([part.value() for part in own])), name))
         for own in ([m.responsible for m in modules], [m.semantic for m in modules])
-    ]
+    )
     purpose = "safety" if any(term.is_safety for term in terms) else "fairness"
     training = {"objective": "composed", "operation": operation, "parents": [_pedigree(term) for term in terms]}
     first = terms[0].attribute
     if all(term.attribute.training.get("half") == first.training.get("half") for term in terms):
         training |= {key: first.training[key] for key in ("half",) if key in first.training}
-    concepts = {name: ConceptModule.from_parts(*parts)}
+    if map_of_h is not None:
+        _finite(map_of_h.outward, name)
+    concepts = {name: ConceptModule.from_parts(responsible, semantic, map_of_h)}
     return Attribute(name, purpose, concepts, first.architecture, first.base, training, _words(operation, terms, name))
 
 

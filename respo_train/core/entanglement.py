@@ -1,4 +1,7 @@
-"""How far concepts point the same way: where they do, one comes along when the other is added."""
+"""How far concepts point the same way: where they do, one comes along when the other is added.
+
+Of their constants alone: what maps of h add has no one direction.
+"""
 
 from __future__ import annotations
 

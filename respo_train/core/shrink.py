@@ -17,7 +17,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def shrunk(attribute: Attribute, form: Form, rank: int = 1) -> Attribute:
-    """Return `attribute` with every part in a smaller form; a part that is as small already stays what it is.
+    """Return `attribute` with every part in a smaller form; a part that is as small already stays what it is,
+    and so does a map of h.
 
     "channel": its mean over the picture, one number a channel. "low rank": its `rank` strongest patterns, the best
     approximation of that rank in least squares (truncated SVD of `[C, H * W]`; Eckart and Young, 1936).
@@ -32,8 +33,8 @@ def shrunk(attribute: Attribute, form: Form, rank: int = 1) -> Attribute:
     concepts = {}
     for name, module in attribute.concepts.items():
         parts = (module.responsible, module.semantic)
-        small = [_mean(part) if form == "channel" else _strongest(part, rank) for part in parts]
-        concepts[name] = ConceptModule.from_parts(*small)
+        responsible, semantic = (_mean(part) if form == "channel" else _strongest(part, rank) for part in parts)
+        concepts[name] = ConceptModule.from_parts(responsible, semantic, module.map)
     return replace(attribute, concepts=concepts)
 
 

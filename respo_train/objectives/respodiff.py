@@ -94,12 +94,11 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     target = _target(setting, plain, uncond, asked, others)
     weighed = _weighed(config.of(setting.name, "snr_gamma"), unet.alphas_cumprod[timesteps])
 
-    size = neutral.h.shape[2], neutral.h.shape[3]
-    responsible = module.responsible.resized(*size)
+    responsible = module.towards(neutral.h)
     student = unet.decoder(neutral, neutral.h + responsible.to(neutral.h))
     yield Term("responsible", responsible_loss(weighed(student), weighed(target)))
 
-    both = responsible.detach() + module.semantic.resized(*size)
+    both = responsible.detach() + module.semantic.resized(neutral.h.shape[2], neutral.h.shape[3])
     student = unet.decoder(neutral, neutral.h + both.to(neutral.h))
     weight = config.of(setting.name, "semantic_weight")
     if config.semantic_target == "neutral":

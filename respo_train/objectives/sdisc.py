@@ -28,8 +28,7 @@ def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int
     unet = setting.unet
     batch = pictures.batch(step, unet.alphas_cumprod)
     encoded = unet.encoder(batch.latents, batch.timesteps, setting.prompts.neutral)
-    responsible = module.responsible.resized(encoded.h.shape[2], encoded.h.shape[3])
-    predicted = unet.decoder(encoded, encoded.h + responsible.to(encoded.h))
+    predicted = unet.decoder(encoded, encoded.h + module.towards(encoded.h).to(encoded.h))
     yield Term("responsible", reconstruction_loss(predicted, batch.noise))
 
 

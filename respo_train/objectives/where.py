@@ -79,7 +79,7 @@ def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int
     heat = heat_map(setting, batch.latents, batch.timesteps, size) if parts.attenuate or parts.weigh else None
     if heat is not None and parts.attenuate:
         h = h * attenuation(heat).to(h)
-    predicted = unet.decoder(encoded, h + module.responsible.resized(*size).to(h), hook)
+    predicted = unet.decoder(encoded, h + module.towards(h).to(h), hook)
     if heat is not None and parts.weigh:
         loss = weighted_loss(
             predicted, batch.noise, fitted(heat, (batch.noise.shape[2], batch.noise.shape[3])), parts.beta

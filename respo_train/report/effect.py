@@ -100,9 +100,9 @@ class Probe:
         size, change, way = [], [], []
         for latents, timesteps, neutral, asked in self._points:
             encoded = self._unet.encoder(latents, timesteps, self._prompts.neutral)
-            delta = module.delta(encoded.h.shape[2], encoded.h.shape[3])
+            added = module.change(encoded.h).expand_as(encoded.h)
             moved = self._unet.decoder(encoded, module(encoded.h)) - neutral
-            size.append((delta.norm() / _norm(encoded.h)).mean().item())
+            size.append((_norm(added) / _norm(encoded.h)).mean().item())
             change.append((_norm(moved) / _norm(neutral)).mean().item())
             path = self._sign * (asked - neutral)
             way.append(((moved * path).flatten(1).sum(1) / path.square().flatten(1).sum(1)).mean().item())

@@ -25,7 +25,7 @@ ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
 
 def make() -> Attribute:
     concepts = {"woman": ConceptModule(6, 4, 5), "a man": ConceptModule(6, 4, 5, "low_rank", 2)}
-    concepts["any"] = ConceptModule(6, 4, 5, "channel")
+    concepts["any"] = ConceptModule(6, 4, 5, "channel", map_width=3)
     generator = torch.Generator().manual_seed(0)
     for module in concepts.values():
         for parameter in module.parameters():
@@ -294,6 +294,10 @@ def test_description_defects(good: Path, changes: dict[str, object], message: st
         ("woman.semantic", torch.zeros(5, 4, 5), "6 channels"),
         ("a man.responsible.space", None, "factors"),
         ("a man.responsible.channels", torch.zeros(6, 3), "factors"),
+        ("any.map.bias", None, "expected inward, bias, outward of 'any.map', found inward, outward alone"),
+        ("any.map.inward", torch.zeros(3, 5), r"\[K, C\], \[K\] and \[C, K\]"),
+        ("any.map.inward", torch.full((3, 6), float("nan")), "NaN"),
+        ("woman.map.bias", torch.zeros(3), "found bias alone"),
         ("woman.surprise", torch.zeros(1), "belong to no concept: woman.surprise"),
     ],
 )

@@ -16,6 +16,7 @@ from respo_train.core.compose import Term, interpolation, note_on_bases, weighte
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ArchitectureMismatch, RespoError, UnknownConcept
 from respo_train.core.grid import KINDS
+from respo_train.core.h_map import HMap
 from respo_train.core.probe import PromptProbe
 
 ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
@@ -106,6 +107,40 @@ def test_ends_of_an_interpolation_are_exact(kind: str) -> None:
 def test_no_place_outside_of_an_interpolation(t: float) -> None:
     with pytest.raises(RespoError, match="between 0"):
         interpolation(term(make()), term(make(1)), t)
+
+
+def mapped(seed: int, concept: str = "woman") -> Attribute:
+    attribute = make(seed, concept=concept)
+    (own,) = attribute.concepts.values()
+    own.map = HMap(6, 3)
+    for parameter in own.map.parameters():
+        parameter.data.normal_(generator=torch.Generator().manual_seed(seed))
+    return attribute
+
+
+def test_maps_of_h_add_up() -> None:
+    a, b, plain = mapped(0), mapped(1, "old"), make(2, concept="tall")
+    h = torch.randn(2, 6, 4, 5)
+    made = weighted_sum([term(a, 0.5), term(plain, 2.0), term(b, -1.5)])
+    with torch.no_grad():
+        wanted = 0.5 * only(a).change(h) + 2 * only(plain).change(h) - 1.5 * only(b).change(h)
+        torch.testing.assert_close(only(made).change(h), wanted)
+        torch.testing.assert_close(only(interpolation(term(a), term(b), 0.0)).change(h), only(a).change(h))
+        halfway = only(interpolation(term(a), term(plain), 0.5)).change(h)
+        torch.testing.assert_close(halfway, 0.5 * only(a).change(h) + 0.5 * only(plain).change(h))
+    assert only(weighted_sum([term(plain)])).map is None
+    assert to_bytes(from_bytes(to_bytes(made), "made")) == to_bytes(made)
+
+
+def test_a_map_of_h_has_no_overlap() -> None:
+    for pair in ((mapped(0), make(1, concept="old")), (make(0), mapped(1, "old"))):
+        with pytest.raises(RespoError, match="has a map of h"):
+            without(term(pair[0]), term(pair[1]))
+
+
+def test_a_map_of_h_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(RespoError, match="numbers too large"):
+        weighted_sum([term(mapped(0), 3e38)])
 
 
 def test_without_leaves_nothing_along_the_other() -> None:

@@ -139,6 +139,8 @@ def test_metadata_that_a_stranger_wrote(imported: Any) -> None:
 EMOJI = Attribute(
     "x", "fairness", {"a": ConceptModule(128, 8, 8)}, Architecture("emoji_world", 64, 128, 0, 128), {}, {}
 )
+MAPPED = ConceptModule(1280, 8, 8, map_width=2)
+MAPPED.responsible.full.data.fill_(1)
 WIDE = ConceptModule.from_parts(*[ConceptModule(1280, 8, 4).responsible] * 2)
 WIDE.responsible.full.data.fill_(1)
 
@@ -159,6 +161,11 @@ REFUSED = {
         "of one size; 'kind' has 4 x 4, 8 x 8",
     ),
     "unequal parts": (unequal_parts, "respodiff", "both parts at one size, but those of 'a' differ"),
+    "a map of h": (
+        lambda: replace(make(), concepts={"a": MAPPED}),
+        "respodiff",
+        "no place for a map of h, but 'a' has",
+    ),
     "nothing": (lambda: replace(make(), concepts={"a": ConceptModule(1280, 8, 8)}), "respodiff", "zero everywhere"),
     "too much": (lambda: make(size=41), "respodiff", "expected at most 33"),
 }

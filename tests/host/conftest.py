@@ -161,6 +161,7 @@ class Place:
     sigma: float
     size: tuple[int, int]
     text: Tensor  # what its cross-attention is given, `[T, D]`
+    h: Tensor  # what is added to, of this image: `[1, C, H, W]`, at the output with the skip behind it
 
 
 @pytest.fixture(scope="session")
@@ -180,12 +181,14 @@ def by_hand() -> Callable:
             return apply(call["input"], call["timestep"], **call["c"])
 
         def add(h: Tensor) -> Tensor:
-            h = h.clone()
+            own, h = h, h.clone()
             chunks = tuple(now["cond_or_uncond"])
             count = len(h) // len(chunks)
             for row in range(len(h)):
                 sigma, text = now["timestep"][row].item(), now["c"]["c_crossattn"][row]
-                place = Place(chunks[row // count], chunks, row % count, sigma, tuple(h.shape[2:]), text)
+                place = Place(
+                    chunks[row // count], chunks, row % count, sigma, tuple(h.shape[2:]), text, own[row : row + 1]
+                )
                 extra = addition(place)
                 if extra is not None:
                     h[row, : extra.shape[0]] += extra.to(h.dtype)

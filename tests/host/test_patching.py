@@ -83,6 +83,34 @@ def test_area_prompt_and_odd_sizes(apply, sample, by_hand, model, woman, prompt)
     assert sizes == {(6, 5), (3, 2)}
 
 
+def test_a_map_of_h_reads_every_picture(run_node, sample, by_hand, model, attribute, pack):
+    """What it adds hangs on h as it comes, whatever other modules add beside it."""
+    core, mapped = pack.core, {}
+    for name, module in attribute.concepts.items():
+        own = core.h_map.HMap(module.channels, 3)
+        for parameter in own.parameters():
+            parameter.data.normal_(generator=torch.Generator().manual_seed(5))
+        mapped[name] = core.concept.ConceptModule.from_parts(module.responsible, module.semantic, own)
+    loaded = pack.root.nodes.wire.LoadedModule(replace(attribute, concepts=mapped), "mapped.safetensors", "1" * 64)
+
+    def addition(place):
+        if place.chunk:
+            return None
+        h = place.h[:, : mapped["man"].channels]  # the first output block gets h and a skip
+        strengths = {"man": 0.3, "woman": 1.0}
+        return sum(mapped[name].change(h, strength).detach()[0] for name, strength in strengths.items())
+
+    changed = run_node("RespoApplyModule", model=model, module=loaded, concept="man", strength=0.3)[0]
+    changed = run_node("RespoApplyModule", model=changed, module=loaded, concept="woman")[0]
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, count=2)
+    found = sample(changed, count=2)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found, sample(model, count=2), rtol=1e-2, atol=1e-2)
+    off = run_node("RespoApplyModule", model=model, module=loaded, concept="man", strength=0.0)[0]
+    assert torch.equal(sample(off, count=2), sample(model, count=2))
+
+
 def test_mask_says_where(apply, sample, by_hand, model, woman):
     mask = torch.zeros(1, 8, 8)
     mask[:, :, 4:] = 1

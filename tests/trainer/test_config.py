@@ -53,6 +53,8 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"purpose": "beauty"}, "purpose"),
         ({"kind": "low_rank"}, "give 'rank'"),
         ({"rank": 3}, "give 'rank'"),
+        ({"map_width": 3}, "both 'map_width' and 'map_lr'"),
+        ({"map_lr": 0.1}, "both 'map_width' and 'map_lr'"),
         ({"target_from": "others"}, "at least two concepts"),
         ({"words": {"woman": "she, her"}}, "words.woman: "),
         ({"words": {"woman": ["she", " "]}}, "words.woman.1: "),

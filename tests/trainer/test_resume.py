@@ -112,7 +112,13 @@ def test_resumed_is_uninterrupted(tmp_path: Path, objective: str, step: int, how
 
 
 @pytest.mark.parametrize(
-    "kind", [{"kind": "low_rank", "rank": 2}, {"kind": "channel"}, {"optimizer": "one_scale_adam"}]
+    "kind",
+    [
+        {"kind": "low_rank", "rank": 2},
+        {"kind": "channel"},
+        {"optimizer": "one_scale_adam"},
+        {"map_width": 3, "map_lr": 0.02, "optimizer": "one_scale_adam", "clip": 1.0},
+    ],
 )
 def test_other_kinds_go_on_too(tmp_path: Path, kind: dict[str, Any]) -> None:
     settings = config(**kind)

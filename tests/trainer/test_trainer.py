@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from toy_unet import ToyUNet
+from toy_unet import AttentiveUNet, ToyUNet
 
 from respo_train.config import TrainConfig
 from respo_train.core.errors import RespoError
 from respo_train.latents.ddim import ddim_step
 from respo_train.network import Encoded
+from respo_train.objectives import OBJECTIVES
 from respo_train.preset_files import read_config
 from respo_train.trainer import TrainState, gradients, settings_of, start, train
 
@@ -135,7 +136,7 @@ def test_one_step_restated(target_from: str, snr_gamma: float | None) -> None:
     assert losses["semantic"] == pytest.approx(loss_semantic.item(), rel=1e-5)
     torch.testing.assert_close(state.module.responsible.full.grad, responsible.grad)
     torch.testing.assert_close(state.module.semantic.full.grad, semantic.grad)
-    state.semantic_optimizer.step()
+    state.optimizers["semantic"].step()
     # Adam's first step is the learning rate, against the sign of the gradient.
     moved = state.module.semantic.full.detach() - semantic.detach()
     torch.testing.assert_close(moved, -0.02 * semantic.grad.sign(), rtol=1e-2, atol=1e-4)
@@ -144,6 +145,34 @@ def test_one_step_restated(target_from: str, snr_gamma: float | None) -> None:
     expected = ddim_step(z, guided, alphas[positions], alphas[[p + 1 for p in positions]])
     unfinished = [b for b, p in enumerate(positions) if p + 1 < settings.trajectory_steps]
     torch.testing.assert_close(state.source.latents[unfinished], expected[unfinished])
+
+
+def test_a_map_of_h_learns_with_the_responsible_part() -> None:
+    """The semantic part's loss leaves it alone, and it has a rate of its own."""
+    setting = settings_of(config(map_width=3, map_lr=0.5, semantic_lr=0.02), ToyUNet())["woman"]
+    state = start(setting)
+    assert state.optimizers.keys() == {"responsible", "semantic", "map"}
+    assert state.module.map is not None
+    first = next(iter(OBJECTIVES["respodiff"].terms(setting, state.module, state.source, 0)))
+    assert first.part == "responsible"
+    wanted = torch.autograd.grad(first.loss, state.module.map.outward)[0]
+    gradients(setting, state, 0)
+    torch.testing.assert_close(state.module.map.outward.grad, wanted)
+    before = state.module.map.outward.detach().clone()
+    state.optimizers["map"].step()
+    moved = state.module.map.outward.detach() - before
+    torch.testing.assert_close(moved, -0.5 * wanted.sign(), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", ["respodiff", "sdisc", "where"])
+def test_a_map_of_h_reaches_further_than_a_constant(objective: str) -> None:
+    unet = AttentiveUNet() if objective == "where" else ToyUNet()
+    plain = config(objective=objective, steps=100, semantic_lr=0.0)
+    with_map = config(objective=objective, steps=100, semantic_lr=0.0, map_width=8, map_lr=0.01)
+    ends = [
+        sum(loss.responsible for loss in train(one, unet).concepts["woman"].losses[-20:]) for one in (plain, with_map)
+    ]
+    assert ends[1] < ends[0]
 
 
 class CountingUNet(ToyUNet):

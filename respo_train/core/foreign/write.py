@@ -91,6 +91,8 @@ def _shape(name: str, module: ConceptModule, family: Family) -> tuple[int, int]:
             )
         if semantic.shape != responsible.shape:
             raise RespoError(f"{family.title}'s files hold both parts at one size, but those of {name!r} differ.")
+    if module.map is not None:
+        raise RespoError(f"{family.title}'s files have no place for a map of h, but {name!r} has one.")
     if not responsible.any():
         raise RespoError(f"the responsible part of {name!r} is zero everywhere: there is nothing to write.")
     height, width = responsible.shape[1:]
