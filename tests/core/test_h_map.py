@@ -4,10 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from respo_train.core.architecture import Architecture
+from respo_train.core.attribute import Attribute
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
 from respo_train.core.grid import Grid
 from respo_train.core.h_map import HMap, weighted
+from respo_train.core.shrink import Form, shrunk
+from respo_train.info import concept_rows
 
 
 def filled(channels: int = 6, width: int = 3, seed: int = 0) -> HMap:
@@ -96,3 +100,22 @@ def test_a_module_with_a_map() -> None:
     assert torch.equal(module(h, strength=0), h)
     assert module(h.half()).dtype == torch.float16
     assert module(torch.randn(1, 6, 7, 3)).shape == (1, 6, 7, 3)
+
+
+@pytest.mark.parametrize("form", ["low rank", "channel", "as it is"])
+def test_a_smaller_form_keeps_the_map(form: Form) -> None:
+    module = ConceptModule(6, 4, 5, map_width=3)
+    for parameter in module.parameters():
+        parameter.data.normal_()
+    architecture = Architecture("unet-2-8", 2, 8, 0, 6)
+    small = shrunk(Attribute("gender", "fairness", {"woman": module}, architecture, {}, {}), form).concept("woman")
+    h = torch.randn(2, 6, 4, 5)
+    assert small.map is not None
+    assert module.map is not None
+    assert torch.equal(small.map(h), module.map(h))
+
+
+def test_info_tells_of_the_map() -> None:
+    concepts = {"woman": ConceptModule(6, 4, 5, map_width=3), "man": ConceptModule(6, 4, 5)}
+    made = Attribute("gender", "fairness", concepts, Architecture("unet-2-8", 2, 8, 0, 6), {}, {})
+    assert [row[1] for row in concept_rows(made)] == ["kind", "grid, map of h by 3", "grid"]
