@@ -152,8 +152,7 @@ class ModuleEdit:
 
         @lru_cache(maxsize=_SIZES_KEPT)
         def constant(height: int, width: int, device: torch.device) -> Tensor:
-            with torch.no_grad():
-                return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
+            return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
 
         # Copies: the module's own belong to all who have loaded it.
         @lru_cache(maxsize=1)

@@ -136,8 +136,7 @@ def start(setting: Setting) -> ConceptState:
         "semantic": config.of(setting.name, "semantic_lr"),
         "map": config.map_lr,
     }
-    parts = dict(module.named_children())
-    optimizers = {key: optimizer_of(config, part.parameters(), rates[key]) for key, part in parts.items()}
+    optimizers = {key: optimizer_of(config, part.parameters(), rates[key]) for key, part in module.named_children()}
     return ConceptState(module, optimizers, OBJECTIVES[config.objective].start(setting))
 
 

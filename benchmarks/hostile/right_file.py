@@ -32,8 +32,8 @@ def check_module(path: Path, attribute: Attribute) -> None:
     header = json.loads(data[8:start])
     left = {key for key in header if key != "__metadata__" and not key.startswith("probe:")}
     for name, module in attribute.concepts.items():
-        for part in dict(module.named_children()):
-            for key, parameter in getattr(module, part).named_parameters():
+        for part, numbers in module.named_children():
+            for key, parameter in numbers.named_parameters():
                 full = f"{name}.{part}" + ("" if key == "full" else f".{key}")
                 own = parameter.detach().numpy()
                 if full not in left:

@@ -172,13 +172,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 def _tensors(attribute: Attribute) -> dict[str, Tensor]:
     tensors = {}
     for name, module in attribute.concepts.items():
-        for part, grid in (("responsible", module.responsible), ("semantic", module.semantic)):
-            for key, parameter in grid.named_parameters():
+        for part, own in module.named_children():
+            for key, parameter in own.named_parameters():
                 suffix = "" if key == "full" else f".{key}"
                 tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()
-        if module.map is not None:
-            for key, parameter in module.map.named_parameters():
-                tensors[f"{name}.map.{key}"] = parameter.detach().float().cpu().contiguous()
     if attribute.probe is not None:
         for key, buffer in attribute.probe.named_buffers():
             tensors[f"{_PROBE}{key}"] = buffer.float().cpu().contiguous()

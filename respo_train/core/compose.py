@@ -67,10 +67,9 @@ def weighted_sum(terms: Sequence[Term], name: str = "") -> Attribute:
     def add(parts: Sequence[Tensor]) -> Tensor:
         return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum(0)
 
-    own = [(term.attribute.concept(term.concept).map, term.weight) for term in terms]
-    maps = [(one, weight) for one, weight in own if one is not None]
-    both = weighted([one for one, _ in maps], [weight for _, weight in maps])
-    return _made("sum", terms, name or _sum_name(terms), add, both)
+    maps = [(term.weight, term.attribute.concept(term.concept).map) for term in terms]
+    map_of_h = weighted([(weight, one) for weight, one in maps if one is not None])
+    return _made("sum", terms, name or _sum_name(terms), add, map_of_h)
 
 
 def interpolation(a: Term, b: Term, t: float, name: str = "") -> Attribute:

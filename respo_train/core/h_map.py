@@ -56,10 +56,9 @@ class HMap(nn.Module):
 
 
 @torch.no_grad()
-def weighted(maps: Sequence[HMap], weights: Sequence[float]) -> HMap | None:
-    """Return the map that adds `weights[0] * maps[0](h) + …`: exactly that, side by side; None of none."""
-    if not maps:
+def weighted(terms: Sequence[tuple[float, HMap]]) -> HMap | None:
+    """Return the map that adds the sum of `weight * map(h)`: exactly that, side by side; None of none."""
+    if not terms:
         return None
-    outward = [weight * one.outward for weight, one in zip(weights, maps, strict=True)]
-    inward, bias = (torch.cat([getattr(one, key) for one in maps]) for key in ("inward", "bias"))
-    return HMap.from_tensors(inward, bias, torch.cat(outward, dim=1))
+    inward, bias = (torch.cat([getattr(one, key) for _, one in terms]) for key in ("inward", "bias"))
+    return HMap.from_tensors(inward, bias, torch.cat([weight * one.outward for weight, one in terms], dim=1))

@@ -65,11 +65,11 @@ def test_it_stops_where_a_constant_runs_on() -> None:
 
 def test_weighted_maps_add_up() -> None:
     a, b, h = filled(seed=1), filled(width=2, seed=2), torch.randn(2, 6, 4, 5)
-    both = weighted([a, b], [0.5, -2.0])
+    both = weighted([(0.5, a), (-2.0, b)])
     assert both is not None
     assert both.width == 5
     torch.testing.assert_close(both(h), 0.5 * a(h) - 2 * b(h))
-    assert weighted([], []) is None
+    assert weighted([]) is None
 
 
 @pytest.mark.parametrize(
