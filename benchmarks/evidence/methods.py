@@ -109,8 +109,9 @@ METHODS: dict[str, Method] = {
         FAIRNESS + GATED + SAFETY,
         training=Training("respo"),
         shipped=True,
-        where={**dict.fromkeys(FAIRNESS + GATED, 0.3), "skin": 0.2},
-        about="the shipped modules with their probes of prompts, Balance, Where by record, Safety at strong, and the "
-        "Gate where it is said",
+        joint={"strength": 0.65},
+        where={**dict.fromkeys(FAIRNESS + GATED, 0.3), "skin": 0.18, "joint": 0.2},
+        about="the shipped modules with their probes of prompts, Balance (at strength 0.65 where two attributes are "
+        "shared), Where by record, Safety at strong, and the Gate where it is said",
     ),
 }
