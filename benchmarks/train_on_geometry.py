@@ -130,18 +130,20 @@ def train_both_ways(config: TrainConfig, unet: SplitUNet, folder: Path, shape: t
 
 
 def tensors_of(attribute: Attribute) -> dict[str, Tensor]:
-    """Return every concept's parts, `[C, H, W]` each."""
+    """Return every concept's parts, `[C, H, W]` each, and what its map of h is made of, where it has one."""
     parts: dict[str, Tensor] = {}
     for name, module in attribute.concepts.items():
         parts[f"{name}.responsible"] = module.responsible.value().detach()
         parts[f"{name}.semantic"] = module.semantic.value().detach()
+        if module.map is not None:
+            parts |= {f"{name}.map.{part}": value.detach() for part, value in module.map.named_parameters()}
     return parts
 
 
 def check_module(attribute: Attribute, shape: tuple[int, ...]) -> None:
-    """Raise RespoError unless every part has `shape`, is finite, and has been trained."""
+    """Raise RespoError unless every part has `shape`, and everything is finite and has been trained."""
     for name, tensor in tensors_of(attribute).items():
-        if tensor.shape != shape:
+        if tensor.ndim == len(shape) and tensor.shape != shape:
             raise RespoError(f"expected {name} of shape {list(shape)}, found {list(tensor.shape)}")
         if not tensor.isfinite().all() or not tensor.any():
             raise RespoError(f"expected finite numbers in {name}, not all of them zero; training did not work")

@@ -33,7 +33,8 @@ def test_both_ways(tmp_path: Path) -> None:
     figures = train_both_ways(config(), WithRandomText(AttentiveUNet()), tmp_path, SHAPE)
     assert figures["steps_timed"] == 3  # two of the whole run, one of the interrupted one
     assert figures["module_bytes"] > 4 * 4 * CHANNELS * SIZE * SIZE
-    assert set(figures["largest_values"]) == {"woman.responsible", "woman.semantic", "man.responsible", "man.semantic"}
+    parts = ("responsible", "semantic", "map.inward", "map.bias", "map.outward")
+    assert set(figures["largest_values"]) == {f"{name}.{part}" for name in ("woman", "man") for part in parts}
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {"whole.safetensors", "parts.safetensors"}
 
 
