@@ -18,8 +18,13 @@ _FAIRNESS = ("gender", "skin", "joint")
 _WHERE = METHODS["where"]
 # Gender before it had a map of h: beside a map, which can do much of what a grid does, little else would show.
 _CONSTANT = {
-    **{"map_width": None, "map_lr": None, "steps": 240, "target_guidance": 3.3},
-    **{"lambda": 0.5, "responsible_lr": 0.05, "semantic_lr": 0.03},
+    "map_width": None,
+    "map_lr": None,
+    "steps": 240,
+    "target_guidance": 3.3,
+    "lambda": 0.5,
+    "responsible_lr": 0.05,
+    "semantic_lr": 0.03,
 }
 
 
