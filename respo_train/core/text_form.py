@@ -38,9 +38,11 @@ def to_text(attribute: Attribute) -> str:
     data = to_bytes(_essential(attribute), torch.float16)
     text = f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}"
     if len(data) > _MAX_BYTES or len(text) > MAX_CHARACTERS:
+        has_maps = any(concept.map is not None for concept in attribute.concepts.values())
         raise RespoError(
             f"expected a module of at most {MAX_CHARACTERS >> 10} kB as text, but {attribute.name!r} has "
-            f"{len(text) >> 10} kB. Choose the form 'low rank' with a smaller rank, or 'channel'."
+            f"{len(text) >> 10} kB. Choose the form 'low rank' with a smaller rank, or 'channel'"
+            + ("; its maps of h keep their size, so if that is not enough, pass it on as a file." if has_maps else ".")
         )
     return text
 

@@ -68,6 +68,26 @@ def test_numbers_read_are_the_numbers_written_in_half_precision(kind: str) -> No
     assert after.probe is None
 
 
+def mapped(channels: int, width: int) -> Attribute:
+    own = ConceptModule(channels, 4, 5, "channel", map_width=width)
+    for parameter in own.parameters():
+        parameter.data.normal_(generator=torch.Generator().manual_seed(channels))
+    return replace(make(channels=channels), concepts={"medium": own})
+
+
+def test_a_map_of_h_comes_along_in_half_precision() -> None:
+    before = mapped(6, 3)
+    written = before.concept("medium").state_dict()
+    read = from_text(to_text(before)).concept("medium").state_dict()
+    assert {key for key in read if key.startswith("map.")} == {"map.inward", "map.bias", "map.outward"}
+    assert all(torch.equal(read[key], value.half().float()) for key, value in written.items())
+
+
+def test_whose_map_is_too_large_for_a_text_is_told_of_files() -> None:
+    with pytest.raises(RespoError, match=r"its maps of h keep their size.*pass it on as a file"):
+        to_text(mapped(1280, 64))
+
+
 def test_the_probe_comes_along_in_half_precision() -> None:
     text = to_text(with_probe())
     after = from_text(text)
