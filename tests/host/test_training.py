@@ -50,7 +50,7 @@ def test_emoji_world_trains(unet: HostUNet) -> None:
         encoded = [unet.encoder(latents, timesteps, prompt) for prompt in (person, towards, away)]
         neutral, wanted, unwanted = (unet.decoder(half, half.h) for half in encoded)
         target = steered(neutral, wanted, unwanted, 2.0)
-        student = unet.decoder(encoded[0], encoded[0].h + concept.module.responsible.value())
+        student = unet.decoder(encoded[0], encoded[0].h + concept.module.towards(encoded[0].h))
         assert responsible_loss(student, target) < 0.95 * responsible_loss(neutral, target)
     assert all(parameter.abs().max() > 0 for parameter in tensors(state))
     assert all(torch.equal(v, frozen[k]) for k, v in unet._patcher.model.diffusion_model.state_dict().items())

@@ -31,6 +31,9 @@ BASE = Base("toy.safetensors", "0" * 64)
 VOID = {"meta", "img", "br", "link", "input"}
 
 
+NO_MAP = {"map_width": None, "map_lr": None}  # the constant alone decides how far a concept goes
+
+
 def config(**changes: Any) -> TrainConfig:
     return read_config("gender", {"batch": 2, "trajectory_steps": 8, "steps": 6, **changes})
 
@@ -214,7 +217,7 @@ def test_a_checkpoint_without_autoencoder(tmp_path: Path, caplog: pytest.LogCapt
 def test_warns_at_the_end_and_on_the_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, rate: float, verdict: str
 ) -> None:
-    words = Reader(run(config(responsible_lr=rate, semantic_lr=0), tmp_path)).words
+    words = Reader(run(config(responsible_lr=rate, semantic_lr=0, **NO_MAP), tmp_path)).words
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [text.split(": ")[0] for text in said] == ["woman", "man"]  # once each, not at every preview
     assert all(verdict in text for text in said)
@@ -223,7 +226,7 @@ def test_warns_at_the_end_and_on_the_page(
 
 def test_says_that_it_has_an_effect(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one_prompt = {"train_on": "neutral", "target_from": "neutral", "target_guidance": 2.5}
-    one_prompt |= {"steps": 80, "responsible_lr": 0.03, "semantic_lr": 0}
+    one_prompt |= {"steps": 80, "responsible_lr": 0.03, "semantic_lr": 0, **NO_MAP}
     words = Reader(run(config(**one_prompt), tmp_path, 0)).words
     assert words.count("it has an effect.") == 2
     assert re.search(r"\d\.\d\d times as far towards “a woman” as this prompt itself does", words)
