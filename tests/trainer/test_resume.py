@@ -368,9 +368,8 @@ def filling_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
 
 def test_a_full_disk_keeps_the_files_that_were_there(filling_disk: Path) -> None:
     """A state grows with its losses: on the mounted disk, a small one, it soon has no room beside the one before."""
-    out = filling_disk / "gender.safetensors"
+    out, small = filling_disk / "gender.safetensors", config(steps=2000, map_width=None, map_lr=None)
     with pytest.raises(RespoError, match=r"No space left on device. Free some space.*state of step \d+ is intact") as e:
-        small = config(steps=2000, map_width=None, map_lr=None)
         train_to_file(small, ToyUNet(), BASE, out, save_every=40)
     assert "\n" not in str(e.value)
     saved = read_saved(state_path(out)).step

@@ -22,6 +22,7 @@ def config(**changes: Any) -> TrainConfig:
     quick = {"steps": 40, "batch": 4, "trajectory_steps": 8, "responsible_lr": 0.03, "semantic_lr": 1e-4}
     quick |= {"target_from": "unconditional", "target_guidance": 4.0}
     quick |= {"semantic_target": "neutral", "optimizer": "adam", "train_on": "neutral"}
+    quick |= {"map_width": None, "map_lr": None, "lambda": 0.5}
     return read_config("gender", {**quick, **changes})
 
 
