@@ -141,9 +141,9 @@ def tensors_of(attribute: Attribute) -> dict[str, Tensor]:
 
 
 def check_module(attribute: Attribute, shape: tuple[int, ...]) -> None:
-    """Raise RespoError unless every part has `shape`, and everything is finite and has been trained."""
+    """Raise RespoError unless the parts but the map have `shape`, and all is finite and has been trained."""
     for name, tensor in tensors_of(attribute).items():
-        if tensor.ndim == len(shape) and tensor.shape != shape:
+        if ".map." not in name and tensor.shape != shape:
             raise RespoError(f"expected {name} of shape {list(shape)}, found {list(tensor.shape)}")
         if not tensor.isfinite().all() or not tensor.any():
             raise RespoError(f"expected finite numbers in {name}, not all of them zero; training did not work")

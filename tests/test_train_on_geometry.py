@@ -18,6 +18,7 @@ from respo_train.core.architecture import Architecture
 from respo_train.core.attribute import Attribute
 from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
+from respo_train.core.h_map import HMap
 from respo_train.network import Conditioning
 from respo_train.preset_files import read_config
 
@@ -69,6 +70,13 @@ def test_a_module_is_looked_at() -> None:
     for values in ((0.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)):
         with pytest.raises(RespoError, match="not all of them zero"):
             check_module(module(*values), SHAPE)
+
+
+def test_a_map_that_learned_nothing_is_found() -> None:
+    one = module(1.0)
+    one.concepts["woman"].map = HMap(CHANNELS, 3)
+    with pytest.raises(RespoError, match=r"finite numbers in woman\.map\.bias, not all of them zero"):
+        check_module(one, SHAPE)
 
 
 def test_random_text_depends_on_the_prompt_alone() -> None:

@@ -29,8 +29,6 @@ from respo_train.trainer import Losses, TrainState, train
 
 BASE = Base("toy.safetensors", "0" * 64)
 VOID = {"meta", "img", "br", "link", "input"}
-
-
 NO_MAP = {"map_width": None, "map_lr": None}  # the constant alone decides how far a concept goes
 
 
