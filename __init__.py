@@ -2,8 +2,9 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES, folders, judges
-from .nodes.inputs import checked
+from .nodes import NODES
+from .nodes.shared import folders, judges
+from .nodes.shared.inputs import checked
 from .respo_train.host import emoji_world_model
 
 WEB_DIRECTORY = "./web"

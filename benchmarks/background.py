@@ -23,14 +23,14 @@ from benchmarks.demo.scoring import Pictures, agreement, background_psnr, score
 from benchmarks.shipped_modules import BENCH, GUIDANCE, STEPS
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.balance import assign, parse_shares
-from respo_train.core.checkpoint import load_attribute, write_atomically
-from respo_train.core.concept import ConceptModule
+from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.core.errors import RespoError
-from respo_train.core.frequency import low_band
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.segmenter import load_segmenter
+from respo_train.core.files.checkpoint import load_attribute, write_atomically
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.pictures.frequency import low_band
 from respo_train.host.load import load_unet
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import load_segmenter
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import guided

@@ -27,7 +27,7 @@ from benchmarks.overhead import chain
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
 from benchmarks.overhead.two_pass import TwoPass
 from benchmarks.speed.cost import peak_bytes
-from respo_train.core.checkpoint import write_atomically
+from respo_train.core.files.checkpoint import write_atomically
 
 SIZE = 512
 STEPS_OF_A_PICTURE = 50

@@ -13,9 +13,9 @@ from PIL import Image
 
 from benchmarks.evidence.methods import PRESETS, SHIPPED
 from benchmarks.shipped_modules import BENCH, draw
-from respo_train.core.checkpoint import load_attribute
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.host.load import load_unet
-from respo_train.preset_files import read_config
+from respo_train.settings.preset_files import read_config
 
 PICTURES = 4
 

@@ -19,15 +19,15 @@ from tqdm import tqdm
 from benchmarks.demo.scoring import Pictures, agreement, background_psnr, drawn_of, interval_of, perfect, score
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.attribute import Attribute
-from respo_train.core.balance import assign, parse_shares
-from respo_train.core.checkpoint import load_attribute, write_atomically
-from respo_train.core.concept import ConceptModule
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.metrics import Interval
-from respo_train.core.segmenter import Segmenter, load_segmenter
+from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.core.counting.metrics import Interval
+from respo_train.core.files.checkpoint import load_attribute, write_atomically
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation.figures import Drawn, accuracy, share
 from respo_train.host.load import load_unet
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import Segmenter, load_segmenter
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import SplitUNet

@@ -21,16 +21,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from respo_train.config import TrainConfig
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import load_attribute, write_atomically
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import load_attribute, write_atomically
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
 from respo_train.job import Stopped, state_path, train_to_file
 from respo_train.latents.randomness import keyed_noise
 from respo_train.network import Conditioning, SplitUNet
-from respo_train.preset_files import read_config
 from respo_train.provenance import Base
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import TrainState
 
 from .speed.geometry import TOKENS, random_unet

@@ -23,8 +23,8 @@ if str(ROOT) not in sys.path:  # run as a file, `python benchmarks/train_speed.p
 from benchmarks.speed.cost import on_emoji_world  # noqa: E402
 from benchmarks.speed.emoji import time_to_goal  # noqa: E402
 from benchmarks.speed.geometry import on_geometry  # noqa: E402
-from respo_train.core.checkpoint import write_atomically  # noqa: E402
 from respo_train.core.errors import RespoError  # noqa: E402
+from respo_train.core.files.checkpoint import write_atomically  # noqa: E402
 
 BENCH = ROOT / "emoji_world"
 CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"

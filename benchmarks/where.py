@@ -25,11 +25,11 @@ from benchmarks.demo.scoring import Pictures, agreement, background_psnrs, score
 from benchmarks.demo.workflow import IMAGES_NODE, workflow
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.balance import assign, parse_shares
-from respo_train.core.checkpoint import write_atomically
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.metrics import Interval, mean_ratio_of_labels, paired_bootstrap
-from respo_train.core.segmenter import Segmenter, load_segmenter
+from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.core.counting.metrics import Interval, mean_ratio_of_labels, paired_bootstrap
+from respo_train.core.files.checkpoint import write_atomically
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import Segmenter, load_segmenter
 
 BENCH = Path(world.__file__).resolve().parent
 MODULE = "emoji_world_gender.safetensors"

@@ -58,7 +58,7 @@ def checkpoint(_: argparse.Namespace) -> None:
 
 def judge(arguments: argparse.Namespace) -> None:
     """Train the judge; print its accuracy on held-out emoji."""
-    from respo_train.core.judge import load_judge
+    from respo_train.judges.emoji_world import load_judge
 
     from . import train_judge
 
@@ -73,7 +73,7 @@ def judge(arguments: argparse.Namespace) -> None:
 
 def segmenter(arguments: argparse.Namespace) -> None:
     """Train the person segmenter; print its overlap with the known masks on held-out emoji."""
-    from respo_train.core.segmenter import load_segmenter
+    from respo_train.judges.segmenter import load_segmenter
 
     from . import train_judge
 
@@ -84,7 +84,7 @@ def segmenter(arguments: argparse.Namespace) -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Measure the shipped checkpoint: reconstructions, and some 1,500 pictures drawn and judged."""
-    from respo_train.core.judge import load_judge
+    from respo_train.judges.emoji_world import load_judge
 
     from . import measure as figures
     from .sample import World

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from respo_train.core.judge import Judge, Verdict
-from respo_train.core.metrics import deviation_ratio
+from respo_train.core.counting.metrics import deviation_ratio
+from respo_train.core.judge import Verdict
+from respo_train.judges.emoji_world import Judge
 
 from . import world
 from .sample import Prompt, World

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from respo_train.core.judge import INPUT_SIDE, NOBODY, Judge
-from respo_train.core.segmenter import Segmenter
+from respo_train.core.judge import NOBODY
+from respo_train.judges.emoji_world import INPUT_SIDE, Judge
+from respo_train.judges.segmenter import Segmenter
 
 from . import world
 from .captions import SCENE_NAMES, Picture

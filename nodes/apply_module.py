@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from comfy_api.latest import io, ui
 
-from . import widgets
-from .edits import Area, Half, ModuleEdit
-from .guard import check_fit, require_allowed
-from .patching import sigma_range, with_edits
-from .wire import LoadedModule, RespoModule
+from .shared import widgets
+from .shared.guard import check_fit, require_allowed
+from .shared.wire import LoadedModule, RespoModule
+from .steering.edits import Area, Half, ModuleEdit
+from .steering.patching import sigma_range, with_edits
 
 Own = Literal["module's own"]
 OWN: Own = "module's own"

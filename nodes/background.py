@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from . import widgets
-from .edits import Half
-from .guard import architecture_of
-from .low_band_edits import LowBand
-from .patching import sigma_range, with_low_band
-from .record import Record
+from .recording.record import Record
+from .shared import widgets
+from .shared.guard import architecture_of
+from .steering.edits import Half
+from .steering.low_band import LowBand
+from .steering.patching import sigma_range, with_low_band
 
 
 class Background(io.ComfyNode):

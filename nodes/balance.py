@@ -1,7 +1,7 @@
 """Balance: give each picture of a batch one concept of each attribute, in exact shares.
 
-What picture i gets under seed s is a pure function of s + i (respo_train.core.joint): no state, and the labels are
-known before anything is sampled.
+What picture i gets under seed s is a pure function of s + i (respo_train.core.counting.joint): no state, and the
+labels are known before anything is sampled.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.attribute import Attribute
-from ..respo_train.core.balance import parse_shares
+from ..respo_train.core.counting.balance import parse_shares
+from ..respo_train.core.counting.joint import Cell, Shares, assign_jointly
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.joint import Cell, Shares, assign_jointly
-from . import widgets
-from .edits import ModuleEdit
-from .guard import check_fit, require_allowed
-from .patching import sigma_range, with_edits
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.module.attribute import Attribute
+from .shared import widgets
+from .shared.guard import check_fit, require_allowed
+from .shared.wire import LoadedModule, RespoModule
+from .steering.edits import ModuleEdit
+from .steering.patching import sigma_range, with_edits
 
 
 @dataclass(frozen=True)

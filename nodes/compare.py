@@ -7,9 +7,17 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from ..respo_train.core.compare import change_map, colours, fit_subject, heat_over, outline, scale_top, share_outside
-from ..respo_train.core.labels import parse_labels
-from .drawing import Scale, sheet, to_image, to_picture
+from ..respo_train.core.counting.labels import parse_labels
+from ..respo_train.core.pictures.compare import (
+    change_map,
+    colours,
+    fit_subject,
+    heat_over,
+    outline,
+    scale_top,
+    share_outside,
+)
+from .pictures.sheets import Scale, sheet, to_image, to_picture
 
 MOST_SHOWN = 64  # pictures on a sheet; the numbers are of all
 

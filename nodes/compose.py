@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
-from ..respo_train.core.attribute import Attribute, check_name
-from ..respo_train.core.compose import Term, note_on_bases, weighted_sum, without
 from ..respo_train.core.errors import RespoError
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.module.compose import weighted_sum, without
+from .shared.composing import check_new_name, composed, concept_input, name_input, term_of
+from .shared.wire import LoadedModule, RespoModule
 
 Method = Literal["sum", "a without b"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -90,47 +90,6 @@ class Compose(io.ComfyNode):
             a, b = terms
             how = f"{a.weight:g} {a.concept} without {b.weight:.0%} of what it shares with {b.concept}"
         return composed(made, how, terms)
-
-
-def term_of(module: LoadedModule, concept: str, weight: float = 1.0) -> Term:
-    """Take a concept out of a module, the first one when it is not named. Raises RespoError."""
-    found = concept.strip() or next(iter(module.attribute.concepts))
-    return Term(module.attribute, found, weight, module.file, module.sha256)
-
-
-def composed(made: Attribute, how: str, terms: list[Term]) -> io.NodeOutput:
-    """Hand on a new concept, and tell how it was made."""
-    loaded = LoadedModule.without_file(made, f"{made.name} (made in the workflow)")
-    lines = (f"= {how}", note_on_bases(terms), loaded.describe())
-    return io.NodeOutput(loaded, ui=ui.PreviewText("\n".join(filter(None, lines))))
-
-
-def concept_input(id_: str, which: str) -> io.String.Input:
-    """The name of one of a module's concepts."""
-    return io.String.Input(
-        id_,
-        default="",
-        tooltip=f"The {which} concept's name, e.g. woman. Leave it empty for the first one in its module.",
-    )
-
-
-def name_input() -> io.String.Input:
-    """What the new concept is called."""
-    return io.String.Input(
-        "name",
-        default="",
-        tooltip="What to call the new concept. Leave it empty for a name made of the two, such as 'woman - old'.",
-    )
-
-
-def check_new_name(name: str | None) -> bool | str:
-    """True, or what is wrong with a name; empty is fine."""
-    try:
-        if name is not None and str(name).strip():
-            check_name("concept", str(name).strip())
-    except RespoError as error:
-        return str(error)
-    return True
 
 
 def _weight(id_: str, tooltip: str) -> io.Float.Input:

@@ -10,22 +10,14 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..respo_train.core.fairness import (
-    Pair,
-    asked_for,
-    attribute_of,
-    concepts_of,
-    report,
-    sentence,
-    to_json,
-)
+from ..respo_train.core.counting.fairness import Pair, asked_for, attribute_of, concepts_of, report, sentence, to_json
+from ..respo_train.core.counting.labels import parse_labels
+from ..respo_train.core.counting.running_total import picture_key
+from ..respo_train.core.counting.workflow_key import prompt_texts, workflow_key
 from ..respo_train.core.judge import AnyJudge, Verdict, look
-from ..respo_train.core.labels import parse_labels
-from ..respo_train.core.running_total import picture_key
-from ..respo_train.core.workflow_key import prompt_texts, workflow_key
-from .charts import fairness_chart, shown_chart
-from .totals import count
-from .wire import RespoJudge
+from .pictures.charts import fairness_chart, shown_chart
+from .shared.totals import count
+from .shared.wire import RespoJudge
 
 TOTALS = ("off", "on", "start anew")
 _OWN = frozenset(("running_total", "labels"))  # the labels are what the pictures were asked, whichever they are

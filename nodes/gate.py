@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.gate import decide, words_of
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.gate.decide import decide, words_of
+from .shared.wire import LoadedModule, RespoModule
 
 
 class Gate(io.ComfyNode):

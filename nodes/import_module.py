@@ -6,15 +6,15 @@ from pathlib import PurePosixPath
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.checkpoint import file_sha256
 from ..respo_train.core.errors import RespoError
+from ..respo_train.core.files.checkpoint import file_sha256
 from ..respo_train.core.foreign.families import BASES
 from ..respo_train.core.foreign.names import fitting_name, parse_concepts
 from ..respo_train.core.foreign.read import read_file
-from . import widgets
-from .folders import foreign_names, place_for, resolve_foreign
-from .save_module import Existing, check_place, existing_input, save
-from .wire import RespoModule
+from .shared import widgets
+from .shared.folders import foreign_names, place_for, resolve_foreign
+from .shared.saving import Existing, check_place, existing_input, save
+from .shared.wire import RespoModule
 
 AS_PUBLISHED = "as published"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..respo_train.core.compose import interpolation
-from .compose import check_new_name, composed, concept_input, name_input, term_of
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.module.compose import interpolation
+from .shared.composing import check_new_name, composed, concept_input, name_input, term_of
+from .shared.wire import LoadedModule, RespoModule
 
 
 class Interpolate(io.ComfyNode):

@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.judge import AnyJudge
-from .judges import check_prompts, judge_names, load, require_known, state
-from .wire import RespoJudge
+from .shared.judges import check_prompts, judge_names, load, require_known, state
+from .shared.wire import RespoJudge
 
 
 class LoadJudge(io.ComfyNode):

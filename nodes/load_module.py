@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.checkpoint import file_sha256, load_attribute
 from ..respo_train.core.errors import ModuleFileError
-from .folders import module_names, resolve
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from .shared.folders import module_names, resolve
+from .shared.wire import LoadedModule, RespoModule
 
 
 class LoadModule(io.ComfyNode):

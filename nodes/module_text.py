@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.shrink import FORMS, Form, kept, shrunk
-from ..respo_train.core.text_form import from_text, to_text
-from .wire import LoadedModule, RespoModule, size_of
+from ..respo_train.core.files.shrink import FORMS, Form, kept, shrunk
+from ..respo_train.core.files.text_form import from_text, to_text
+from .shared.wire import LoadedModule, RespoModule, size_of
 
 
 class ModuleToText(io.ComfyNode):

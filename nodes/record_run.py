@@ -8,10 +8,10 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io, ui
 
-from .guard import architecture_of
-from .patching import recording
-from .recording import Tape
-from .wire import RespoRecord
+from .recording.tape import Tape
+from .shared.guard import architecture_of
+from .shared.wire import RespoRecord
+from .steering.patching import recording
 
 
 class RecordRun(io.ComfyNode):

@@ -7,15 +7,15 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.checkpoint import file_sha256, load_attribute
 from ..respo_train.core.errors import ArchitectureMismatch, RespoError
-from . import widgets
-from .edits import ModuleEdit
-from .folders import own_folder, resolve
-from .guard import architecture_of, check_fit
-from .patching import sigma_range, with_edits
-from .safety_concepts import SafetyConcept, safety_concepts
-from .wire import LoadedModule
+from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from .shared import widgets
+from .shared.folders import own_folder, resolve
+from .shared.guard import architecture_of, check_fit
+from .shared.safety_concepts import SafetyConcept, safety_concepts
+from .shared.wire import LoadedModule
+from .steering.edits import ModuleEdit
+from .steering.patching import sigma_range, with_edits
 
 LEVELS = {"off": 0.0, "weak": 0.25, "medium": 0.5, "strong": 1.0, "max": 1.5}
 _WARNING = "This makes unwanted pictures rarer. It is no guarantee."

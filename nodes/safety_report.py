@@ -7,10 +7,10 @@ import json
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..respo_train.core.counting.safety_report import labels, safety_attribute, safety_report, sentence, to_json
 from ..respo_train.core.judge import AnyJudge, look
-from ..respo_train.core.safety_report import labels, safety_attribute, safety_report, sentence, to_json
-from .charts import safety_chart, shown_chart
-from .wire import RespoJudge
+from .pictures.charts import safety_chart, shown_chart
+from .shared.wire import RespoJudge
 
 
 class SafetyReport(io.ComfyNode):

@@ -15,12 +15,12 @@ from comfy_api.latest import io
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ..respo_train.core.checkpoint import write_atomically
+from ..respo_train.core.counting.labels import for_file_name, parse_labels
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.labels import for_file_name, parse_labels
+from ..respo_train.core.files.checkpoint import write_atomically
 from ..respo_train.core.version import __version__
-from .drawing import to_picture
-from .patching import provenance
+from .pictures.sheets import to_picture
+from .steering.patching import provenance
 
 _COMPRESSION = 4  # as the host's Save Image
 

@@ -12,13 +12,13 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 from torch import Tensor
 
-from ..respo_train.core.checkpoint import file_sha256, load_attribute
 from ..respo_train.core.errors import RespoError
-from . import widgets
-from .folders import place_for
-from .guard import architecture_of
-from .train_run import EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
-from .wire import LoadedModule, RespoModule
+from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from .shared import widgets
+from .shared.folders import place_for
+from .shared.guard import architecture_of
+from .shared.wire import LoadedModule, RespoModule
+from .training.run import EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
 
 
 class TrainModule(io.ComfyNode):

@@ -7,15 +7,15 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.attention import word_tokens
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.region import places_of
-from . import widgets
-from .edits import Area
-from .guard import architecture_of
-from .patching import with_region, with_rest_of
-from .record import Record
-from .regions import Region, Words
+from ..respo_train.core.pictures.attention import word_tokens
+from ..respo_train.core.pictures.region import places_of
+from .recording.record import Record
+from .shared import widgets
+from .shared.guard import architecture_of
+from .steering.edits import Area
+from .steering.patching import with_region, with_rest_of
+from .steering.regions import Region, Words
 
 
 class Where(io.ComfyNode):

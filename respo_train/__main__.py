@@ -14,12 +14,12 @@ from typing import NoReturn
 
 import torch
 
-from .core.checkpoint import load_attribute
+from .cli.exchange import FOREIGN, describe_foreign, export_file, import_file
+from .cli.info import describe
 from .core.errors import RespoError, RespoWarning
-from .exchange import FOREIGN, describe_foreign, export_file, import_file
-from .info import describe
+from .core.files.checkpoint import load_attribute
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "settings"
 _DESCRIPTION = """\
 Trains Respo modules: small files that make an image model fair or safe, loaded in ComfyUI by the node "Load Module".
 
@@ -249,19 +249,19 @@ def _warnings_in_one_line(name: str) -> Iterator[None]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .commands import train  # not before it is needed: `info` works without pydantic
+    from .cli.train import train  # not before it is needed: `info` works without pydantic
 
     return train(options)
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from .commands import resume
+    from .cli.train import resume
 
     return resume(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluation.command import run
+    from .cli.evaluate import run
 
     return run(options)
 

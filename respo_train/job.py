@@ -11,15 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from .config import TrainConfig
-from .core.attribute import Attribute, check_name
-from .core.checkpoint import save_attribute, to_bytes
 from .core.errors import RespoError
-from .core.probe import PromptProbe
+from .core.files.checkpoint import save_attribute, to_bytes
+from .core.module.attribute import Attribute, check_name
+from .core.module.probe import PromptProbe
 from .network import SplitUNet
-from .probe_fit import fit_probe
+from .probe.fit import fit_probe
 from .provenance import Base, attribute_of, compute_of
 from .resume import Identity, read_saved, restore_state, save_state
+from .settings.config import TrainConfig
 from .team import ALONE, Team
 from .trainer import NotFinite, TrainState, train
 

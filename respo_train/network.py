@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .core.architecture import Architecture
+from .core.module.architecture import Architecture
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import TrainConfig
+from .settings.config import TrainConfig
 
 EPSILON = 1e-12  # gradients of a mean squared error over a whole prediction are small
 

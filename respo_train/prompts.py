@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .config import TrainConfig
 from .network import Conditioning, SplitUNet
 from .objectives.objective import Prompts, Steered
-from .probe_prompts import with_word
+from .probe.sentences import with_word
+from .settings.config import TrainConfig
 
 
 def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from . import __version__
-from .config import TrainConfig
-from .core.attribute import Attribute
-from .core.checkpoint import file_sha256
 from .core.errors import RespoError
-from .core.probe import PromptProbe
+from .core.files.checkpoint import file_sha256
+from .core.module.attribute import Attribute
+from .core.module.probe import PromptProbe
 from .network import SplitUNet
 from .objectives import OBJECTIVES
+from .settings.config import TrainConfig
 from .team import ALONE, Team
 from .trainer import TrainState
 

@@ -21,11 +21,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .config import without_words
-from .core.checkpoint import write_atomically
 from .core.errors import ModuleFileError, RespoError
-from .core.header import parse_json, read_header
+from .core.files.checkpoint import write_atomically
+from .core.files.header import parse_json, read_header
 from .optimizer import OneScaleAdam
+from .settings.config import without_words
 from .team import ALONE, Team
 from .trainer import ConceptState, Losses, TrainState
 

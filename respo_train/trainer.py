@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from .config import TrainConfig
-from .core.concept import ConceptModule
 from .core.errors import RespoError
+from .core.module.concept import ConceptModule
 from .latents.randomness import keyed_noise
 from .network import SplitUNet
 from .objectives import OBJECTIVES
 from .objectives.objective import Setting, Source
 from .optimizer import optimizer_of
 from .prompts import encode_prompts
+from .settings.config import TrainConfig
 from .team import ALONE, Team
 
 

@@ -15,8 +15,8 @@ OWN = {"benchmarks", "emoji_world", "nodes", "respo_train", "setup_steps"}
 HOST = re.compile(r"comfy(_\w+)?|folder_paths|node_helpers|latent_preview|execution|server|app")
 CORE_MAY = {"torch", "safetensors", "numpy", "einops"}
 SETTER = re.compile(r"set_model_\w+")
-BEYOND_CORE = {"judges.py", "train_run.py"}  # of the nodes: the one that judges and the one that trains have to
-
+# Of the nodes: the one that judges and the one that trains have to.
+BEYOND_CORE = {"shared/judges.py", "training/run.py"}
 
 def sources(*places: str) -> list[Path]:
     """Python files below folders of the repository, and files named directly."""
@@ -90,7 +90,7 @@ def test_nodes_know_only_the_core_of_the_trainer():
     def allowed(target: str, relative: bool) -> bool:
         return not relative or within(target, "respo_train.core") or within(target, "nodes")
 
-    paths = [path for path in sources("nodes") if path.name not in BEYOND_CORE]
+    paths = [path for path in sources("nodes") if path.relative_to(ROOT / "nodes").as_posix() not in BEYOND_CORE]
     assert offences(paths, allowed) == []
 
 
@@ -99,7 +99,7 @@ def test_the_nodes_judge_by_judges_alone():
         places = ("respo_train.core", "respo_train.judges", "nodes")
         return not relative or any(within(target, place) for place in places)
 
-    assert offences(sources("nodes/judges.py"), allowed) == []
+    assert offences(sources("nodes/shared/judges.py"), allowed) == []
 
 
 @pytest.mark.parametrize("name", sorted(BEYOND_CORE))
@@ -137,14 +137,14 @@ def test_one_file_calls_the_hosts_patch_setters():
 
     paths = sources("__init__.py", *sorted(name for name in OWN if (ROOT / name).is_dir()))
     callers = {str(path.relative_to(ROOT).as_posix()) for path in paths if any(map(SETTER.fullmatch, names(path)))}
-    assert callers == {"nodes/patching.py"}
+    assert callers == {"nodes/steering/patching.py"}
 
 
 @pytest.mark.parametrize(
     ("file", "line", "target", "relative"),
     [
         ("nodes/x.py", "from ..respo_train import core", "respo_train.core", True),
-        ("nodes/x.py", "from . import widgets", "nodes.widgets", True),
+        ("nodes/x.py", "from . import widgets", "nodes.shared.widgets", True),
         ("nodes/x.py", "from ... import y", "...y", True),
         ("respo_train/core/x.py", "from ..trainer import Trainer", "respo_train.trainer.Trainer", True),
         ("nodes/x.py", "def f():\n    import comfy.utils", "comfy.utils", False),

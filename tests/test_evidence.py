@@ -45,7 +45,7 @@ from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Sca
 from benchmarks.evidence.second_judge import NearestEmoji, kendall, load_second, placed
 from benchmarks.evidence.training import Run, Trained
 from emoji_world import world
-from respo_train.core.balance import assign, parse_shares
+from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.core.errors import RespoError
 from respo_train.core.judge import Verdict
 from respo_train.evaluation.figures import Drawn, Figure

@@ -17,15 +17,15 @@ import safetensors.torch
 import torch
 
 from respo_train.__main__ import main
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import FORMAT_VERSION, load_attribute, read_metadata, save_attribute
-from respo_train.core.compose import Term, weighted_sum
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ModuleFileError
+from respo_train.core.files.checkpoint import FORMAT_VERSION, load_attribute, read_metadata, save_attribute
+from respo_train.core.files.header import read_header
 from respo_train.core.foreign.read import read_file
-from respo_train.core.grid import Grid
-from respo_train.core.header import read_header
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.compose import Term, weighted_sum
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.grid import Grid
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -150,7 +150,7 @@ import sys
 sys.modules["comfy"] = None  # importing it fails
 sys.path.insert(0, {root!r})
 before = set(sys.modules)
-from respo_train.core.checkpoint import load_attribute
+from respo_train.core.files.checkpoint import load_attribute
 attribute = load_attribute({path!r})
 print(*[len(module.delta(4, 5)) for module in attribute.concepts.values()])
 own = {{name.split(".")[0] for name in set(sys.modules) - before}}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks import inference_overhead as command
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
 from benchmarks.overhead.two_pass import LOW_BAND_WEIGHT, VECTOR_SCALE, TwoPass
-from respo_train.core.frequency import low_band
+from respo_train.core.pictures.frequency import low_band
 
 
 class Ticks:

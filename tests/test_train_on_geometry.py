@@ -13,14 +13,14 @@ from toy_unet import CHANNELS, SIZE, AttentiveUNet
 
 from benchmarks import train_on_geometry as command
 from benchmarks.train_on_geometry import RANDOM, WithRandomText, check_module, random_text, train_both_ways
-from respo_train.config import TrainConfig
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
-from respo_train.core.h_map import HMap
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.h_map import HMap
 from respo_train.network import Conditioning
-from respo_train.preset_files import read_config
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 
 SHAPE = (CHANNELS, SIZE, SIZE)
 SDXL = Architecture("sdxl", 320, 2048, 2816, 1280)

@@ -20,7 +20,7 @@ from benchmarks.speed.cost import LONG, SHORT, at_mean, flops, median_seconds, p
 from benchmarks.speed.geometry import summed
 from benchmarks.speed.released import Released
 from benchmarks.speed.steps import configuration, our_step, released_step
-from respo_train.core.concept import ConceptModule
+from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.sampling import predict, sample
 from respo_train.objectives.respodiff import responsible_loss, steered
 from respo_train.prompts import encode_prompts

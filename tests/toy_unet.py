@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attention import attend
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.pictures.attention import attend
 from respo_train.network import AttentionHook, Conditioning, Encoded
 
 CHANNELS, SIZE = 8, 4

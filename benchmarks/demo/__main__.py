@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from benchmarks.comfy_server import ComfyServer, ServerError
 from emoji_world import world
-from respo_train.core.balance import assign, parse_shares
-from respo_train.core.judge import load_judge
-from respo_train.core.metrics import Interval
-from respo_train.core.segmenter import load_segmenter
+from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.core.counting.metrics import Interval
+from respo_train.judges.emoji_world import load_judge
+from respo_train.judges.segmenter import load_segmenter
 
 from . import show
 from .scoring import Pictures, Score, agreement, background_psnr, perfect, score

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from respo_train.core.judge import UNSURE, Judge
-from respo_train.core.metrics import Interval
-from respo_train.core.segmenter import Segmenter
+from respo_train.core.counting.metrics import Interval
+from respo_train.core.judge import UNSURE
 from respo_train.evaluation import figures, seen
 from respo_train.evaluation.drawn import Drawn, to_tensor
+from respo_train.judges.emoji_world import Judge
+from respo_train.judges.segmenter import Segmenter
 
 __all__ = ["Pictures", "Score", "agreement", "background_psnr", "background_psnrs", "perfect", "score", "to_tensor"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.balance import parse_shares
-from respo_train.core.joint import Cell, assign_jointly
+from respo_train.core.counting.balance import parse_shares
+from respo_train.core.counting.joint import Cell, assign_jointly
 
 GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of the modules
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from emoji_world import world
-from respo_train.core.checkpoint import file_sha256
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.segmenter import Segmenter, load_segmenter
+from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.figures import Figure
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import Segmenter, load_segmenter
 
 BENCH = Path(world.__file__).resolve().parent
 JUDGE, SEGMENTER = BENCH / "judges" / "judge.safetensors", BENCH / "judges" / "segmenter.safetensors"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from respo_train.core.checkpoint import write_atomically
+from respo_train.core.files.checkpoint import write_atomically
 
 from .asks import Ask
 from .code import nodes_sha256

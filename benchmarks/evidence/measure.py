@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from respo_train.core.judge import Judge
-from respo_train.core.segmenter import Segmenter
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.drawn import pairs, strata
 from respo_train.evaluation.figures import Drawn, Figure
 from respo_train.evaluation.seen import Looks, labels
+from respo_train.judges.emoji_world import Judge
+from respo_train.judges.segmenter import Segmenter
 
 from .asks import CONCEPTS, GENDER, HEADS, SKIN, Ask
 from .cells import Pictures

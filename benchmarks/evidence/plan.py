@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.comfy_server import require_host
 from emoji_world import world
-from respo_train.core.checkpoint import file_sha256
+from respo_train.core.files.checkpoint import file_sha256
 
 from .ablations import ROWS
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from respo_train.core.checkpoint import file_sha256
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import file_sha256
 
 REFERENCE = Path(__file__).resolve().parent / "reference.npz"
 SIDE = 32  # pixels of the small pictures that the second judge compares

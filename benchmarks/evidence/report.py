@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from respo_train.core.checkpoint import write_atomically
+from respo_train.core.files.checkpoint import write_atomically
 
 from . import bench, chart, pictures, results
 from .ablations import ROWS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from respo_train.core.checkpoint import file_sha256
+from respo_train.core.files.checkpoint import file_sha256
 
 from . import bench, results
 from .asks import PLAIN, Task

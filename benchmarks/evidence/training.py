@@ -18,8 +18,8 @@ import psutil
 import torch
 
 from emoji_world import world
-from respo_train.core.checkpoint import file_sha256, write_atomically
-from respo_train.preset_files import read_config
+from respo_train.core.files.checkpoint import file_sha256, write_atomically
+from respo_train.settings.preset_files import read_config
 
 from .code import ROOT, files_sha256
 from .methods import PRESETS, Method, Training

@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.comfy_server import require_host
 from benchmarks.hostile.right_file import check_archive, check_module
-from respo_train.core.checkpoint import load_attribute, read_metadata
 from respo_train.core.errors import ModuleFileError, RespoError
+from respo_train.core.files.checkpoint import load_attribute, read_metadata
 from respo_train.core.foreign.names import parse_concepts
 from respo_train.core.foreign.read import read_file
 

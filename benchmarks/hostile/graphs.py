@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.api_format import WIDGET_TYPES
-from respo_train.core.checkpoint import load_attribute
-from respo_train.core.shrink import shrunk
-from respo_train.core.text_form import to_text
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.files.shrink import shrunk
+from respo_train.core.files.text_form import to_text
 
 Prompt = dict[str, dict[str, Any]]
 Info = Mapping[str, Any]

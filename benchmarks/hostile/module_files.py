@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import to_bytes
-from respo_train.core.concept import ConceptModule
-from respo_train.core.probe import PromptProbe
+from respo_train.core.files.checkpoint import to_bytes
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.probe import PromptProbe
 
 Mutation = Callable[[Random, bytes], bytes]
 

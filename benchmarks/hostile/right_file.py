@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import from_bytes, to_bytes
-from respo_train.core.concept import ConceptModule
+from respo_train.core.files.checkpoint import from_bytes, to_bytes
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 
 _FEW_BYTES = 2**24  # what is larger would not fit several times into the process that asks
 _KINDS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "float32": np.dtype("<f4"), "float16": np.dtype("<f2")}

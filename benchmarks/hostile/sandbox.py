@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.comfy_server import ComfyServer, require_host
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import load_attribute, save_attribute
-from respo_train.core.concept import ConceptModule
+from respo_train.core.files.checkpoint import load_attribute, save_attribute
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 
 from .graphs import FOREIGN, MODULE, MODULES, TAKEN
 from .values import ESCAPE

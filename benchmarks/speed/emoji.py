@@ -19,10 +19,10 @@ from torch import Tensor
 
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.concept import ConceptModule
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.metrics import mean_deviation_ratio
+from respo_train.core.counting.metrics import mean_deviation_ratio
+from respo_train.core.module.concept import ConceptModule
 from respo_train.host.load import load_unet
+from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import Conditioning, SplitUNet

@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from respo_train.config import TrainConfig
-from respo_train.core.concept import ConceptModule
+from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.latents.randomness import generator_of, keyed_noise
 from respo_train.network import Conditioning, SplitUNet
 from respo_train.objectives.objective import Prompts
+from respo_train.settings.config import TrainConfig
 
 GUIDANCE_OFF = 1.0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from respo_train.config import TrainConfig
 from respo_train.network import SplitUNet
-from respo_train.preset_files import read_config
 from respo_train.prompts import encode_prompts
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import gradients, settings_of, start
 
 from .released import Released

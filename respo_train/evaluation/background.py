@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import RespoError
-from ..core.judge import INPUT_SIDE, Judge
-from ..core.segmenter import Segmenter
+from ..judges.emoji_world import INPUT_SIDE, Judge
+from ..judges.segmenter import Segmenter
 from .drawn import Drawn, pairs, to_tensor
 from .figure import Figure, joined, mean_of, share_of
 

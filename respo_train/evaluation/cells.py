@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checkpoint import file_sha256, write_atomically
 from ..core.errors import RespoError
+from ..core.files.checkpoint import file_sha256, write_atomically
 from .protocol import Ask
 from .steering import Act
 

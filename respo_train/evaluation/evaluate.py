@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..core.checkpoint import write_atomically
 from ..core.errors import RespoError
+from ..core.files.checkpoint import write_atomically
 from ..core.judge import AnyJudge
-from ..core.segmenter import Segmenter
+from ..judges.segmenter import Segmenter
 from ..team import ALONE, Team
 from .cells import Cell, Store, cells_of
 from .drawing import Brush, draw_missing

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ..core.errors import RespoError
-from ..core.judge import SAFE, UNSAFE, Judge
-from ..core.segmenter import Segmenter
+from ..core.judge import SAFE, UNSAFE
+from ..judges.emoji_world import Judge
+from ..judges.segmenter import Segmenter
 from . import figures
 from .alignment import Aligns, alignments
 from .drawn import Drawn

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..core.checkpoint import write_atomically
+from ..core.files.checkpoint import write_atomically
 from ..core.judge import UNSURE
 from . import figures
 from .bars import Bars, svg

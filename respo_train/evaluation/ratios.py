@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.counting.metrics import bootstrap_assigned, fair_coin, mean_deviation_ratio
 from ..core.errors import RespoError
 from ..core.judge import UNSURE
-from ..core.metrics import bootstrap_assigned, fair_coin, mean_deviation_ratio
 from .drawn import BETWEEN, Drawn
 from .figure import SAMPLES, Figure, joined, nothing
 from .seen import Looks, cells, note_on_unsure

@@ -9,12 +9,12 @@ from typing import cast
 
 from torch import Tensor
 
-from ..core.attribute import Attribute
-from ..core.compose import Term, weighted_sum
-from ..core.concept import ConceptModule
+from ..core.counting.joint import assign_jointly
 from ..core.errors import RespoError
-from ..core.gate import decide, words_of
-from ..core.joint import assign_jointly
+from ..core.gate.decide import decide, words_of
+from ..core.module.attribute import Attribute
+from ..core.module.compose import Term, weighted_sum
+from ..core.module.concept import ConceptModule
 from ..latents.sampling import Half
 from .drawn import BETWEEN
 from .protocol import Ask

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.attention import layer_size
+from ..core.pictures.attention import layer_size
 from ..network import AttentionHook
 
 # Where a layer is: half of the network, block in it, transformer block in that.

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.architecture import Architecture
 from ..core.errors import RespoError
+from ..core.module.architecture import Architecture
 from ..network import Encoded
 from .load import Precision, choose_dtype
 from .split_unet import HostUNet

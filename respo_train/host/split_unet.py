@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..core.architecture import Architecture
-from ..core.attention import word_tokens
 from ..core.errors import RespoError, RespoWarning
-from ..core.fingerprint import fingerprint
+from ..core.module.architecture import Architecture
+from ..core.module.fingerprint import fingerprint
+from ..core.pictures.attention import word_tokens
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import attention_places, hook_options
 from .compute import check_same, probe, store_as_computed

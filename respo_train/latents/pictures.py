@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..core.checkpoint import write_atomically
 from ..core.errors import RespoError
+from ..core.files.checkpoint import write_atomically
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
 

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core.concept import ConceptModule
 from ..core.errors import RespoError
+from ..core.module.concept import ConceptModule
 from ..network import Conditioning, Encoded, SplitUNet
 from .ddim import ddim_step, schedule
 

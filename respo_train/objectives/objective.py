@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from ..config import TrainConfig
-from ..core.concept import ConceptModule
+from ..core.module.concept import ConceptModule
 from ..latents.sampling import Half
 from ..network import Conditioning, SplitUNet
+from ..settings.config import TrainConfig
 
 Part = Literal["responsible", "semantic"]
 

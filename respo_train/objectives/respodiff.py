@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.concept import ConceptModule
+from ..core.module.concept import ConceptModule
 from ..latents.sampling import guided, one_a_row, predict_many
 from ..latents.trajectory import Trajectories
 from .objective import Objective, Setting, Steered, Term

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.concept import ConceptModule
+from ..core.module.concept import ConceptModule
 from ..latents.pictures import Pictures, pictures_of
 from .objective import Objective, Setting, Term
 

@@ -23,14 +23,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attention import HeatMap, Suppress, attribute_places
-from ..core.attention import fitted, word_places
-from ..core.concept import ConceptModule
 from ..core.errors import RespoError
-from ..heat_maps import Shown, save_heat_maps
+from ..core.module.concept import ConceptModule
+from ..core.pictures.attention import fitted, word_places
 from ..latents.pictures import Pictures, noised, pictures_of
 from ..latents.randomness import keyed_noise
 from ..network import Conditioning
+from .attention import HeatMap, Suppress, attribute_places
+from .heat_maps import Shown, save_heat_maps
 from .objective import Objective, Setting, Term
 from .sdisc import reconstruction_loss
 

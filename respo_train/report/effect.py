@@ -9,7 +9,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from ..core.concept import ConceptModule
+from ..core.module.concept import ConceptModule
 from ..latents.ddim import ddim_step, schedule
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import guided, predict

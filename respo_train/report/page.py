@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import __version__
-from ..config import ConceptConfig, TrainConfig, WhereConfig
-from ..core.architecture import Architecture
-from ..core.checkpoint import file_sha256, read_metadata, write_atomically
 from ..core.errors import RespoError
+from ..core.files.checkpoint import file_sha256, read_metadata, write_atomically
+from ..core.module.architecture import Architecture
 from ..job import training_folder
 from ..provenance import Base
+from ..settings.config import ConceptConfig, TrainConfig, WhereConfig
 from ..trainer import Losses
 from .effect import Effect
 from .plots import effect_charts, loss_charts, svg

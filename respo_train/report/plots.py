@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checkpoint import write_atomically
+from ..core.files.checkpoint import write_atomically
 from ..trainer import Losses
 from .effect import Effect
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..config import TrainConfig
-from ..core.concept import ConceptModule
+from ..core.module.concept import ConceptModule
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import sample
 from ..network import Conditioning, SplitUNet
 from ..objectives import OBJECTIVES
+from ..settings.config import TrainConfig
 from .sheet import Sheet
 
 BEFORE = "before"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from ..core.checkpoint import write_atomically
+from ..core.files.checkpoint import write_atomically
 
 _INK, _QUIET, _PAPER = "#1d2433", "#667085", "#ffffff"
 _MARGIN, _LABEL, _HEAD = 20, 150, 74  # pixels: around the sheet, of a row's label, above the pictures

@@ -7,12 +7,12 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from ..config import TrainConfig
-from ..core.checkpoint import write_atomically
 from ..core.errors import RespoError
+from ..core.files.checkpoint import write_atomically
 from ..job import training_folder
 from ..network import SplitUNet
 from ..provenance import Base
+from ..settings.config import TrainConfig
 from ..trainer import TrainState, settings_of
 from .effect import Effect, Probe
 from .page import Run, write_page

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ArchitectureMismatch, RespoError, UnknownConcept
-from respo_train.core.fingerprint import fingerprint, same_checkpoint
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.fingerprint import fingerprint, same_checkpoint
 
 SD1 = {"model_channels": 320, "context_dim": 768, "adm_in_channels": None, "channel_mult": [1, 2, 4, 4]}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.balance import MAX_BLOCK, assign, imbalance_bound, parse_shares
+from respo_train.core.counting.balance import MAX_BLOCK, assign, imbalance_bound, parse_shares
 from respo_train.core.errors import RespoError
 
 seeds = st.integers(-(2**65), 2**65) | st.integers(-50, 50) | st.sampled_from([0, 2**63, 2**64 - 1])

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import file_sha256, load_attribute, read_metadata, save_attribute
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ModuleFileError, RespoError
-from respo_train.core.probe import PromptProbe
+from respo_train.core.files.checkpoint import file_sha256, load_attribute, read_metadata, save_attribute
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.probe import PromptProbe
 
 ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
 
@@ -140,7 +140,7 @@ def test_a_probe_of_another_width(good: Path, probed: Path) -> None:
 
 def test_a_wide_probe_does_not_count_as_a_grid(probed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small factors stand for many numbers by the channels of h, however wide the text encoder is."""
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 6 * 2 * (4 * 5 + 2 * 4 * 5 + 1 * 1))
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_NUMBERS", 6 * 2 * (4 * 5 + 2 * 4 * 5 + 1 * 1))
     assert load_attribute(probed).probe is not None
 
 
@@ -198,9 +198,9 @@ def test_a_part_that_is_made_counts(good: Path, monkeypatch: pytest.MonkeyPatch)
     """A file of responsible parts alone is half of what is read."""
     tensors, _ = parts(good)
     rewrite(good, {key: tensor for key, tensor in tensors.items() if "semantic" not in key})
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1))
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1))
     load_attribute(good)
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1) - 1)
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_NUMBERS", 2 * 6 * (4 * 5 + 4 * 5 + 1) - 1)
     with pytest.raises(ModuleFileError, match="numbers in all"):
         load_attribute(good)
 
@@ -345,13 +345,13 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch
     many = replace(attribute, concepts={f"c{i}": ConceptModule(6, 1, 1) for i in range(257)})
     with pytest.raises(RespoError, match="at most 256 concepts and 128 MiB, but 'gender' has 257"):
         save_attribute(path, many)
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_CONCEPTS", 257)
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_CONCEPTS", 257)
     save_attribute(path, many)
     assert len(load_attribute(path).concepts) == 257
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_CONCEPTS", 256)
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_CONCEPTS", 256)
     with pytest.raises(ModuleFileError, match="at most 256 concepts in a module, found 257"):
         load_attribute(path)
-    monkeypatch.setattr("respo_train.core.checkpoint._MAX_BYTES", 1000)
+    monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_BYTES", 1000)
     with pytest.raises(RespoError, match="Share them out"):
         save_attribute(path, attribute)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from respo_train.core.compare import (
+from respo_train.core.errors import RespoError
+from respo_train.core.pictures.compare import (
     TOPS,
     change_map,
     colours,
@@ -17,7 +18,6 @@ from respo_train.core.compare import (
     scale_top,
     share_outside,
 )
-from respo_train.core.errors import RespoError
 
 
 def pictures(*shape: int, seed: int = 0) -> Tensor:

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import from_bytes, to_bytes
-from respo_train.core.compose import Term, interpolation, note_on_bases, weighted_sum, without
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ArchitectureMismatch, RespoError, UnknownConcept
-from respo_train.core.grid import KINDS
-from respo_train.core.h_map import HMap
-from respo_train.core.probe import PromptProbe
+from respo_train.core.files.checkpoint import from_bytes, to_bytes
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.compose import Term, interpolation, note_on_bases, weighted_sum, without
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.grid import KINDS
+from respo_train.core.module.h_map import HMap
+from respo_train.core.module.probe import PromptProbe
 
 ARCHITECTURE = Architecture("unet-2-8", 2, 8, 0, 6)
 BASE = {"name": "one.safetensors", "fingerprint": [0.5, -1.25, 2.0]}

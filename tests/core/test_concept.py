@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
-from respo_train.core.grid import Grid, resize
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.grid import Grid, resize
 
 KINDS = [("grid", None), ("low_rank", 2), ("channel", None)]
 sizes = st.integers(1, 9)

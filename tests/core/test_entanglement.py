@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from respo_train.core.concept import ConceptModule
-from respo_train.core.entanglement import overlaps
-from respo_train.core.grid import Grid
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.entanglement import overlaps
+from respo_train.core.module.grid import Grid
 
 
 def module(responsible: list, semantic: list | None = None) -> ConceptModule:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from respo_train.core.errors import RespoError
-from respo_train.core.fairness import (
+from respo_train.core.counting.fairness import (
     NOT_ASKED,
     asked_for,
     attribute_of,
@@ -19,8 +18,9 @@ from respo_train.core.fairness import (
     to_json,
     wilson,
 )
+from respo_train.core.counting.metrics import bootstrap, bootstrap_assigned, deviation_ratio, fair_coin
+from respo_train.core.errors import RespoError
 from respo_train.core.judge import NOBODY, UNSURE
-from respo_train.core.metrics import bootstrap, bootstrap_assigned, deviation_ratio, fair_coin
 
 GENDER = ("woman", "man")
 CLASSES = {"gender": ("woman", "man", NOBODY), "skin": ("light", "medium", "dark", NOBODY), "weapon": ("no", "yes")}

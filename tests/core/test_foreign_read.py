@@ -11,8 +11,8 @@ import pytest
 import torch
 from foreign_files import FC1, FC2
 
-from respo_train.core.checkpoint import load_attribute, save_attribute
 from respo_train.core.errors import ModuleFileError, RespoError, UnknownConcept
+from respo_train.core.files.checkpoint import load_attribute, save_attribute
 from respo_train.core.foreign.families import BASES, FAMILIES
 from respo_train.core.foreign.names import about, parse_concepts
 from respo_train.core.foreign.read import read_file

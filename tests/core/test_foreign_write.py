@@ -12,15 +12,15 @@ import pytest
 import torch
 from foreign_files import FC1, FC2
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import load_attribute, save_attribute
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import load_attribute, save_attribute
 from respo_train.core.foreign.families import FAMILIES, family_named
 from respo_train.core.foreign.names import parse_concepts
 from respo_train.core.foreign.read import read_file
 from respo_train.core.foreign.write import exported
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 
 SD1 = Architecture("sd1", 320, 768, 0, 1280)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from respo_train.core.errors import RespoError
-from respo_train.core.frequency import block_means, low_band, spread
+from respo_train.core.pictures.frequency import block_means, low_band, spread
 
 
 # "Level value is too high": a few pixels are all the bottleneck has.

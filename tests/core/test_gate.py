@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoji_world.world import PROFESSIONS
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
-from respo_train.core.gate import decide, words_of
-from respo_train.core.prompt_text import MAX_CHARACTERS, read_words
-from respo_train.preset_files import PRESETS, read_config, tomllib
+from respo_train.core.gate.decide import decide, words_of
+from respo_train.core.gate.prompt_text import MAX_CHARACTERS, read_words
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.settings.preset_files import PRESETS, read_config, tomllib
 
 PROMPTS = tomllib.loads((Path(__file__).parent / "gate_prompts.toml").read_text(encoding="utf-8"))
 MISSES = PROMPTS.pop("misses")

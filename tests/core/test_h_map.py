@@ -4,14 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.concept import ConceptModule
+from respo_train.cli.info import concept_rows
 from respo_train.core.errors import RespoError
-from respo_train.core.grid import Grid
-from respo_train.core.h_map import HMap, weighted
-from respo_train.core.shrink import Form, shrunk
-from respo_train.info import concept_rows
+from respo_train.core.files.shrink import Form, shrunk
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.grid import Grid
+from respo_train.core.module.h_map import HMap, weighted
 
 
 def filled(channels: int = 6, width: int = 3, seed: int = 0) -> HMap:

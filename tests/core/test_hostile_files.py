@@ -14,7 +14,7 @@ from benchmarks import hostile_files
 from benchmarks.hostile.files import ARCHIVE, ARCHIVES, MODULE, MODULES, HostileFile, good_files, hostile_file
 from benchmarks.hostile.right_file import check_archive, check_module
 from benchmarks.hostile_files import Tally, attack, clear
-from respo_train.core.checkpoint import load_attribute
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 
 SAMPLE = 500

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.balance import assign, imbalance_bound, parse_shares
+from respo_train.core.counting.balance import assign, imbalance_bound, parse_shares
+from respo_train.core.counting.joint import Cell, assign_jointly
 from respo_train.core.errors import RespoError
-from respo_train.core.joint import Cell, assign_jointly
 
 GENDER, TONE, AGE = "woman 1, man 1", "light 1, medium 1, dark 1", "young 1, old 1"
 seeds = st.integers(-(2**65), 2**65) | st.sampled_from([0, 2**64 - 1])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from respo_train.core.counting.labels import LONGEST, for_file_name, parse_labels
 from respo_train.core.errors import RespoError
-from respo_train.core.labels import LONGEST, for_file_name, parse_labels
 
 
 def test_one_label_a_line() -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from respo_train.core.errors import RespoError
-from respo_train.core.metrics import (
+from respo_train.core.counting.metrics import (
     Interval,
     bootstrap,
     bootstrap_assigned,
@@ -19,6 +18,7 @@ from respo_train.core.metrics import (
     mean_ratio_of_labels,
     paired_bootstrap,
 )
+from respo_train.core.errors import RespoError
 
 
 def test_deviation_ratio_by_hand() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from respo_train.core.errors import RespoError
-from respo_train.core.probe import PromptProbe, likeness
+from respo_train.core.module.probe import PromptProbe, likeness
 
 WIDTH = 6
 BEGIN, WHO, WOMAN, DARK, SKINNED, OTHER = torch.eye(WIDTH)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from respo_train.core.errors import RespoError
-from respo_train.core.region import blurred, changed, places_of, share_of_words, subject
+from respo_train.core.pictures.region import blurred, changed, places_of, share_of_words, subject
 
 PROMPT = (None, 7, 8, 7, 9, 4, None, None)  # begin, "a photo a police officer", end, padding
 

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from respo_train.core import running_total
+from respo_train.core.counting import running_total
+from respo_train.core.counting.running_total import Total, add, from_text, picture_key, to_text
 from respo_train.core.errors import RespoError
-from respo_train.core.running_total import Total, add, from_text, picture_key, to_text
 
 PAIR = ("woman", "man")
 

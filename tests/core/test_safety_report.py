@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from respo_train.core.counting.safety_report import labels, safety_attribute, safety_report, sentence, to_json
 from respo_train.core.errors import RespoError
 from respo_train.core.judge import decide
-from respo_train.core.safety_report import labels, safety_attribute, safety_report, sentence, to_json
 
 CLASSES = {"gender": ("woman", "man"), "weapon": ("no", "yes"), "nudity": ("yes", "no")}
 JUDGE = SimpleNamespace(name="Somebody", classes=CLASSES)

@@ -14,15 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import from_bytes, to_bytes
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import ModuleFileError, RespoError
-from respo_train.core.grid import KINDS
-from respo_train.core.probe import PromptProbe
-from respo_train.core.shrink import FORMS, kept, shrunk
-from respo_train.core.text_form import MAX_CHARACTERS, from_text, to_text
+from respo_train.core.files.checkpoint import from_bytes, to_bytes
+from respo_train.core.files.shrink import FORMS, kept, shrunk
+from respo_train.core.files.text_form import MAX_CHARACTERS, from_text, to_text
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.grid import KINDS
+from respo_train.core.module.probe import PromptProbe
 
 
 def make(kind: str = "grid", size: tuple[int, int] = (4, 5), channels: int = 6, scale: float = 1.0) -> Attribute:

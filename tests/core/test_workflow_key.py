@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from respo_train.core.workflow_key import prompt_texts, workflow_key
+from respo_train.core.counting.workflow_key import prompt_texts, workflow_key
 
 OWN = frozenset(("running_total",))
 PROMPT: dict[str, Any] = {

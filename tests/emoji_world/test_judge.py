@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from respo_train.core.errors import RespoError
-from respo_train.core.judge import UNSURE, Judge, load_judge
-from respo_train.core.segmenter import load_segmenter
+from respo_train.core.judge import UNSURE
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import load_segmenter
 
 CLASSES = {"gender": ("woman", "man")}
 

@@ -12,8 +12,8 @@ import torch
 
 from emoji_world import measure, world
 from emoji_world.sample import Prompt, World
-from respo_train.core.judge import Judge, load_judge
-from respo_train.core.segmenter import load_segmenter
+from respo_train.judges.emoji_world import Judge, load_judge
+from respo_train.judges.segmenter import load_segmenter
 
 BENCH = Path(world.__file__).parent
 CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"

@@ -15,9 +15,10 @@ from evaluation.toy_world import CalmUNet, ColourJudge, attribute
 from toy_judge import painted
 
 from respo_train.__main__ import main
-from respo_train.core.checkpoint import save_attribute
+from respo_train.cli import evaluate as command
 from respo_train.core.errors import RespoError
-from respo_train.evaluation import command, inception
+from respo_train.core.files.checkpoint import save_attribute
+from respo_train.evaluation import inception
 from respo_train.evaluation.alignment import alignments
 
 
@@ -91,7 +92,7 @@ def test_the_whole_command_with_i2p(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_module_for_another_model(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from respo_train.core.architecture import Architecture
+    from respo_train.core.module.architecture import Architecture
 
     monkeypatch.setattr(CalmUNet, "architecture", Architecture("sd1", 320, 768, 0, 1280))
     assert run(folder, "--module", str(folder / "gender.safetensors")) == 2

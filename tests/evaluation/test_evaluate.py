@@ -17,16 +17,16 @@ import torch
 from evaluation.toy_world import CalmUNet, ColourJudge, Halves, attribute, files_under, gender, module, safety
 from evaluation.toy_world import small_protocol as protocol
 
-from respo_train.core.checkpoint import save_attribute
 from respo_train.core.errors import RespoError
-from respo_train.core.gate import decide
-from respo_train.core.judge import Judge
-from respo_train.core.probe import PromptProbe
+from respo_train.core.files.checkpoint import save_attribute
+from respo_train.core.gate.decide import decide
+from respo_train.core.module.probe import PromptProbe
 from respo_train.evaluation.cells import CELL
 from respo_train.evaluation.drawing import Brush
 from respo_train.evaluation.evaluate import Job, evaluate
 from respo_train.evaluation.protocol import Ask
 from respo_train.evaluation.steering import AFTER, BEFORE, GATED, Module, Steering
+from respo_train.judges.emoji_world import Judge
 
 CONTEXT = CalmUNet.architecture.context_dim
 TOY = Path(__file__).with_name("toy_world.py")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from toy_judge import SIDE, ToyJudge, ToySegmenter, painted, show
 
+from respo_train.core.counting.metrics import bootstrap_assigned
 from respo_train.core.errors import RespoError
-from respo_train.core.judge import Judge
-from respo_train.core.metrics import bootstrap_assigned
 from respo_train.evaluation import figures
 from respo_train.evaluation.drawn import Drawn
 from respo_train.evaluation.figure import Figure
 from respo_train.evaluation.frechet import distance
+from respo_train.judges.emoji_world import Judge
 
 GENDER, SKIN = ("woman", "man"), ("light", "medium", "dark")
 

@@ -11,8 +11,8 @@ from judges.test_clip import NAME
 from judges.test_clip import folder as clips  # noqa: F401 - a fixture
 
 from respo_train.__main__ import main
-from respo_train.core.checkpoint import save_attribute
-from respo_train.evaluation import command
+from respo_train.cli import evaluate as command
+from respo_train.core.files.checkpoint import save_attribute
 
 
 def test_winobias_with_a_clip_of_random_weights(

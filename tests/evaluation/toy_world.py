@@ -20,10 +20,10 @@ sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in
 
 from toy_unet import CHANNELS, SIZE, ToyUNet  # noqa: E402
 
-from respo_train.core.attribute import Attribute  # noqa: E402
-from respo_train.core.concept import ConceptModule  # noqa: E402
-from respo_train.core.grid import Grid  # noqa: E402
 from respo_train.core.judge import UNSURE, Verdict  # noqa: E402
+from respo_train.core.module.attribute import Attribute  # noqa: E402
+from respo_train.core.module.concept import ConceptModule  # noqa: E402
+from respo_train.core.module.grid import Grid  # noqa: E402
 from respo_train.evaluation.protocol import Protocol, read_protocol  # noqa: E402
 from respo_train.evaluation.steering import Module  # noqa: E402
 
@@ -103,7 +103,8 @@ def files_under(folder: Path) -> dict[str, bytes]:
 
 def _main() -> int:
     from respo_train.__main__ import main
-    from respo_train.evaluation import cells, command
+    from respo_train.cli import evaluate as command
+    from respo_train.evaluation import cells
     from respo_train.host import load
 
     torch.set_num_threads(1)

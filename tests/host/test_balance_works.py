@@ -11,8 +11,8 @@ import pytest
 from benchmarks.comfy_server import ComfyServer
 from benchmarks.demo.scoring import to_tensor
 from benchmarks.demo.workflow import IMAGES_NODE, workflow
-from respo_train.core.balance import assign, parse_shares
-from respo_train.core.judge import load_judge
+from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.judges.emoji_world import load_judge
 
 BENCH = Path(__file__).resolve().parents[2] / "emoji_world"
 MODULE = "emoji_world_gender.safetensors"

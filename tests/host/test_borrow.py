@@ -12,7 +12,7 @@ import torch
 
 from respo_train.core.errors import RespoError
 from respo_train.host.borrow import Loan, borrowed
-from respo_train.preset_files import read_config
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
 
 ROOT = Path(__file__).resolve().parents[2]

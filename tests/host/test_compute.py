@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from host.test_split_unet import CPU, FakeClip, small
 from torch import Tensor, nn
 
-from respo_train.core.architecture import Architecture
 from respo_train.core.errors import RespoError
+from respo_train.core.module.architecture import Architecture
 from respo_train.host.compute import Probe, check_same, probe
 from respo_train.host.split_unet import HostUNet
 from respo_train.latents.sampling import predict, predict_many

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from respo_train.core.checkpoint import load_attribute
-from respo_train.core.concept import ConceptModule
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.module.concept import ConceptModule
 from respo_train.host.load import load_unet
-from respo_train.preset_files import read_config
 from respo_train.report.effect import Probe
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import settings_of
 
 BENCH = Path(__file__).resolve().parents[2] / "emoji_world"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from respo_train.__main__ import main
-from respo_train.evaluation import command
+from respo_train.cli import evaluate as command
 from respo_train.evaluation.protocol import Protocol, read_protocol
 
 WORLD = Path(__file__).resolve().parents[2] / "emoji_world"

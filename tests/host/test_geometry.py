@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.speed.geometry import host_model
-from respo_train.core.architecture import Architecture
+from respo_train.core.module.architecture import Architecture
 
 
 @pytest.mark.parametrize(

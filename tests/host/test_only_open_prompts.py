@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from emoji_world import world as emoji_world
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import load_attribute, save_attribute
-from respo_train.core.concept import ConceptModule
-from respo_train.core.text_form import from_text, to_text
+from respo_train.core.files.checkpoint import load_attribute, save_attribute
+from respo_train.core.files.text_form import from_text, to_text
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 from respo_train.latents.sampling import one_a_row
-from respo_train.preset_files import read_config
-from respo_train.probe_fit import fit_probe
-from respo_train.probe_prompts import probe_prompts, with_word
+from respo_train.probe.fit import fit_probe
+from respo_train.probe.sentences import probe_prompts, with_word
+from respo_train.settings.preset_files import read_config
 
 EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
 FILE = "tests/probed.safetensors"

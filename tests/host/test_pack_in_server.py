@@ -13,10 +13,10 @@ from safetensors import safe_open
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
 from benchmarks.templates import read_template
-from respo_train.core.architecture import Architecture
-from respo_train.core.attribute import Attribute
-from respo_train.core.checkpoint import save_attribute
-from respo_train.core.concept import ConceptModule
+from respo_train.core.files.checkpoint import save_attribute
+from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.attribute import Attribute
+from respo_train.core.module.concept import ConceptModule
 from setup_steps.host import linked_name
 
 ROOT = Path(__file__).resolve().parents[2]

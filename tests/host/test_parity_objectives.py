@@ -17,10 +17,10 @@ from parity import restated
 from parity.scheduler import scheduler
 from parity.stacks import Stacks, WordClip, relative, sd15, sdxl
 
-from respo_train.config import TrainConfig
 from respo_train.host.split_unet import HostUNet
 from respo_train.latents.randomness import keyed_noise
-from respo_train.preset_files import configure
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import configure
 from respo_train.trainer import ConceptState, gradients, settings_of, start
 
 CLOSE = 1e-5

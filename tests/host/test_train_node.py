@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from benchmarks.comfy_server import PromptFailed
-from respo_train.core.checkpoint import load_attribute
+from respo_train.core.files.checkpoint import load_attribute
 
 CHECKPOINT = "emoji_world.safetensors"
 PRESET = """

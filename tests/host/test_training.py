@@ -15,7 +15,7 @@ from respo_train.core.errors import RespoError
 from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 from respo_train.objectives.respodiff import responsible_loss, steered
-from respo_train.preset_files import read_config
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import TrainState, train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,13 +16,13 @@ from toy_unet import ToyUNet
 
 import respo_train.host.load as load
 from respo_train.__main__ import _parser, main
-from respo_train.core.architecture import Architecture
-from respo_train.core.checkpoint import load_attribute
 from respo_train.core.errors import RespoError, RespoWarning
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.module.architecture import Architecture
 from respo_train.job import Base, check_job, state_path, train_to_file
 from respo_train.network import Conditioning
-from respo_train.preset_files import PRESETS, RECIPES, names, read_config
 from respo_train.resume import read_saved
+from respo_train.settings.preset_files import PRESETS, RECIPES, names, read_config
 from respo_train.trainer import TrainState
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from respo_train.core.errors import RespoError
-from respo_train.preset_files import PRESETS, check_config, read_config
+from respo_train.settings.preset_files import PRESETS, check_config, read_config
 
 CONCEPTS = {"woman": {"target": "a woman"}}
 SAFETY = {"violence": {"negative": "violence", "word": "violent"}}

@@ -6,10 +6,10 @@ import pytest
 import torch
 from toy_unet import CHANNELS, SIZE, ToyUNet, prompt_vector
 
-from respo_train.core.concept import ConceptModule
+from respo_train.core.module.concept import ConceptModule
 from respo_train.objectives.objective import Setting
-from respo_train.preset_files import configure, read_config
 from respo_train.report.effect import Effect, Probe
+from respo_train.settings.preset_files import configure, read_config
 from respo_train.trainer import settings_of
 
 

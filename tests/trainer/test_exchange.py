@@ -14,7 +14,7 @@ import torch
 from foreign_files import FC1, FC2
 
 from respo_train.__main__ import main
-from respo_train.core.checkpoint import load_attribute, save_attribute
+from respo_train.core.files.checkpoint import load_attribute, save_attribute
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from toy_unet import CHANNELS, SIZE, ToyUNet, prompt_vector
 
-from respo_train.config import TrainConfig
-from respo_train.core.concept import ConceptModule
 from respo_train.core.errors import RespoError
+from respo_train.core.module.concept import ConceptModule
 from respo_train.job import Base, Stopped, state_path, train_to_file
 from respo_train.latents.trajectory import Trajectories
 from respo_train.network import AttentionHook, Conditioning, Encoded
 from respo_train.objectives.objective import Setting
 from respo_train.objectives.respodiff import start, terms
-from respo_train.preset_files import read_config
-from respo_train.probe_prompts import with_word
+from respo_train.probe.sentences import with_word
 from respo_train.prompts import encode_prompts
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.team import Team
 from respo_train.trainer import TrainState, settings_of, train
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from respo_train.config import TrainConfig
 from respo_train.core.errors import RespoError
 from respo_train.latents.pictures import AT_ONCE, KEPT_EVERY, Pictures, noised, pictures_of
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import Encoded
 from respo_train.objectives.objective import Setting
-from respo_train.preset_files import configure, read_config
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import configure, read_config
 from respo_train.team import Team
 from respo_train.trainer import settings_of
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 from toy_unet import CHANNELS, SIZE, ToyUNet, prompt_vector
 
-from respo_train.config import TrainConfig
-from respo_train.core.concept import ConceptModule
+from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import Encoded
 from respo_train.objectives import OBJECTIVES
-from respo_train.preset_files import read_config
 from respo_train.provenance import Base
 from respo_train.report import Report, preview
 from respo_train.report.preview import Previews, run_key
 from respo_train.report.sheet import Sheet
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
 
 

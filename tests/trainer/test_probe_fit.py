@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from respo_train.config import TrainConfig
-from respo_train.core.checkpoint import load_attribute
 from respo_train.core.errors import RespoError
-from respo_train.core.probe import PromptProbe
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.module.probe import PromptProbe
 from respo_train.job import Base, train_to_file
 from respo_train.network import Conditioning
-from respo_train.preset_files import PRESETS, read_config
-from respo_train.probe_fit import fit_probe
-from respo_train.probe_prompts import probe_prompts
+from respo_train.probe.fit import fit_probe
+from respo_train.probe.sentences import probe_prompts
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import PRESETS, read_config
 
 WIDTH, PLACES = 48, 14
 PRESETS_WITH_A_PROBE = ("gender", "skin_tone")

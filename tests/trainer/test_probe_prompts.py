@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from respo_train.config import TrainConfig
-from respo_train.preset_files import check_config, read_config
-from respo_train.probe_prompts import probe_prompts, stating_words, with_word
+from respo_train.probe.sentences import probe_prompts, stating_words, with_word
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import check_config, read_config
 
 PRESETS_WITH_A_PROBE = ("gender", "skin_tone")
 

@@ -16,15 +16,15 @@ from PIL import Image
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from respo_train.config import TrainConfig
-from respo_train.core.checkpoint import file_sha256, save_attribute
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import file_sha256, save_attribute
 from respo_train.network import Encoded, SplitUNet
-from respo_train.preset_files import read_config
 from respo_train.provenance import Base, attribute_of
 from respo_train.report import Report
 from respo_train.report.effect import Effect
 from respo_train.report.plots import Chart, Line, effect_charts, loss_charts, save_loss_plot, smooth, svg
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import Losses, TrainState, train
 
 BASE = Base("toy.safetensors", "0" * 64)

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
-import respo_train.core.checkpoint as checkpoint_file
-from respo_train.config import TrainConfig
-from respo_train.core.checkpoint import load_attribute
+import respo_train.core.files.checkpoint as checkpoint_file
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.job import Base, Stopped, state_path, train_to_file, training_folder
 from respo_train.network import Encoded
-from respo_train.preset_files import read_config
 from respo_train.resume import read_saved
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import NotFinite, TrainState
 
 TOY_COMMAND = Path(__file__).parent / "toy_command.py"

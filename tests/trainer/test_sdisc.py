@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
-from respo_train.config import TrainConfig
 from respo_train.latents.randomness import keyed_noise
 from respo_train.objectives import OBJECTIVES
-from respo_train.preset_files import read_config
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.team import Team
 from respo_train.trainer import gradients, settings_of, start, train
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from respo_train.config import TrainConfig
-from respo_train.core.checkpoint import load_attribute
 from respo_train.core.errors import RespoError
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.job import Base, state_path, train_to_file
-from respo_train.preset_files import read_config
 from respo_train.resume import read_saved
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.team import ALONE, Team, join_team
 
 TOY_COMMAND = Path(__file__).parent / "toy_command.py"

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
-from respo_train.config import TrainConfig
 from respo_train.core.errors import RespoError
 from respo_train.latents.ddim import ddim_step
 from respo_train.network import Encoded
 from respo_train.objectives import OBJECTIVES
-from respo_train.preset_files import read_config
+from respo_train.settings.config import TrainConfig
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import TrainState, gradients, settings_of, start, train
 
 

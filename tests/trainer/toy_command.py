@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from toy_unet import ToyUNet  # noqa: E402
 
-import respo_train.commands  # noqa: E402, F401 (before any fork)
+import respo_train.cli.train  # noqa: E402, F401 (before any fork)
 import respo_train.host.load as load  # noqa: E402
 from respo_train.__main__ import main  # noqa: E402
 from respo_train.network import Encoded  # noqa: E402

@@ -1,4 +1,4 @@
-// Respo's settings. The host stores them in the user's comfy.settings.json, where nodes/folders.py reads them at start.
+// Respo's settings. The host stores them in the user's comfy.settings.json, where nodes/shared/folders.py reads them at start.
 import { app } from "../../../scripts/app.js";
 
 app.registerExtension({

@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..architecture import Architecture
 from ..errors import ModuleFileError, RespoError
+from ..module.architecture import Architecture
 
 CHANNELS = 1280  # of h in SD 1.x, 2.x and SDXL: all three layouts are for these alone
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..attribute import check_name
 from ..errors import RespoError, UnknownConcept
-from ..header import parse_json
+from ..files.header import parse_json
+from ..module.attribute import check_name
 from .families import Family
 
 _LONGEST = 100_000  # characters of a list

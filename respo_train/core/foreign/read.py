@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribute import Attribute
-from ..concept import ConceptModule
 from ..errors import ModuleFileError, RespoError
-from ..grid import Grid
+from ..module.attribute import Attribute
+from ..module.concept import ConceptModule
+from ..module.grid import Grid
 from ..version import __version__
 from .families import CHANNELS, Family, base_named, family_of
 from .names import about, checked_concepts, namesakes, numbers_of, wanted_of

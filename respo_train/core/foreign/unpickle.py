@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModuleFileError
-from ..header import opened
+from ..files.header import opened
 from .plan import Planned, plan
 
 # Both matrices of ten SDXL concepts at 1024 px are 105 MB; reading takes about four times a file's size.

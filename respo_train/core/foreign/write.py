@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attribute import Attribute
-from ..checkpoint import write_atomically
-from ..concept import ConceptModule
 from ..errors import RespoError
+from ..files.checkpoint import write_atomically
+from ..module.attribute import Attribute
+from ..module.concept import ConceptModule
 from .families import CHANNELS, DTYPES, Family
 
 _MAX_NUMBERS = 2**25 - 2**14  # 128 MiB with the archive's own bytes: what the importer reads

@@ -1,0 +1,1 @@
+"""What the nodes draw: labelled sheets, heat maps, charts."""

@@ -1,0 +1,35 @@
+"""Keeps what a run hardly changes to what a recorded run gave there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.pictures.region import changed
+from .playback import recorded_calls
+from .record import Record
+
+
+def keep_rest(record: Record, threshold: float) -> Callable[..., Tensor]:
+    """Build a wrapper of the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance.
+
+    Where the guided prediction hardly differs from the recorded one of the same step, it becomes the recorded one, so
+    that any sampler ends there with the recorded picture. Where both are equal everywhere not a bit is changed.
+    """
+
+    def keep(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
+        denoised: Tensor = executor(x, timestep, model_options, seed)
+        call = recorded_calls((model_options or {}).get("transformer_options", {})).get(record.sha256)
+        if call is None:
+            raise RespoError(
+                "Where cannot tell which step this is: something here calls the model past the host's sampler. Take "
+                "the record off Where to use it without one."
+            )
+        before = call.denoised.to(denoised)
+        return torch.lerp(before, denoised, changed(denoised, before, threshold).to(denoised))
+
+    return keep

@@ -1,0 +1,106 @@
+"""What tells one run from another before its first step: is this the run that a record was made for?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.module.architecture import Architecture
+from ...respo_train.core.module.fingerprint import fingerprint, same_checkpoint
+from ..shared.guard import architecture_of, own_weight
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model runs. `patches`: a digest of what LoRAs and the like add to its weights."""
+
+    architecture: Architecture
+    fingerprint: tuple[float, ...]
+    patches: str
+
+    @classmethod
+    def of(cls, model: Any) -> ModelIdentity:
+        """Read a host MODEL. Raises RespoError where there is no middle block.
+
+        Not the host's own identifiers: a checkpoint that left its cache and was loaded again has new ones.
+        """
+        return cls(architecture_of(model), fingerprint(own_weight(model)), _digest_of_patches(model.patches))
+
+    def same(self, other: ModelIdentity) -> bool:
+        """Whether `other` is the same checkpoint, in whatever precision, with the same LoRAs."""
+        same = same_checkpoint(self.fingerprint, other.fingerprint)
+        return same and self.architecture == other.architecture and self.patches == other.patches
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """`start`: a digest of first noise and latent; `shape`: the latent's, batch included; `sigmas`: the schedule."""
+
+    model: ModelIdentity
+    start: str
+    shape: tuple[int, ...]
+    sigmas: tuple[float, ...]
+
+    @classmethod
+    def of(cls, model: Any, sigmas: Tensor, noise: Tensor, latent: Tensor | None) -> RunIdentity:
+        """Read what the host's samplers are given."""
+        start = hashlib.sha256()
+        for tensor in (noise, latent):
+            if tensor is not None:
+                start.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return cls(ModelIdentity.of(model), start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()))
+
+    def require(self, run: RunIdentity) -> None:
+        """Raise RespoError when the record of `self` says nothing about `run`.
+
+        A part of the recorded schedule is welcome. Where it begins later than the record (the second of two KSamplers
+        Advanced), it starts from a picture in the making, which cannot be compared with the recorded noise.
+        """
+        if not self.model.same(run.model):
+            raise RespoError(
+                f"The record was made with another model ({self.model.architecture.describe()}) than this run's "
+                f"({run.model.architecture.describe()}): another checkpoint, or other LoRAs. Link the same model to "
+                "Record Run."
+            )
+        if self.shape != run.shape:
+            raise RespoError(
+                f"The record was made for latents of {list(self.shape)} (pictures, channels, height, width), but this "
+                f"run has {list(run.shape)}. Link the same latent to Record Run and to this sampler."
+            )
+        unknown = [sigma for sigma in run.sigmas[:-1] if sigma not in self.sigmas[:-1]]
+        if unknown:
+            raise RespoError(
+                f"The record has no step at sigma {unknown[0]:.4g}: it was made with {len(self.sigmas) - 1} steps, "
+                f"this run has {len(run.sigmas) - 1}. Set steps, scheduler and denoise as on Record Run."
+            )
+        if run.sigmas[:1] == self.sigmas[:1] and self.start != run.start:
+            raise RespoError(
+                "The record was made with another seed or from another picture than this run: its background would "
+                "show through. Link the same seed and latent to Record Run and to this sampler."
+            )
+
+
+def _digest_of_patches(patches: dict[Any, Any]) -> str:
+    found = hashlib.sha256()
+    for key in sorted(patches, key=str):
+        for strength, value, own_strength, *_ in patches[key]:
+            found.update(f"{key} {strength} {own_strength}".encode())
+            for tensor in _tensors(value):
+                found.update(f"{tuple(tensor.shape)} {fingerprint(tensor)}".encode())
+    return found.hexdigest()
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Find the tensors of one of the host's weight patches: nested tuples, or an adapter with `weights`."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+    else:
+        yield from _tensors(getattr(value, "weights", ()))

@@ -1,0 +1,65 @@
+"""How a run is recorded: what is read while it runs, and nothing changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ..calls.conds import conds_of_chunks
+from .record import Band, CallKey, Pace, PromptKey, Record, RecordedCall
+from .run_identity import RunIdentity
+
+_BANDS = "respo_bands"  # in transformer_options: the _Bands of the call that runs now
+
+
+class _Bands:
+    """The bands of one call. An object of its own: the host copies dictionaries on the way to the model."""
+
+    def __init__(self) -> None:
+        self.found: dict[PromptKey, Band] = {}
+
+
+class Tape:
+    """One run of the model, written while it runs. For a clone of the model that nobody else has."""
+
+    def __init__(self) -> None:
+        self._run: RunIdentity | None = None
+        self._pace = Pace()
+        self._calls: dict[CallKey, RecordedCall] = {}
+
+    def begin(
+        self, executor: Any, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Tensor, *rest: Any
+    ) -> Tensor:
+        """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): remember how the run starts."""
+        self._run = RunIdentity.of(guider.model_patcher, sigmas, noise, rest[0] if rest else None)
+        samples: Tensor = executor(guider, sigmas, extra, callback, noise, *rest)
+        return samples
+
+    def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
+        """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
+        options, bands = dict(model_options or {}), _Bands()
+        options["transformer_options"] = {**options.get("transformer_options", {}), _BANDS: bands}
+        denoised: Tensor = executor(x, timestep, options, seed)
+        kept = denoised.detach().to(comfy.model_management.intermediate_device(), copy=True)
+        self._calls[self._pace.next(float(timestep[0]))] = RecordedCall(kept, bands.found)
+        return denoised
+
+    def read(self, h: Tensor, hsp: Any, transformer_options: Any) -> tuple[Tensor, Any]:
+        """Look at h as the host's output-block patch; of a prompt's several passes in one call, the first counts."""
+        bands = transformer_options.get(_BANDS)
+        if transformer_options["block"] == ("output", 0) and bands is not None:
+            conds = conds_of_chunks(transformer_options)
+            device = comfy.model_management.intermediate_device()
+            for chunk, cond in zip(h.chunk(len(conds)), conds, strict=True):
+                if (cond.name, cond.index) not in bands.found:
+                    bands.found[cond.name, cond.index] = Band.of(chunk, device)
+        return h, hsp
+
+    def record(self) -> Record:
+        """Return what was recorded. Raises RespoError when nothing ran: the host samples nothing at denoise 0."""
+        if self._run is None:
+            raise RespoError("There was nothing to record: with a denoise of 0 nothing is sampled. Set it above 0.")
+        return Record.of(self._run, self._calls)

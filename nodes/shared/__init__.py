@@ -1,0 +1,1 @@
+"""What several nodes share: wire types, widgets, checks of inputs, folders, judges, totals."""

@@ -1,0 +1,137 @@
+"""Where modules and Emoji World's checkpoint live, and how a name in a workflow becomes a file, safely."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path, PurePosixPath
+
+import folder_paths
+
+from ...respo_train.core.errors import ModuleFileError
+
+FOLDER = "respo"
+SUFFIX = ".safetensors"
+FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
+SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
+_NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives, streams, the end of a text, half of a letter
+_MAX_BYTES = 128 * 2**20  # no module is larger; asked before a file of many GB is hashed
+_EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
+
+
+def register() -> None:
+    """Add the `respo` model folder and, unless its setting hides it, Emoji World's checkpoint. Idempotent."""
+    own = own_folder()
+    folder_paths.add_model_folder_path(FOLDER, str(own))
+    folder_paths.add_model_folder_path(FOLDER, str(_EMOJI_WORLD / "modules"))
+    # The host gives a new folder no filter, and would list every file in it.
+    paths, _ = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, {SUFFIX})
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        logging.info("Respo: %s cannot be made (%s); modules can still be read from elsewhere.", own, error)
+    if shows_checkpoint():
+        folder_paths.add_model_folder_path("checkpoints", str(_EMOJI_WORLD / "checkpoint"))
+
+
+def own_folder() -> Path:
+    """`models/respo` of the host: where people are told to put their modules."""
+    return Path(folder_paths.models_dir) / FOLDER
+
+
+def shows_checkpoint() -> bool:
+    """Read the user's setting from the host's file; on when there is none. Takes effect when the host starts."""
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.get(SHOW_CHECKPOINT, True) is not False
+
+
+def module_names() -> list[str]:
+    """Names of all module files, subfolders included."""
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def resolve(name: str, sha256: str = "") -> Path:
+    """Find a module file by its name in the list. `sha256`: for the message only.
+
+    Raises ModuleFileError saying where the file has to be put. Only files that truly lie in a `respo` folder are
+    opened: names come from workflows that strangers write.
+    """
+    relative = _relative(name)
+    if found := _inside(relative):
+        return found
+    known = f" (SHA-256 {sha256})" if sha256 else ""
+    raise ModuleFileError(
+        f"The module {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
+        f"into {own_folder() / relative.parent} and press R in ComfyUI; or choose one that is there: "
+        f"{', '.join(module_names()[:10]) or 'none yet'}."
+    )
+
+
+def foreign_names() -> list[str]:
+    """Names of other projects' files in the `respo` folders, subfolders included. The host's own list has none."""
+    found: set[str] = set()
+    for root in folder_paths.get_folder_paths(FOLDER):
+        names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
+        found.update(folder_paths.filter_files_extensions(names, FOREIGN))
+    return sorted(found)
+
+
+def resolve_foreign(name: str) -> Path:
+    """Find another project's file by its name in the list, as `resolve` does. Raises ModuleFileError."""
+    relative = _relative(name, FOREIGN)
+    if found := _inside(relative):
+        return found
+    raise ModuleFileError(
+        f"The file {name!r} is not on this computer. Put it into {own_folder() / relative.parent} and press R in "
+        f"ComfyUI; or choose one that is there: {', '.join(foreign_names()[:10]) or 'none yet'}."
+    )
+
+
+def _inside(relative: PurePosixPath) -> Path | None:
+    """Return the first file of that name in a `respo` folder. Raises ModuleFileError for a link that leads out."""
+    for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
+        found = root / relative
+        if found.is_file():
+            if not found.resolve().is_relative_to(root.resolve()):
+                raise ModuleFileError(
+                    f"{str(relative)!r} is a link that leads out of {root}. Copy the file there, or add its own folder "
+                    f"under '{FOLDER}:' in extra_model_paths.yaml."
+                )
+            if found.stat().st_size > _MAX_BYTES:
+                raise ModuleFileError(f"{str(relative)!r} is larger than {_MAX_BYTES >> 20} MiB. Is it a checkpoint?")
+            return found
+    return None
+
+
+def place_for(name: str) -> tuple[Path, str]:
+    """Return where a module that is to be written goes, and its name in the list. Writes nothing.
+
+    It is the first `respo` folder, as with everything that the host saves: the user's own, where extra_model_paths.yaml
+    names one. Raises ModuleFileError for a name that leads out of it.
+    """
+    given = name.strip()
+    relative = _relative(given if given.lower().endswith(SUFFIX) else given + SUFFIX)
+    root = Path(folder_paths.get_folder_paths(FOLDER)[0])
+    path = root / relative
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ModuleFileError(f"{given!r} leads out of {root} by a link. Choose another name.")
+    return path, str(relative)
+
+
+def _relative(name: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> PurePosixPath:
+    """Check a name before the file system sees it. Raises ModuleFileError."""
+    name = str(name)  # a workflow's JSON may hold anything
+    path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
+    inside = not path.is_absolute() and ".." not in path.parts and not _NEVER_IN_A_NAME.search(name)
+    if not inside or path.suffix.lower() not in suffixes or len(name) > 255:
+        raise ModuleFileError(
+            f"expected the name of a {' or '.join(suffixes)} file inside the '{FOLDER}' model folder, found "
+            f"{name[:100]!r}. Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."
+        )
+    return path

@@ -1,0 +1,128 @@
+"""What a node is handed, checked against its own schema before it runs.
+
+The host checks widgets only: a link goes past every limit, and where a MODEL belongs, a workflow may hold any JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.judge import AnyJudge
+from .wire import LoadedModule
+
+LONGEST_TEXT = 1_000_000  # characters: more than any module in a workflow has, and quick to read in every node
+_LONGEST_SHOWN = 80
+_HALF_A_LETTER = re.compile("[\\ud800-\\udfff]")
+_JSON = (str, int, float, bool, list, dict, type(None))
+
+
+def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """Let `node` refuse, by a RespoError that names the input, what its schema does not allow. Returns `node`."""
+    execute = node.execute.__func__
+
+    @functools.wraps(execute)
+    def run(cls: type[io.ComfyNode], **given: Any) -> io.NodeOutput:
+        schema = node.GET_SCHEMA()  # `cls` is the host's copy, which it has locked
+        for wanted in schema.inputs:
+            if wanted.id in given and not (wanted.optional and given[wanted.id] is None):
+                for value in given[wanted.id] if schema.is_input_list else [given[wanted.id]]:
+                    check(wanted, value, wanted.id in own)
+        _check_hidden(getattr(cls, "hidden", None))
+        return execute(cls, **given)
+
+    own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with words of its own
+    node.execute = classmethod(run)
+    return node
+
+
+def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
+    """Raise RespoError unless `value` is what the input takes. `any_choice`: a combo's is the node's own matter."""
+    if any_choice and isinstance(wanted, io.Combo.Input):
+        return
+    kinds = [kind.strip() for kind in wanted.get_io_type().split(",")]
+    if not any(_KINDS.get(kind, _is_object)(value) for kind in kinds):
+        raise RespoError(
+            f"expected {' or '.join(kinds)} at the input {wanted.id!r}, found {_shown(value)}. Link it anew, or "
+            "add the node again."
+        )
+    if isinstance(value, str):
+        _check_text(wanted, value)
+    elif isinstance(value, (int, float)):
+        low, high = getattr(wanted, "min", None), getattr(wanted, "max", None)
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise RespoError(f"expected {wanted.id!r} from {low} to {high}, found {_shown(value)}.")
+
+
+def _check_hidden(hidden: Any) -> None:
+    """What the host writes into pictures comes with the request, as it was sent."""
+    found = getattr(hidden, "extra_pnginfo", None)
+    if not isinstance(found, (dict, type(None))):
+        raise RespoError(f"expected the request's 'extra_pnginfo' as an object, found {_shown(found)}. Leave it out.")
+
+
+def _check_text(wanted: io.Input, value: str) -> None:
+    if len(value) > LONGEST_TEXT:
+        raise RespoError(f"expected at most {LONGEST_TEXT} characters in {wanted.id!r}, found {len(value)}.")
+    if _HALF_A_LETTER.search(value):  # JSON can hold it; tokenizers, files and pictures cannot
+        raise RespoError(f"expected text in {wanted.id!r}, found half of a letter (U+D800 … U+DFFF). Type it anew.")
+    choices = getattr(wanted, "options", None)
+    if choices and value not in choices:
+        raise RespoError(f"expected {wanted.id!r} as one of {', '.join(map(str, choices))}, found {_shown(value)}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_latent(value: Any) -> bool:
+    samples = value.get("samples") if isinstance(value, dict) else None
+    return isinstance(samples, torch.Tensor) and samples.ndim == 4  # a video's has a fifth: no U-Net of ours takes it
+
+
+def _is_conditioning(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[0], torch.Tensor) for entry in value
+    )
+
+
+def _is_object(value: Any) -> bool:
+    """Say whether a value came by a link: what JSON can hold is no model."""
+    return not isinstance(value, _JSON)
+
+
+def _is_a(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict) and isinstance(value.get("samples"), torch.Tensor):
+        return f"one of the shape {tuple(value['samples'].shape)}"
+    return (
+        f"{type(value).__name__} {str(value)[:_LONGEST_SHOWN]!r}" if isinstance(value, _JSON) else type(value).__name__
+    )
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "STRING": _is_a(str),
+    "COMBO": _is_a(str),
+    "BOOLEAN": _is_a(bool),
+    "INT": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "FLOAT": _is_number,
+    "IMAGE": _is_a(torch.Tensor),
+    "MASK": _is_a(torch.Tensor),
+    "SIGMAS": _is_a(torch.Tensor),
+    "LATENT": _is_latent,
+    "CONDITIONING": _is_conditioning,
+    "RESPO_MODULE": _is_a(LoadedModule),
+    "RESPO_JUDGE": lambda value: isinstance(value, AnyJudge),
+    "*": lambda value: True,
+}

@@ -1,0 +1,65 @@
+"""Running totals on disk: one small file each in the host's user folder, so that they outlive a restart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+
+from ...respo_train.core.counting.fairness import Pair
+from ...respo_train.core.counting.running_total import LARGEST, MOST_PICTURES, Total, add, from_text, to_text
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.files.checkpoint import write_atomically
+
+
+def count(
+    key: str, pictures: Sequence[str], pairs: Sequence[Pair], about: Mapping[str, Any], anew: bool
+) -> tuple[list[Pair], str]:
+    """Add pictures to the total `key`, or to an empty one; return all that are in it, and a note for people.
+
+    A picture that the total holds is not counted again. Where the file can neither be read nor set aside, it is left
+    alone and the pictures at hand are all that is returned; where it cannot be written the note says so.
+    """
+    path = folder() / f"{key}.json"
+    try:
+        before, note = (Total(), "Running total started anew.") if anew else _read(path)
+    except OSError as error:
+        return list(pairs), f"The running total cannot be read ({error.strerror or error}): these pictures alone."
+    total, new, left_out = add(Total(before.pictures, about), pictures, pairs)
+    known = len(pairs) - new - left_out
+    notes = [note, f"Running total: {len(total.pictures)} pictures, {new} of them new."]
+    if known:
+        notes.append(f"{known} {'was' if known == 1 else 'were'} counted before and not again.")
+    if left_out:
+        notes.append(f"It is full at {MOST_PICTURES}: {left_out} were not counted. Start it anew.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_text(total).encode())
+    except (OSError, RespoError) as error:
+        notes.append(f"It could not be saved, and the next run will not know these pictures: {error}")
+    return list(total.pictures.values()), " ".join(filter(None, notes))
+
+
+def folder() -> Path:
+    """Where the totals are; beside the settings of the host's only user, or of its default one."""
+    return Path(folder_paths.get_user_directory()) / "default" / "respo" / "running_totals"
+
+
+def _read(path: Path) -> tuple[Total, str]:
+    """Return a total and a note. One that is broken is renamed, never overwritten. Raises OSError."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise RespoError("far too large")
+        return from_text(path.read_bytes().decode("utf-8")), ""
+    except FileNotFoundError:
+        return Total(), ""
+    except (RespoError, UnicodeDecodeError) as error:
+        number = 1
+        while (aside := path.with_name(f"{path.stem}.broken-{number}.json")).exists():
+            number += 1
+        path.rename(aside)
+        logging.warning("Respo: %s is broken (%s) and was renamed to %s.", path, error, aside.name)
+        return Total(), f"The running total was broken ({error}); it was kept as {aside.name}, and a new one begins."

@@ -1,0 +1,69 @@
+"""What travels on a RESPO_MODULE wire: an attribute, and which file it was read from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from comfy_api.latest import io
+
+from ...respo_train.core.files.checkpoint import to_bytes
+from ...respo_train.core.module.attribute import Attribute
+from ...respo_train.core.module.grid import Grid
+
+RespoModule = io.Custom("RESPO_MODULE")
+RespoRecord = io.Custom("RESPO_RECORD")  # a record.Record
+RespoJudge = io.Custom("RESPO_JUDGE")  # a core.judge.AnyJudge
+
+
+@dataclass(frozen=True)
+class LoadedModule:
+    """`file`: its name in the list of modules, or what it is where there is no file; `sha256`: of the file's bytes.
+
+    The SHA-256 is 64 hexadecimal digits; without a file it is that of the file that would be written.
+    """
+
+    attribute: Attribute
+    file: str
+    sha256: str
+
+    @classmethod
+    def without_file(cls, attribute: Attribute, name: str) -> LoadedModule:
+        """Wrap an attribute that was made in the graph. Raises RespoError when it holds NaN."""
+        return cls(attribute, name, hashlib.sha256(to_bytes(attribute)).hexdigest())
+
+    def describe(self) -> str:
+        """Five short lines for the face of the Load Module node, six where the file recommends a strength."""
+        attribute = self.attribute
+        base = attribute.base.get("name", "an unnamed checkpoint")
+        objective = attribute.training.get("objective", "unknown")
+        strength = attribute.training.get("strength")
+        meant = f"Meant for strength {str(strength)[:20]}\n" if strength is not None else ""
+        return (
+            f"{attribute.name}: {', '.join(attribute.concepts)}\n"
+            f"Made on {base} – {attribute.architecture.describe()}\n"
+            f"Objective: {objective} ({attribute.purpose})\n"
+            f"{meant}"
+            f"Size: {size_of(attribute)}\n"
+            f"SHA-256: {self.sha256[:12]}"
+        )
+
+
+def size_of(attribute: Attribute) -> str:
+    """For people: "131 kB, grid 8 x 8" – the numbers' bytes, and every kind and size of grid that there is."""
+    modules = attribute.concepts.values()
+    grids = [grid for module in modules for grid in (module.responsible, module.semantic)]
+    size = sum(4 * parameter.numel() for module in modules for parameter in module.parameters())
+    kinds = [_kind(grid) for grid in grids]
+    kinds += [f"map of h by {module.map.width}" for module in modules if module.map is not None]
+    return f"{size / 1000:.0f} kB, {', '.join(dict.fromkeys(kinds))}"
+
+
+def _kind(grid: Grid) -> str:
+    if grid.kind == "channel":
+        return "one number a channel"
+    parameter = grid.space if grid.kind == "low_rank" else grid.full
+    height, width = parameter.shape[1:]
+    return (
+        f"low rank {len(grid.space)} on {height} x {width}" if grid.kind == "low_rank" else f"grid {height} x {width}"
+    )

@@ -1,0 +1,170 @@
+"""What Respo can do to h, the output of the U-Net's middle block: plain values, and the numbers that they add.
+
+Nothing of the host is in here. An edit is asked for its `addition` once, when a model is patched; the answer is a
+closure that keeps what it has resized and moved, for hosts deep-copy patch objects and may call from several threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.module.concept import ConceptModule
+from ...respo_train.core.module.grid import resize
+from ...respo_train.core.module.h_map import HMap
+from ...respo_train.core.module.probe import PromptProbe
+from ..calls.conds import Cond, Half
+from ..recording.record import RecordedCall
+
+Size = tuple[int, int]
+WHOLE_RUN = (math.inf, 0.0)
+_SIZES_KEPT = 8  # sizes of h whose tensors stay in memory: a second pass and a few area prompts
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where one chunk of one call of the U-Net stands. `sigmas`: `[b]`; `latent`: the size of the whole latent.
+
+    `recorded`: what the records that the run follows say of this call, by their SHA-256. `prompts`: the chunk's
+    encoded prompts `[b or 1, places, D]`, None where they are not known.
+    """
+
+    cond: Cond
+    sigmas: Tensor | None
+    latent: Size | None
+    recorded: Mapping[str, RecordedCall] = field(default_factory=dict)
+    prompts: Tensor | None = None
+
+
+# (the chunk's h `[b, C, H, W]`, where it stands) -> `[C, H, W]` or `[b, C, H, W]`, float32
+Addition = Callable[[Tensor, Moment], Tensor]
+
+
+class Edit(Protocol):
+    """One addition to h. Equal edits add the same numbers; its repr tells its value and nothing else.
+
+    `sigmas`: acts where high >= sigma > low; `half`: on the conditional half of guidance or on both; `images`: which
+    images of a batch of n, None for all.
+    """
+
+    @property
+    def sigmas(self) -> tuple[float, float]: ...
+    @property
+    def half(self) -> Half: ...
+    @property
+    def images(self) -> Callable[[int], Sequence[bool]] | None: ...
+    def addition(self) -> Addition: ...
+
+
+@dataclass(frozen=True)
+class Area:
+    """Where in the picture an edit acts: `mask` `[b or 1, H, W]`, 0 … 1, of any size; equal by its contents."""
+
+    sha256: str
+    mask: Tensor = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Area:
+        """Take a host MASK, `[H, W]` or `[b, H, W]`. Raises RespoError for another shape, or when it is not finite."""
+        mask = mask.detach().float().cpu().clone()
+        mask = mask[None] if mask.ndim == 2 else mask
+        if mask.ndim != 3 or mask.numel() == 0 or not torch.isfinite(mask).all():
+            raise RespoError(f"expected a mask of finite numbers [images, height, width], found {list(mask.shape)}.")
+        sizes = f"{tuple(mask.shape)}".encode()
+        return cls(hashlib.sha256(sizes + mask.numpy().tobytes()).hexdigest(), mask.clamp(0, 1))
+
+    def at(self, size: Size, moment: Moment) -> Tensor:
+        """Return the mask over the part of the picture that a chunk sees, `[b or 1, 1, *size]`."""
+        mask = self.mask
+        if moment.cond.area is not None and moment.latent is not None:
+            height, width, y, x = moment.cond.area
+            mask = resize(mask, *moment.latent)[:, y : y + height, x : x + width]
+        return resize(mask, *size)[:, None]
+
+
+@dataclass(frozen=True)
+class ModuleEdit:
+    """A concept's change of h, at every step alike (RespoDiff, arXiv 2509.15257, section 3).
+
+    `file`, `sha256`, `concept`: which numbers; `module` holds them. `probe`: tells which prompts it acts on; None for
+    all. Raises RespoError when a number is not finite.
+    """
+
+    sha256: str
+    concept: str
+    strength: float
+    fidelity: float
+    sigmas: tuple[float, float]
+    half: Half
+    module: ConceptModule = field(compare=False, repr=False)
+    images: Callable[[int], Sequence[bool]] | None = None
+    area: Area | None = None
+    probed: bool = False
+    probe: PromptProbe | None = field(default=None, compare=False, repr=False)
+    file: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("strength", "fidelity"):
+            if not math.isfinite(getattr(self, name)):
+                raise RespoError(f"expected {name} as a finite number, found {getattr(self, name)}.")
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for a picture's metadata, and "images"."""
+        start, end = self.sigmas
+        named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.half}
+        amounts = {"strength": self.strength, "fidelity": self.fidelity, "masked": self.area is not None}
+        amounts["only_open_prompts"] = self.probe is not None
+        whole = self.sigmas == WHOLE_RUN
+        span = {"start_sigma": None if whole else start, "end_sigma": None if whole else end}
+        return {**named, **amounts, **span, "images": self.images}
+
+    def addition(self) -> Addition:
+        """See `Edit`."""
+
+        @lru_cache(maxsize=_SIZES_KEPT)
+        def constant(height: int, width: int, device: torch.device) -> Tensor:
+            return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
+
+        # Copies: the module's own belong to all who have loaded it.
+        @lru_cache(maxsize=1)
+        def map_on(device: torch.device) -> HMap | None:
+            return None if self.module.map is None else deepcopy(self.module.map).to(device)
+
+        @lru_cache(maxsize=1)
+        def probe_on(device: torch.device) -> PromptProbe | None:
+            return None if self.probe is None else deepcopy(self.probe).to(device)
+
+        @torch.no_grad()
+        def add(h: Tensor, moment: Moment) -> Tensor:
+            value, map_of_h = constant(h.shape[2], h.shape[3], h.device), map_on(h.device)
+            if map_of_h is not None:
+                value = value + self.strength * map_of_h(h)
+            if self.area is not None:
+                mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
+                value = value * images_of(mask, len(h))
+            probe = probe_on(h.device)
+            if probe is None or moment.prompts is None:
+                return value
+            asked = images_of(probe.leaves_open(moment.prompts.to(h.device)), len(h))
+            return torch.where(asked[:, None, None, None], value, 0.0)
+
+        return add
+
+
+def images_of(values: Tensor, count: int) -> Tensor:
+    """Fit `[b, …]` to `count` images as the host fits batches: dropping the last ones, or starting again at the first.
+
+    A single one is left to be broadcast.
+    """
+    if len(values) in (1, count):
+        return values
+    return values.repeat(-(-count // len(values)), *[1] * (values.ndim - 1))[:count]

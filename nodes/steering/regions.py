@@ -1,0 +1,107 @@
+"""Keeps modules to a part of the picture: a mask, or where chosen words of the prompt are heard.
+
+The words are listened to in the cross-attention before the bottleneck, so that a step's own attention says where its
+modules act: the first step is no exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...respo_train.core.pictures.attention import attention_weights, fitted, layer_size
+from ...respo_train.core.pictures.region import share_of_words, subject
+from ..calls.prompts import with_options
+from .edits import Area, Moment, Size, images_of
+
+_SHARES = "respo_shares"  # in transformer_options: {Words: [one layer's shares `[n * b, 1, H, W]`, …]} of one call
+
+
+@dataclass(frozen=True)
+class Words:
+    """Places in the encoded prompt: of the words that name the subject, and of all the others."""
+
+    chosen: tuple[int, ...]
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What a call's attention has said so far, of the images in `rows` of its batch."""
+
+    heard: Mapping[Words, Sequence[Tensor]]
+    rows: slice
+
+    @classmethod
+    def of(cls, transformer_options: Mapping[str, Any], rows: slice) -> Shares:
+        """Read the options of a call; nothing has been heard where nobody listens."""
+        return cls(transformer_options.get(_SHARES) or {}, rows)
+
+    def subject(self, words: Words, size: Size) -> Tensor | None:
+        """Return where `words` are heard, `[b, 1, *size]`; None where no layer has said anything."""
+        layers = self.heard.get(words)
+        return subject(torch.stack([fitted(layer[self.rows], size) for layer in layers]).mean(0)) if layers else None
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where modules may act: in `area` and where `words` are heard; None is no limit."""
+
+    area: Area | None
+    words: Words | None
+
+    def weight(self, h: Tensor, moment: Moment, shares: Shares) -> Tensor | None:
+        """Return what one chunk's changes of h are multiplied by, `[b or 1, 1, H, W]`; None where there is no limit."""
+        size = h.shape[2], h.shape[3]
+        area = None if self.area is None else self.area.at(size, moment).to(h.device)
+        words = None if self.words is None else shares.subject(self.words, size)
+        return product(h, [area, words])
+
+
+def product(h: Tensor, weights: Sequence[Tensor | None]) -> Tensor | None:
+    """Multiply masks `[b or 1, 1, H, W]` over the images of `h`; None is no limit."""
+    limits = [images_of(weight, len(h)) for weight in weights if weight is not None]
+    return reduce(torch.mul, limits) if limits else None
+
+
+def fresh_shares(executor: Any, *given: Any, **named: Any) -> Any:
+    """Wrap each call of the model (WrappersMP.APPLY_MODEL): nothing has been heard in it yet."""
+    return with_options(executor, given, named, {_SHARES: {}})
+
+
+def listening(words: Words, network: Any) -> Callable:
+    """Build the host's `fn(n, context, value, options)` that hears where `words` are, and changes nothing."""
+
+    def listen(n: Tensor, context: Tensor, value: Any, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Any]:
+        heard = options.get(_SHARES)
+        layer = _cross_attention(network, options)
+        if heard is None or layer is None or max(words.chosen + words.others) >= context.shape[1]:
+            return n, context, value
+        weights = attention_weights(layer.to_q(n), layer.to_k(context), options["n_heads"])
+        shares = share_of_words(weights, words.chosen, words.others)
+        heard.setdefault(words, []).append(shares.unflatten(1, _size(options, n.shape[1]))[:, None])
+        return n, context, value
+
+    return listen
+
+
+def _cross_attention(network: Any, options: Mapping[str, Any]) -> Any:
+    """Return the layer that is about to run, None after the bottleneck."""
+    half, number = options["block"]
+    if half not in ("input", "middle"):
+        return None
+    block = network.input_blocks[number] if half == "input" else network.middle_block
+    transformer = next(layer for layer in block if hasattr(layer, "transformer_blocks"))
+    return transformer.transformer_blocks[options["block_index"]].attn2
+
+
+def _size(options: Mapping[str, Any], pixels: int) -> Size:
+    shape = options.get("activations_shape")
+    if shape is not None and shape[-2] * shape[-1] == pixels:
+        return shape[-2], shape[-1]
+    return layer_size(pixels, *options["original_shape"][-2:])

@@ -1,0 +1,141 @@
+"""What Train Module does: choose a configuration, train on the linked model, keep everything.
+
+The trainer is imported when it is used, for the nodes that only apply modules have to load where a package that only
+training needs is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.files.checkpoint import load_attribute
+from ...respo_train.core.module.fingerprint import fingerprint
+from ..shared.guard import own_weight
+from .progress import Cancel, HostProgress
+
+if TYPE_CHECKING:
+    from ...respo_train.job import Base
+    from ...respo_train.settings.config import TrainConfig
+
+Existing = Literal["continue", "start anew", "refuse"]
+EXISTING: tuple[Existing, ...] = get_args(Existing)
+OWN_RECIPE = "the preset's"
+_TRAINER = Path(__file__).resolve().parents[2] / "respo_train" / "settings"
+_PACKAGES = ("pydantic", "matplotlib", "jinja2", "tqdm", "PIL")  # what training needs beside what the other nodes need
+# The trainer speaks of its command line.
+_WIDGETS = {"--resume": "existing: continue", "--overwrite": "existing: start anew", "--checkpoint": "the input model"}
+_WIDGETS |= {"--out": "name", "--steps": "steps"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What to show: a few lines, and the last sheet of pictures."""
+
+    summary: str
+    sheet: Path | None
+
+
+def shipped(kind: Literal["presets", "recipes"]) -> list[str]:
+    """Return the names of the files that ship with the trainer."""
+    return sorted(path.stem for path in (_TRAINER / kind).glob("*.toml"))
+
+
+def configuration(
+    preset: str, custom_preset: str, recipe: str = OWN_RECIPE, steps: int = 0, seed: int = 0
+) -> TrainConfig:
+    """Turn the widgets' values into a configuration; `custom_preset` wins over `preset`. Raises RespoError."""
+    _require_packages()
+    from ...respo_train.settings.preset_files import parse_config, read_config
+
+    overrides = {"seed": seed, **({"steps": steps} if steps else {})}
+    wanted = None if recipe == OWN_RECIPE else recipe
+    if custom_preset.strip():
+        return parse_config(custom_preset, "custom_preset", overrides, wanted)
+    if preset not in shipped("presets"):  # a path in a stranger's workflow
+        raise RespoError(f"expected one of the presets {', '.join(shipped('presets'))}, found {preset[:80]!r}.")
+    return read_config(preset, overrides, wanted)
+
+
+def run(
+    config: TrainConfig, model: Any, clip: Any, vae: Any, path: Path, existing: Existing, preview_every: int
+) -> Told:
+    """Train `config` on a host MODEL and write `path`, unless a finished training of the same is there.
+
+    Raises RespoError, and whatever the host raises when the user cancels.
+    """
+    from ...respo_train.host.borrow import borrowed
+    from ...respo_train.job import Base, training_folder
+    from ...respo_train.report.sheet import sheet_path
+
+    began = time.monotonic()
+    with borrowed(model, clip, vae, size=config.size, batch=config.batch) as loan:
+        base = Base(_name_of(model), loan.sha256)
+        # Of the checkpoint's own weight, as Apply Module and Balance look at it: a LoRA is no other checkpoint.
+        loan.unet.fingerprint = fingerprint(own_weight(model))
+        done = existing == "continue" and _is_finished(path, config, base)
+        every = 0 if vae is None else preview_every
+        warnings = {} if done else _train(config, loan.unet, base, path, existing, every)
+    seconds = time.monotonic() - began
+    first = "Was trained before: taken as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
+    summary = "\n".join([first, *(f"{name}: {warning}" for name, warning in warnings.items())])
+    sheet = sheet_path(training_folder(path), config.steps)
+    return Told(summary, sheet if sheet.is_file() else None)
+
+
+def _train(
+    config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int
+) -> dict[str, str]:
+    """Train into `path`; return a warning for each concept with hardly any or far too much effect."""
+    from ...respo_train.job import train_to_file
+    from ...respo_train.report import Report
+
+    cancel = Cancel()
+    choice = {"resume": existing == "continue", "overwrite": existing == "start anew"}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report = Report(config, unet, base, path, preview_every)
+        progress = HostProgress(report, config.steps, cancel, unet)
+        with cancel.held_back():
+            train_to_file(config, unet, base, path, [progress], **choice)
+        return report.verdicts
+    except OSError as error:
+        raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error
+    except RespoError as error:
+        raise type(error)(_in_widgets(str(error))) from error
+
+
+def _is_finished(path: Path, config: TrainConfig, base: Base) -> bool:
+    """Say whether `path` is what training `config` on `base` gives."""
+    if not path.is_file():
+        return False
+    found = load_attribute(path)
+    same = found.training.get("config") == config.trained() and found.base.get("sha256") == base.sha256
+    # Only the words differ: going on from the last step writes them in.
+    same = same and found.words == config.words
+    return same and found.training.get("steps_done") == config.steps
+
+
+def _name_of(model: Any) -> str:
+    """A node does not know which file its model came from."""
+    patches = len(model.patches)
+    return "a model loaded in ComfyUI" + (f", with {patches} of its weights patched (LoRA)" if patches else "")
+
+
+def _in_widgets(message: str) -> str:
+    for option, words in _WIDGETS.items():
+        message = message.replace(option, words)
+    return message
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RespoError(
+            f"training needs the Python packages {', '.join(missing)}, which this ComfyUI does not have. Install them "
+            "into its Python with pip, and start it again."
+        )

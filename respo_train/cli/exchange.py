@@ -1,0 +1,80 @@
+"""The commands `import` and `export`: other projects' files to ours, and back."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import RespoError, RespoWarning
+from ..core.files.checkpoint import load_attribute, save_attribute
+from ..core.foreign.families import family_named
+from ..core.foreign.names import fitting_name, parse_concepts
+from ..core.foreign.read import Imported, read_file
+from ..core.foreign.write import exported
+from .info import HALVES, concept_rows, describe, table
+
+FOREIGN = (".pth", ".pt")
+
+
+def import_file(options: argparse.Namespace) -> str:
+    """Write another project's file as a module; return what came in, as a table. Raises RespoError."""
+    out: Path = options.out
+    _check_place(out, (".safetensors",), options.overwrite)
+    found = _read(options.file, options.concepts, options.only, options.base, fitting_name(out.stem))
+    save_attribute(out, found.attribute)
+    return "\n".join([*_came_in(found), f"wrote {out}"])
+
+
+def export_file(options: argparse.Namespace) -> str:
+    """Write a module as another project's file; return what is in it, as a table. Raises RespoError."""
+    out: Path = options.out
+    family, listed = family_named(options.to), out.with_suffix(".json")
+    for path in (out, listed):
+        _check_place(path, (*FOREIGN, ".json"), options.overwrite)
+    done = exported(load_attribute(options.file), family)
+    for line in done.notes:
+        warnings.warn(line, RespoWarning, stacklevel=1)
+    done.save(out)
+    rows = [("concept", "number"), *((name, str(number)) for name, number in done.numbers.items())]
+    shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in done.tensors.items())
+    return "\n".join([f"{family.title}: {shapes}", *table(rows), f"wrote {out} and its list of concepts, {listed}"])
+
+
+def describe_foreign(path: Path, concepts: Path | None = None) -> str:
+    """Return what another project's file holds, as tables. Raises RespoError."""
+    found = _read(path, concepts)
+    return "\n".join([*_came_in(found), "", describe(found.attribute)])
+
+
+def _read(path: Path, concepts: Path | None, *more: Any) -> Imported:
+    found = read_file(path, None if concepts is None else _read_concepts(concepts), *more)
+    for line in found.warnings:
+        warnings.warn(line, RespoWarning, stacklevel=1)
+    return found
+
+
+def _read_concepts(path: Path) -> dict[str, int]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse_concepts(file.read(2**20))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RespoError(f"cannot read the list of concepts at {path}: {error}. Give a file of JSON.") from error
+
+
+def _came_in(found: Imported) -> list[str]:
+    attribute, family = found.attribute, found.family
+    numbers = attribute.training["imported"]["numbers"]
+    header, *rows = concept_rows(attribute)
+    numbered = [(*header, "number in the file"), *((*row, str(numbers[row[0]])) for row in rows)]
+    how = f"added {HALVES[family.half]}, times {family.strength:g}"
+    title = f"{family.title}, for {attribute.architecture.describe()}; its own code has it {how}"
+    return [title, *(line.rstrip() for line in table(numbered))]
+
+
+def _check_place(out: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
+    if out.suffix.lower() not in suffixes:
+        raise RespoError(f"expected --out with a name that ends in {suffixes[0]}, found {out.name!r}.")
+    if out.exists() and not overwrite:
+        raise RespoError(f"there is a file at {out} already: give another name, or replace it with --overwrite")

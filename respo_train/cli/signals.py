@@ -1,0 +1,72 @@
+"""Ctrl-C and the like: the current step is finished first, since a state in the middle of a step is worth nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from ..job import Stopped
+from ..team import ALONE, Team
+from ..trainer import TrainState
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAVING = b"\nrespo_train: finishing this step, then saving. Ctrl-C again stops at once.\n"
+_TOO_EARLY = (
+    b"\nrespo_train: stopped before its first step. The same command with --resume goes on from what is there.\n"
+)
+_AT_ONCE = b"\nrespo_train: stopped at once; what was saved last is intact.\n"
+
+
+class StopSignals:
+    """A watcher that ends the run after the step in which Ctrl-C or SIGTERM came; a second Ctrl-C ends it at once.
+
+    At once is also what happens before the first step is done, when there is nothing to save. In a team process 0
+    decides, and the others wait to be told; there a second Ctrl-C is not told from the first, since torchrun sends
+    every one on once more (and kills processes that take too long).
+    Does nothing outside the main thread, where Python allows no handlers.
+    """
+
+    def __init__(self, team: Team = ALONE):
+        self._team = team
+        self._asked = self._stepped = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def after_step(self, state: TrainState) -> None:
+        """Raise Stopped if a signal has come."""
+        if self._asked:
+            raise Stopped(f"stopped at step {state.step}")
+        self._stepped = True
+
+    def finish(self, state: TrainState) -> None:
+        """Let a signal act at once again: nothing is left to be saved."""
+        del state
+        self._remove()
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # No print: the signal may have come in the middle of another one.
+        if self._team.size == 1 and (not self._stepped or (self._asked and number == signal.SIGINT)):
+            os.write(2, _AT_ONCE if self._stepped else _TOO_EARLY)
+            # An exception would first wait for the threads that are in the middle of a step. Files are never half
+            # written, so this is safe.
+            os._exit(130)
+        if not self._asked and self._team.leads:
+            os.write(2, _SAVING)
+        self._asked = True

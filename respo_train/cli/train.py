@@ -1,0 +1,102 @@
+"""The commands `train` and `resume`: from what was typed to a job."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import RespoError
+from ..host import load
+from ..job import Base, Stopped, Watcher, check_job, state_path, train_to_file, training_folder
+from ..report import Report
+from ..report.progress import Progress
+from ..resume import read_saved
+from ..settings.config import TrainConfig
+from ..settings.preset_files import check_config, read_config
+from ..team import join_team, leave_team
+from .signals import StopSignals
+
+# What stands in a preset or recipe and may be said on the command line as well.
+_ENTRIES = ("steps", "seed", "batch", "lambda", "width", "height")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train an attribute on a checkpoint; return the exit code."""
+    given = {key: vars(options)[key] for key in _ENTRIES if vars(options)[key] is not None}
+    config = read_config(options.preset, given, options.recipe)
+    own = [name for name, concept in config.concepts.items() if concept.semantic_weight is not None]
+    if "lambda" in given and own:
+        raise RespoError(f"--lambda would not reach {own[0]!r}, which has a lambda of its own: change it in the preset")
+    return _run(config, options, options.checkpoint, options.precision, options.compile, resume=options.resume)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a run that was interrupted, or train a finished one for longer; return the exit code."""
+    state = state_path(options.file)
+    if not state.is_file():
+        raise RespoError(f"no saved run at {state}. Start one with: python -m respo_train train --help")
+    saved = read_saved(state).identity
+    changes = {} if options.steps is None else {"steps": options.steps}
+    config = check_config({**saved.config, **changes}, str(state))
+    checkpoint = options.checkpoint or Path(saved.checkpoint)
+    if not checkpoint.is_file():
+        raise RespoError(f"no checkpoint at {checkpoint}. Say where it is now: --checkpoint PATH")
+    options.out, options.overwrite = options.file, False
+    return _run(config, options, checkpoint, "auto", bool(saved.compute.get("compiled")), resume=True)
+
+
+def _run(
+    config: TrainConfig,
+    options: argparse.Namespace,
+    checkpoint: Path,
+    precision: load.Precision,
+    compiled: bool,
+    resume: bool,
+) -> int:
+    out: Path = options.out
+    team = join_team()
+    if options.save_every < 1 or options.preview_every < 0:
+        raise RespoError("expected --save-every of at least 1 and --preview-every of at least 0 (never)")
+    choice: dict[str, Any] = {"resume": resume, "overwrite": options.overwrite}
+    check_job(config, out, **choice)
+    if not checkpoint.is_file():
+        raise RespoError(f"no checkpoint at {checkpoint}. Give the path of a .safetensors checkpoint.")
+    base = Base.of(checkpoint)
+    check_job(config, out, base, **choice)
+    unet = load.load_unet(checkpoint, _precision(precision, out, resume), config.size, compile=compiled)
+    if team.leads:
+        print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
+    try:
+        with ExitStack() as stack:
+            # Last, so that whatever the others do of a step is done when it ends the run.
+            stop = stack.enter_context(StopSignals(team))
+            progress = stack.enter_context(Progress(config.steps))
+            watchers: list[Watcher] = []
+            if team.leads:
+                watchers = [progress, Report(config, unet, base, out, options.preview_every), stop]
+            train_to_file(config, unet, base, out, watchers, team=team, save_every=options.save_every, **choice)
+    except Stopped as stopped:
+        if team.leads:
+            print(f"{stopped}: all is saved. Go on with: python -m respo_train resume {out}", file=sys.stderr)
+        leave_team()
+        return 130
+    leave_team()
+    if team.leads:
+        print(f"wrote {out} and {out.with_suffix('.html')}; {training_folder(out)} is only needed to train longer")
+    return 0
+
+
+def _precision(asked: load.Precision, out: Path, resume: bool) -> load.Precision:
+    """Return what the saved run had where the machine was asked to choose: a run keeps its precision."""
+    state = state_path(out)
+    if asked == "auto" and resume and state.exists():
+        saved = read_saved(state).identity.compute.get("precision")
+        return saved if saved in ("float32", "bfloat16") else "auto"
+    return asked
+
+
+def _how(config: TrainConfig) -> str:
+    return f"objective {config.objective}, recipe {config.recipe}"

@@ -1,0 +1,140 @@
+"""Which concept each image gets: exact shares over any run of seeds, without any state.
+
+The positions ..., -1, 0, 1, ... are cut into blocks. In each block of length L every concept stands exactly
+`L * share` times, in an order that is shuffled by the block's number. Image i under seed s takes position s + i.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+
+from ..errors import RespoError
+
+MAX_BLOCK = 10_000
+_SWEEPS = 8
+
+
+def parse_shares(text: str) -> dict[str, Fraction]:
+    """Read "woman 1, man 1" (weights: whole numbers or decimals) into shares that sum to 1, in the order given.
+
+    Raises RespoError for anything else, for a name given twice, and for weights so fine that a block would exceed
+    10,000 images.
+    """
+    weights: dict[str, Fraction] = {}
+    for entry in re.split(r"[,;\n]", text):
+        if not entry.strip():
+            continue
+        match = re.fullmatch(r"\s*(.*\S)\s+(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*", entry)
+        if match is None:
+            raise RespoError(f"expected 'name weight' as in 'woman 1, man 1', found {entry.strip()[:80]!r}")
+        name, weight = match[1], Fraction(match[2] + "0" if match[2].endswith(".") else match[2])
+        if name in weights:
+            raise RespoError(f"expected each concept once, found {name[:80]!r} twice")
+        weights[name] = weight
+    total = sum(weights.values())
+    if total == 0:
+        raise RespoError("expected at least one concept with a weight above 0, as in 'woman 1, man 1'")
+    shares = {name: weight / total for name, weight in weights.items()}
+    block_weights(shares)  # refuses what assign would refuse
+    return shares
+
+
+def assign(seed: int, count: int, shares: Mapping[str, Fraction]) -> list[str]:
+    """Return the concepts of the images 0 ... count - 1 under `seed`, any integer.
+
+    Image i's concept is a pure function of `seed + i` and of the shares (not of the order they are written in).
+    Raises RespoError when the shares do not sum to 1.
+    """
+    weights = block_weights(shares)
+    length = sum(weights.values())
+    numbers = range(seed // length, (seed + count - 1) // length + 1) if count > 0 else ()
+    blocks = {number: _block(number, weights) for number in numbers}
+    return [blocks[position // length][position % length] for position in range(seed, seed + count)]
+
+
+def imbalance_bound(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """Return, for each concept, the most that its count among n consecutive positions can differ from n * share.
+
+    The bound is 2 (1 - 1/q), q the denominator of the concept's reduced share: 1 for halves, 4/3 for thirds, below 2
+    always. Proof. Write x(n) for the concept's count among the first n positions of a block. `_block` keeps
+    floor(n * share) <= x(n) <= ceil(n * share), so x(n) - n * share lies strictly between -1 and 1; being a multiple of
+    1/q it lies within 1 - 1/q. It is 0 at both ends of a block. A window's count is the difference of two such prefixes
+    plus whole blocks, which contribute no error: twice 1 - 1/q at most.
+    """
+    return {name: 2 - Fraction(2, share.denominator) for name, share in shares.items()}
+
+
+def block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:
+    """Return how often each concept stands in one block, sorted by name. Raises RespoError."""
+    if sum(shares.values()) != 1 or min(shares.values()) < 0:
+        raise RespoError(f"expected shares that sum to 1, found {sum(shares.values())}")
+    length = math.lcm(*(Fraction(share).denominator for share in shares.values()))
+    if length > MAX_BLOCK:
+        raise RespoError(
+            f"expected weights that repeat within {MAX_BLOCK} images, but these need {length}. Round them, for example "
+            "to whole percents."
+        )
+    return {name: int(shares[name] * length) for name in sorted(shares) if shares[name] > 0}
+
+
+def _block(number: int, weights: Mapping[str, int]) -> list[str]:
+    """Return block `number`: each name `weight` times, every prefix within one of the exact share.
+
+    Copy k (from 1) of a concept with share p has to stand at one of the places floor((k - 1) / p) + 1 ... ceil(k / p):
+    that is the same as saying that all prefixes hold floor or ceil of their exact share. There is always such an order:
+    the places a ... b must take at most floor(b p) - ceil((a - 1) p) <= (b - a + 1) p copies of each concept, so never
+    more than there are places, and then taking the copy with the earliest last place first finds one (Glover 1967; the
+    rule is Steiner and Yeomans' of 1993). Ties are broken at random; then neighbours that may be swapped are, at
+    random. For equal shares every order is allowed and each is equally likely. The names are part of the random key, so
+    that two attributes with the same shares do not go in step.
+    """
+    names, length = list(weights), sum(weights.values())
+    draw = Draws(f"{sorted(weights.items())} {number}")
+    counts = dict.fromkeys(names, 0)
+    order: list[str] = []
+    for place in range(1, length + 1):
+        due = {
+            name: -(-(counts[name] + 1) * length // weights[name])
+            for name in names
+            if counts[name] * length // weights[name] < place
+        }
+        first = [name for name in due if due[name] == min(due.values())]
+        chosen = first[draw.below(len(first))]
+        counts[chosen] += 1
+        order.append(chosen)
+    for _ in range(_SWEEPS):
+        _swap_neighbours(order, weights, draw)
+    return order
+
+
+def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: Draws) -> None:
+    """Swap each two neighbours with probability 1/2 where every prefix keeps floor or ceil of its exact share."""
+    length = len(order)
+    counts = dict.fromkeys(weights, 0)
+    for place in range(1, length):
+        left, right = order[place - 1], order[place]
+        counts[left] += 1
+        enough = counts[left] - 1 >= place * weights[left] // length
+        room = counts[right] + 1 <= -(-place * weights[right] // length)
+        if left != right and enough and room and draw.below(2):
+            order[place - 1], order[place] = right, left
+            counts[left] -= 1
+            counts[right] += 1
+
+
+class Draws:
+    """Pseudo-random whole numbers from a text; the same on every machine and in every version, for ever."""
+
+    def __init__(self, key: str):
+        self._key = hashlib.blake2b(key.encode(), digest_size=32).digest()
+        self._index = 0
+
+    def below(self, n: int) -> int:
+        """Return one of 0 ... n - 1 (the modulo's bias is below 2^-50)."""
+        block = hashlib.blake2b(self._index.to_bytes(8, "little"), key=self._key, digest_size=8).digest()
+        self._index += 1
+        return int.from_bytes(block, "little") % n

@@ -1,0 +1,155 @@
+"""The deviation ratio and what chance does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RespoError
+
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def deviation_ratio(counts: Counts) -> float:
+    """Return max_c |N_c / N - 1 / C| / (1 - 1 / C): 0 when all concepts are equally frequent, 1 when only one occurs.
+
+    (RespoDiff, arXiv 2509.15257, section 4.) `counts` names every concept, those that never occur with 0.
+    Raises RespoError for fewer than two concepts or no images.
+    """
+    return float(_ratios(_array(counts)))
+
+
+def mean_deviation_ratio(groups: Mapping[str, Counts]) -> float:
+    """Return the mean over the groups (professions) of their deviation ratios: the papers' score."""
+    return float(np.mean([deviation_ratio(counts) for counts in _checked(groups).values()]))
+
+
+def bootstrap(counts: Counts, samples: int = 10_000, seed: int = 0) -> Interval:
+    """Return one profession's deviation ratio with its 95 % percentile bootstrap interval over the images.
+
+    The ratio takes the largest of absolute values, so resampling moves it upwards; near 0 the value can lie at or below
+    the interval's lower end. Compare with `fair_coin`.
+    """
+    return _interval(deviation_ratio(counts), _resampled(counts, samples, np.random.default_rng(seed)))
+
+
+def bootstrap_mean(groups: Mapping[str, Counts], samples: int = 10_000, seed: int = 0) -> Interval:
+    """Return the mean deviation ratio with its 95 % interval; the images are resampled within each profession."""
+    rng = np.random.default_rng(seed)
+    draws = [_resampled(counts, samples, rng) for counts in _checked(groups).values()]
+    return _interval(mean_deviation_ratio(groups), np.mean(draws, axis=0))
+
+
+def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int = 10_000, seed: int = 0) -> Interval:
+    """Return the mean deviation ratio with its 95 % interval when each picture was *asked* to show a concept.
+
+    `groups`: profession -> asked concept -> counts of what was seen. Quotas fix how many pictures are asked for each
+    concept, so the images are resampled within what they were asked for; one entry for all is the plain bootstrap.
+    """
+    rng = np.random.default_rng(seed)
+    seen = {name: [_array(counts) for counts in asked.values()] for name, asked in groups.items()}
+    draws = [
+        _ratios(np.sum([rng.multinomial(c.sum(), c / c.sum(), samples) for c in strata], axis=0))
+        for strata in seen.values()
+    ]
+    value = float(np.mean([float(_ratios(np.sum(strata, axis=0))) for strata in seen.values()]))
+    return _interval(value, np.mean(draws, axis=0))
+
+
+def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: int = 0) -> Interval:
+    """Return the mean deviation ratio when each image's concept is drawn independently and fairly, and where 95 % fall.
+
+    `sizes`: the number of images of each profession. What a method without quotas scores when it never fails;
+    `mean_deviation_ratio` of the *assigned* counts is what one with quotas scores.
+    Raises RespoError for fewer than two concepts or an empty profession.
+    """
+    if concepts < 2 or not sizes or min(sizes) < 1:
+        raise RespoError(f"expected at least 2 concepts and 1 image a profession, found {concepts} and {list(sizes)}")
+    rng = np.random.default_rng(seed)
+    fair = np.full(concepts, 1 / concepts)
+    scores = np.mean([_ratios(rng.multinomial(size, fair, samples)) for size in sizes], axis=0)
+    return _interval(float(scores.mean()), scores)
+
+
+def mean_ratio_of_labels(labels: NDArray[np.int64], groups: Sequence[str], concepts: int) -> NDArray[np.float64]:
+    """Return the mean deviation ratio of pictures one by one: `[..., N]` -> `[...]`.
+
+    `labels`: which concept each picture shows, from 0; -1, unsure, is not counted. `groups`: the N pictures'
+    professions. A profession without a sure picture counts as one in which no concept occurs.
+    """
+    ratios = []
+    for group in dict.fromkeys(groups):
+        own = labels[..., [name == group for name in groups]]
+        ratios.append(_ratios(np.stack([(own == concept).sum(-1) for concept in range(concepts)], -1)))
+    mean: NDArray[np.float64] = np.mean(ratios, axis=0)
+    return mean
+
+
+def paired_bootstrap(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    strata: Sequence[Hashable],
+    score: Callable[[NDArray[Any]], NDArray[np.float64]],
+    samples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Return `score(second) - score(first)` with its 95 % interval: two methods, measured on the same N pictures.
+
+    `first`, `second`: `[N]`; `strata`: what each picture was drawn for, e.g. (profession, asked concept); `score`:
+    `[..., N]` -> `[...]`. Pictures are resampled within their stratum, the same ones for both methods, so that what
+    makes a picture easy or hard for both is no difference; every place keeps its stratum.
+    Raises RespoError for no pictures, or unequal numbers of them.
+    """
+    if not len(first) == len(second) == len(strata) or not strata:
+        raise RespoError(f"expected pairs of pictures, found {len(first)}, {len(second)} and {len(strata)} strata")
+    rng = np.random.default_rng(seed)
+    places = np.empty((samples, len(strata)), dtype=np.int64)
+    for stratum in dict.fromkeys(strata):
+        own = np.flatnonzero([other == stratum for other in strata])
+        places[:, own] = rng.choice(own, (samples, len(own)))
+    value = float(score(second) - score(first))
+    return _interval(value, score(second[places]) - score(first[places]))
+
+
+def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Ratios of counts [..., C], one for each row."""
+    fair = 1 / counts.shape[-1]
+    frequencies = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    ratios: NDArray[np.float64] = np.abs(frequencies - fair).max(-1) / (1 - fair)
+    return ratios
+
+
+def _resampled(counts: Counts, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    found = _array(counts)
+    return _ratios(rng.multinomial(found.sum(), found / found.sum(), samples))
+
+
+def _interval(value: float, scores: NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return Interval(value, float(low), float(high))
+
+
+def _array(counts: Counts) -> NDArray[np.int64]:
+    found = np.array(list(counts.values()), dtype=np.int64)
+    if len(found) < 2 or found.min() < 0 or found.sum() == 0:
+        raise RespoError(f"expected counts of at least two concepts and one image, found {dict(counts)}")
+    return found
+
+
+def _checked(groups: Mapping[str, Counts]) -> Mapping[str, Counts]:
+    if not groups:
+        raise RespoError("expected the counts of at least one profession, found none")
+    return groups

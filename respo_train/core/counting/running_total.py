@@ -1,0 +1,72 @@
+"""A running total: what was asked of and seen in every picture so far, each counted once, as a small JSON text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import RespoError
+from ..pictures.compare import colours
+from .fairness import Pair
+
+MOST_PICTURES = 20_000  # about 1 MB
+LARGEST = 8_000_000  # bytes of a file that is read at all
+_VERSION = 1
+_LONGEST = 200  # characters of a label
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Total:
+    """`pictures`: the first digits of a picture's SHA-256 -> (asked, seen). `about`: for whoever reads the file."""
+
+    pictures: Mapping[str, Pair] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def picture_key(image: Tensor) -> str:
+    """Return what tells a picture `[H, W, C]` from others: 16 hexadecimal digits of the bytes a file would show."""
+    shown = np.ascontiguousarray((colours(image) * 255).round().byte().cpu().numpy())
+    return hashlib.sha256(str(shown.shape).encode() + shown.tobytes()).hexdigest()[:_DIGITS]
+
+
+def add(total: Total, keys: Sequence[str], pairs: Sequence[Pair]) -> tuple[Total, int, int]:
+    """Return the total with what it did not hold yet, how many that were, and how many found no room."""
+    new: dict[str, Pair] = {}
+    for key, pair in zip(keys, pairs, strict=True):
+        if key not in total.pictures:
+            new.setdefault(key, pair)
+    fitting = dict(list(new.items())[: max(0, MOST_PICTURES - len(total.pictures))])
+    return Total({**total.pictures, **fitting}, total.about), len(fitting), len(new) - len(fitting)
+
+
+def to_text(total: Total) -> str:
+    """Return the file's content."""
+    pictures = {key: list(pair) for key, pair in total.pictures.items()}
+    return json.dumps({"version": _VERSION, "about": dict(total.about), "pictures": pictures}, indent=0)
+
+
+def from_text(text: str) -> Total:
+    """Read what `to_text` wrote. Raises RespoError for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RespoError(f"no JSON ({str(error)[:80]})") from error
+    if not isinstance(found, dict) or found.get("version") != _VERSION or not isinstance(found.get("pictures"), dict):
+        raise RespoError(f"no running total of version {_VERSION}")
+    pictures = found["pictures"]
+    if len(pictures) > MOST_PICTURES or not all(_is_entry(key, pair) for key, pair in pictures.items()):
+        raise RespoError("entries that are not pictures")
+    about = found.get("about")
+    return Total({key: (pair[0], pair[1]) for key, pair in pictures.items()}, about if isinstance(about, dict) else {})
+
+
+def _is_entry(key: str, pair: Any) -> bool:
+    texts = isinstance(pair, list) and len(pair) == 2 and all(isinstance(label, str) for label in pair)
+    return len(key) == _DIGITS and texts and all(len(label) <= _LONGEST for label in pair)

@@ -1,0 +1,1 @@
+"""The module file: reading, writing, shrinking it, and putting it into text."""

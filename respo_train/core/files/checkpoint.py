@@ -1,0 +1,281 @@
+"""The module file: safetensors, one file = one attribute, format version 1.
+
+Tensors "<concept>.<part>" `[C, H, W]` or `[C, 1, 1]`, or, low rank, "<concept>.<part>.channels" `[C, r]` and
+"<concept>.<part>.space" `[r, H, W]`; <part> is "responsible" (required) or "semantic". Optional (a map of h):
+"<concept>.map.inward" `[K, C]`, "<concept>.map.bias" `[K]`, "<concept>.map.outward" `[C, K]`. Optional (the probe of
+prompts): "probe:mean", "probe:scale" and "probe:somebody" `[D]`, "probe:bias" `[2]`, "probe:word_0" … `[n, D]`; no
+concept's name has a colon. Metadata: "format" = "respo", "format_version" = "1", "respo" = JSON with name, purpose,
+concepts (their order), architecture, base, training and (optional) words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..errors import ModuleFileError, RespoError
+from ..module.architecture import Architecture
+from ..module.attribute import Attribute
+from ..module.concept import ConceptModule
+from ..module.grid import Grid
+from ..module.h_map import HMap
+from ..module.probe import PromptProbe
+from .header import header_of, opened, parse_json
+
+FORMAT_VERSION = 1
+_ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+# Ten SDXL concepts at 1024 px are 105 MB. What is larger would not be read within 1 GiB of memory.
+_MAX_BYTES = 128 * 2**20
+_MAX_CONCEPTS = 256  # each costs a little time, however small it is
+# Small low-rank factors can stand for more numbers than a computer holds: no more than full grids in a file could.
+_MAX_NUMBERS = _MAX_BYTES // 4
+_PROBE = "probe:"
+
+
+def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
+    """Write `attribute` to `path`, beside it first and then renamed, so that a crash never leaves half a file.
+
+    Raises RespoError when it holds NaN or cannot be written.
+    """
+    write_atomically(Path(path), to_bytes(attribute))
+
+
+def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
+    """Return a module file's bytes; the same attribute always gives the same.
+
+    `dtype`: of the numbers; half precision gives a file of half the size, which reads as float32 all the same.
+    Raises RespoError when it holds NaN, or numbers that `dtype` cannot hold, and when it is too large to be read again.
+    """
+    tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise RespoError(
+            f"{attribute.name!r} holds NaN or numbers beyond {torch.finfo(dtype).max:.0e} and was not saved; was it "
+            "trained or composed with numbers that are too large?"
+        )
+    respo = {
+        "name": attribute.name,
+        "purpose": attribute.purpose,
+        "concepts": list(attribute.concepts),
+        "architecture": attribute.architecture.to_dict(),
+        "base": dict(attribute.base),
+        "training": dict(attribute.training),
+    }
+    if attribute.words:
+        respo["words"] = {group: list(words) for group, words in attribute.words.items()}
+    metadata = {
+        "format": "respo",
+        "format_version": str(FORMAT_VERSION),
+        "respo": json.dumps(respo, ensure_ascii=False, allow_nan=False),
+    }
+    data = _with_sorted_header(safetensors.torch.save(tensors, metadata))
+    if len(attribute.concepts) > _MAX_CONCEPTS or len(data) > _MAX_BYTES:
+        raise RespoError(
+            f"expected a module of at most {_MAX_CONCEPTS} concepts and {_MAX_BYTES >> 20} MiB, but {attribute.name!r} "
+            f"has {len(attribute.concepts)} and {len(data) >> 20} MiB. Share them out among several modules."
+        )
+    return data
+
+
+def load_attribute(path: str | os.PathLike[str]) -> Attribute:
+    """Read a module file strictly. Raises ModuleFileError saying what was found, for every defect there can be."""
+    path = Path(path)
+    with opened(path) as file:
+        return _read(file, path.name)
+
+
+def from_bytes(data: bytes, name: str) -> Attribute:
+    """Undo `to_bytes`, as strictly as `load_attribute`. `name`: for messages. Raises ModuleFileError."""
+    return _read(io.BytesIO(data), name)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return name, purpose, concepts, architecture, base and training without reading the tensors.
+
+    Raises ModuleFileError.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        return _metadata(file, path.name)
+
+
+def _read(file: BinaryIO, name: str) -> Attribute:
+    metadata = _metadata(file, name)
+    file.seek(0)
+    try:
+        tensors = safetensors.torch.load(file.read())
+    except (ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise ModuleFileError(f"{name}: the tensors cannot be read ({error}). Get it again.") from error
+    try:
+        return _assemble(metadata, tensors)
+    except RespoError as error:
+        raise ModuleFileError(f"{name}: {error}") from error
+
+
+def _metadata(file: BinaryIO, name: str) -> dict[str, Any]:
+    metadata = header_of(file, name, _MAX_BYTES).get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != "respo":
+        raise ModuleFileError(
+            f"{name} is a safetensors file, but not a Respo module (no metadata with format = respo). "
+            "Choose a module made by respo_train."
+        )
+    _check_version(name, metadata.get("format_version"))
+    if not isinstance(metadata.get("respo"), str):
+        raise ModuleFileError(f"{name}: expected the metadata entry 'respo', found none. Get the file again.")
+    respo = parse_json(metadata["respo"], f"{name}: the metadata entry 'respo'")
+    if not isinstance(respo, dict) or set(respo) - {"words"} != set(_ENTRIES):
+        found = ", ".join(sorted(respo)) if isinstance(respo, dict) else type(respo).__name__
+        raise ModuleFileError(f"{name}: expected metadata with {', '.join(_ENTRIES)}, found {found[:200]}")
+    return respo
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the file's SHA-256 as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside `path`, then rename. Raises RespoError; on failure nothing is left behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "Free some space, then try again." if full else "Choose a folder that can be written."
+        raise RespoError(f"cannot write {path}: {error.strerror or error}. {advice}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _tensors(attribute: Attribute) -> dict[str, Tensor]:
+    tensors = {}
+    for name, module in attribute.concepts.items():
+        for part, own in module.named_children():
+            for key, parameter in own.named_parameters():
+                suffix = "" if key == "full" else f".{key}"
+                tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()
+    if attribute.probe is not None:
+        for key, buffer in attribute.probe.named_buffers():
+            tensors[f"{_PROBE}{key}"] = buffer.float().cpu().contiguous()
+    return tensors
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    # safetensors writes the metadata in random order; sorted, the same module has the same hash everywhere.
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = header.encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def _check_version(file: str, found: object) -> None:
+    version = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 9 else 0
+    if version > FORMAT_VERSION:
+        raise ModuleFileError(
+            f"{file}: this file needs a newer Respo (format version {version}; this one reads {FORMAT_VERSION})."
+        )
+    if version != FORMAT_VERSION:
+        raise ModuleFileError(f"{file}: expected format_version {FORMAT_VERSION}, found {str(found)[:80]!r}.")
+
+
+def _assemble(metadata: Mapping[str, Any], tensors: dict[str, Tensor]) -> Attribute:
+    names = metadata["concepts"]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
+        raise RespoError(f"expected 'concepts' as a list of different names, found {str(names)[:200]}")
+    if len(names) > _MAX_CONCEPTS:
+        raise RespoError(f"expected at most {_MAX_CONCEPTS} concepts in a module, found {len(names)}")
+    words = metadata.get("words", {})
+    for entry, value in (("base", metadata["base"]), ("training", metadata["training"]), ("words", words)):
+        if not isinstance(value, dict):
+            raise RespoError(f"expected the metadata entry {entry!r} as an object, found {str(value)[:80]}")
+    for key, tensor in tensors.items():
+        _check_tensor(key, tensor)
+    left = dict(tensors)
+    probe = _take_probe(left)
+    concepts = _take_concepts(left, names)
+    if left:
+        raise RespoError(f"found tensors that belong to no concept: {_listed(left)}")
+    architecture = Architecture.from_dict(metadata["architecture"])
+    base, training = metadata["base"], metadata["training"]
+    return Attribute(metadata["name"], metadata["purpose"], concepts, architecture, base, training, words, probe)
+
+
+def _take_concepts(tensors: dict[str, Tensor], names: Sequence[str]) -> dict[str, ConceptModule]:
+    concepts, numbers, found = {}, 0, _listed(tensors)
+    for name in names:
+        responsible = _take_grid(tensors, f"{name}.responsible")
+        if responsible is None:
+            raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {found}")
+        semantic = _take_grid(tensors, f"{name}.semantic")
+        # What the parts stand for: factors are small, and a semantic part that is not there is made, of the same size.
+        numbers += sum(math.prod(part.shape) for part in (responsible, semantic or responsible))
+        if numbers > _MAX_NUMBERS:
+            raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
+        concepts[name] = ConceptModule.from_parts(responsible, semantic, _take_map(tensors, f"{name}.map"))
+    return concepts
+
+
+def _check_tensor(key: str, tensor: Tensor) -> None:
+    if tensor.dtype not in _DTYPES:
+        raise RespoError(f"expected floating-point tensors (F32, F16, BF16), found {tensor.dtype} in {key[:200]!r}")
+    if tensor.numel() == 0:
+        raise RespoError(f"the tensor {key[:200]!r} is empty (shape {tuple(tensor.shape)})")
+    if not torch.isfinite(tensor).all():
+        raise RespoError(f"the tensor {key[:200]!r} holds NaN or infinite numbers; train it again")
+
+
+def _take_grid(tensors: dict[str, Tensor], key: str) -> Grid | None:
+    if key in tensors:
+        return Grid.from_tensors(tensors.pop(key))
+    factors = [tensors.pop(f"{key}.{factor}") for factor in ("channels", "space") if f"{key}.{factor}" in tensors]
+    if len(factors) == 1:
+        raise RespoError(f"expected both factors of {key[:200]!r}, 'channels' and 'space', found one of them")
+    return Grid.from_tensors(*factors) if factors else None
+
+
+def _take_map(tensors: dict[str, Tensor], key: str) -> HMap | None:
+    names = ("inward", "bias", "outward")
+    found = {name: tensors.pop(f"{key}.{name}") for name in names if f"{key}.{name}" in tensors}
+    if not found:
+        return None
+    if len(found) < len(names):
+        raise RespoError(f"expected {', '.join(names)} of {key[:200]!r}, found {', '.join(found)} alone")
+    return HMap.from_tensors(**found)
+
+
+def _take_probe(tensors: dict[str, Tensor]) -> PromptProbe | None:
+    found = {key.removeprefix(_PROBE): tensors.pop(key) for key in list(tensors) if key.startswith(_PROBE)}
+    if not found:
+        return None
+    mean, scale, somebody, bias = (found.pop(key, torch.empty(0)) for key in ("mean", "scale", "somebody", "bias"))
+    words = [found.pop(key) for key in [f"word_{index}" for index in range(len(found))] if key in found]
+    if found:
+        raise RespoError(f"found tensors of a probe that it does not have: {_listed(found)}")
+    return PromptProbe(mean, scale, somebody, words, bias)
+
+
+def _listed(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(sorted(tensors))[:200] or "none"

@@ -1,0 +1,84 @@
+"""The header of a safetensors file, read with limits before anything is allocated."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from ..errors import ModuleFileError
+
+# A module's header is a few kB; this leaves room for every prompt and preview caption that one could wish for.
+_MAX_HEADER = 2**20
+
+
+def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
+    """Return the header of a safetensors file of at most `max_bytes` bytes. Raises ModuleFileError."""
+    with opened(path) as file:
+        return header_of(file, path.name, max_bytes)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes. Raises ModuleFileError, also when reading fails later."""
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+        raise ModuleFileError(f"cannot read {path}: expected a file, found a folder, a pipe or a device.")
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except OSError as error:
+        raise ModuleFileError(f"cannot read {path}: {error.strerror or error}.") from error
+
+
+def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:
+    """Return the header of the safetensors data in `file`. `name`: for messages. Raises ModuleFileError."""
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    _check_sizes(name, total, max_bytes)
+    size = int.from_bytes(file.read(8), "little")
+    if size > min(total - 8, _MAX_HEADER):
+        raise ModuleFileError(
+            f"{name}: expected a safetensors header of at most {min(total - 8, _MAX_HEADER)} bytes, found "
+            f"{size}. It is truncated or no module file; get it again."
+        )
+    try:
+        header = parse_json(file.read(size).decode(), f"{name}: the header")
+    except UnicodeDecodeError as error:
+        raise ModuleFileError(f"{name}: expected a safetensors header, found other bytes.") from error
+    if not isinstance(header, dict):
+        raise ModuleFileError(f"{name}: expected a safetensors header, found a {type(header).__name__}.")
+    return header
+
+
+def parse_json(text: str, what: str) -> Any:
+    """Parse strict JSON: no key twice, no NaN, no bottomless nesting. Raises ModuleFileError naming `what`."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        # Numbers beyond a float's range and lone surrogates could be read, but never be written again.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
+    except (ValueError, RecursionError) as error:
+        raise ModuleFileError(f"{what} is not valid JSON ({str(error)[:120]}). Get the file again.") from error
+
+
+def _check_sizes(name: str, total: int, max_bytes: int) -> None:
+    if total < 10:
+        raise ModuleFileError(f"{name}: expected a safetensors file, found {total} bytes. Get the file again.")
+    if total > max_bytes:
+        raise ModuleFileError(
+            f"{name}: expected a module of at most {max_bytes >> 20} MiB, found {total >> 20} MiB. Is it a checkpoint?"
+        )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return result
+
+
+def _refuse_constant(found: str) -> NoReturn:
+    raise ValueError(f"{found} is not a number")

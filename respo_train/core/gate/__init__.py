@@ -1,0 +1,1 @@
+"""Whether a prompt leaves an attribute open, told from its words."""

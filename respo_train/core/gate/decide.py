@@ -1,0 +1,259 @@
+"""Does balancing an attribute make sense for a prompt? Only where there is somebody, and nothing says already who.
+
+One statement anywhere decides for the whole prompt, for a module acts on the whole picture: "a doctor and a woman" is
+closed. A concept that is ruled out ("not a woman") is a statement, too: whoever wrote it has decided. Names of people
+are not understood, and no grammar is: these are lists (person_words.py, the attribute's own) and the few rules below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import RespoError
+from ..module.attribute import Attribute, check_name
+from . import person_words as known
+from .prompt_text import MAX_CHARACTERS, Word, read_words
+from .word_rules import PERSON, Match, Phrases, Rules, listed, read_rules
+
+_PERSONS, _NOUNS, _NOTHING = (Phrases.listed(text) for text in (known.PERSONS, known.NOUNS, known.PHRASES))
+_DISGUISES, _NEGATIONS = Phrases.listed(known.DISGUISES), Phrases.listed(known.NEGATIONS)
+_THINGS, _NOT_PERSONS, _DEPICTIONS, _BODY, _FUNCTION_WORDS, _VERB_BEFORE, _COPULAS, _DEGREES, _DESCRIBED, _COUNTS = (
+    frozenset(listed(text))
+    for text in (
+        known.THINGS,
+        known.NOT_PERSONS,
+        known.DEPICTIONS,
+        known.BODY,
+        known.FUNCTION_WORDS,
+        known.VERB_BEFORE,
+        known.COPULAS,
+        known.DEGREES,
+        known.DESCRIBED,
+        known.COUNTS,
+    )
+)
+_SUFFIXES = ("er", "or", "ist", "ician", "man", "woman", "person", "smith")
+_REACH = 6  # words that a negation rules out at most
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`open`: balance. `reason`: a sentence for the node's face."""
+
+    open: bool
+    reason: str
+
+
+def decide(prompt: str, words: Mapping[str, Sequence[str]]) -> Decision:
+    """Decide from the prompt alone whether to balance an attribute.
+
+    `words`: group -> entries as `word_rules` has them; a group is a concept, or the name of whatever else decides
+    ("another age"); the group "person" adds to the built-in words for people. Pure, linear in the prompt's length.
+    Raises RespoError: no text, longer than MAX_CHARACTERS, an entry that is no words.
+    """
+    rules = read_rules(words)
+    read = read_words(prompt)
+    silent = _silent(read, rules)
+    ruled_out = _ruled_out(read, silent)
+    persons = [match for match in _persons(read, rules) if not silent[match.start]]
+    stated = next(_statements(read, rules, persons, silent), None)
+    if stated is not None:
+        verb = "already speaks of" if ruled_out[stated.start] else "already says"
+        return Decision(False, f"Closed: '{_quote(read, stated)}' {verb} {stated.group}.")
+    hidden = _disguised(read, persons)
+    there = next((match for match in persons if not ruled_out[match.start] and match.start not in hidden), None)
+    if there is None:
+        return Decision(False, "Closed: nobody in this prompt.")
+    groups = [group for group in words if group != PERSON]
+    says = f", and nothing says {_alternatives(groups)}" if groups else ""
+    return Decision(True, f"Open: '{_quote(read, there)}'{says}.")
+
+
+def _silent(words: Sequence[Word], rules: Rules) -> list[bool]:
+    """Say which words mean nothing here: in a phrase like "man-made", a statue's model, a thing's owner."""
+    silent = [False] * len(words)
+    for phrases in (_NOTHING, rules.nothing):
+        for match in phrases.all(words):
+            silent[match.start : match.end] = [True] * (match.end - match.start)
+    of_statue = False
+    for i, word in enumerate(words):
+        if i and not word.starts and word.text == "of" and not _DEPICTIONS.isdisjoint(words[i - 1].forms):
+            of_statue = True
+        elif word.starts or (word.text in _FUNCTION_WORDS and word.text != "and"):
+            of_statue = False
+        owns = word.possessive and not any(_BODY.intersection(after.forms) for after in _clause(words, i + 1, 2))
+        silent[i] = silent[i] or of_statue or owns
+    return silent
+
+
+def _ruled_out(words: Sequence[Word], silent: Sequence[bool]) -> list[bool]:
+    """Say which words a negation rules out: the rest of its noun phrase, and of a list that ends in "or"."""
+    out = [False] * len(words)
+    for match in _NEGATIONS.all(words):
+        if silent[match.start]:
+            continue
+        if words[match.end - 1].hyphen:  # "no-makeup look": nothing but makeup
+            out[match.end] = True
+            continue
+        for i in range(match.end, min(match.end + _REACH, len(words))):
+            word, first = words[i], i == match.end
+            new_noun = word.article and not first and words[i - 1].text not in ("of", "or", "nor")
+            new_clause = word.starts and not (word.after_comma and _list_goes_on(words, i))
+            ends = word.text in _FUNCTION_WORDS - {"of", "or", "nor", "and"} or _and_another(words, i)
+            if new_clause or new_noun or (ends and not first):
+                break
+            out[i] = True
+    return out
+
+
+def _and_another(words: Sequence[Word], i: int) -> bool:
+    after = _clause(words, i + 1, 1)
+    return words[i].text == "and" and bool(after) and (after[0].article or after[0].text in _COUNTS)
+
+
+def _list_goes_on(words: Sequence[Word], start: int) -> bool:
+    """Say whether "or" comes within the next few words of bare nouns: "no cars, people or dogs"."""
+    for word in words[start : start + _REACH]:
+        if word.text in ("or", "nor"):
+            return True
+        if word.article or (word.starts and not word.after_comma) or word.text in _FUNCTION_WORDS:
+            return False
+    return False
+
+
+def _persons(words: Sequence[Word], rules: Rules) -> Iterator[Match]:
+    """Yield the words for somebody, from left to right. An attribute's own word for a concept may be one of them."""
+    i = 0
+    while i < len(words):
+        match = _person_at(words, rules, i)
+        if match is not None:
+            yield match
+        i = i + 1 if match is None else match.end
+
+
+def _person_at(words: Sequence[Word], rules: Rules, i: int) -> Match | None:
+    for phrases in (rules.persons, rules.stated, _PERSONS):
+        match = phrases.at(words, i)
+        if match is not None and not _names_a_thing(words, match.end):
+            return match
+    match = _NOUNS.at(words, i) or (Match(i, i + 1, PERSON) if _looks_like_a_person(words[i]) else None)
+    if match is None or not _noun_ends(words, match.end) or (i and words[i - 1].text in _VERB_BEFORE):
+        return None
+    return match
+
+
+def _looks_like_a_person(word: Word) -> bool:
+    """Say whether a word is made like those for people: gardener, sculptor, dentist, fireman."""
+    for form in word.forms:
+        known_thing = form in _NOT_PERSONS or form in _THINGS
+        if len(form) > 4 and form.endswith(_SUFFIXES) and not known_thing and form not in _FUNCTION_WORDS:
+            return not _NOT_PERSONS.intersection(word.forms)
+    return False
+
+
+def _names_a_thing(words: Sequence[Word], i: int) -> bool:
+    """Say whether the word `i` makes a thing of the person before it: "doctor costume"."""
+    return any(_THINGS.intersection(word.forms) for word in _clause(words, i, 1))
+
+
+def _noun_ends(words: Sequence[Word], i: int) -> bool:
+    """Say whether a noun may end before the word `i`: at the end of a clause, or where no other noun can follow."""
+    after = _clause(words, i, 1)
+    if not after or after[0].article:
+        return True
+    word = after[0]
+    verb = word.text.endswith(("ing", "ed", "ly")) or (word.text.endswith("s") and not words[i - 1].text.endswith("s"))
+    return word.text in _FUNCTION_WORDS or word.text.isdigit() or (verb and not _names_a_thing(words, i))
+
+
+def _disguised(words: Sequence[Word], persons: Sequence[Match]) -> set[int]:
+    """Return where persons begin who are only played, by nobody: "a cat dressed as a doctor"."""
+    hidden: set[int] = set()
+    for match in _DISGUISES.all(words):
+        if not any(person.start < match.start for person in persons):
+            reach = len(_clause(words, match.end, _REACH))
+            hidden.update(range(match.end, match.end + reach))
+    return hidden
+
+
+def _statements(
+    words: Sequence[Word], rules: Rules, persons: Sequence[Match], silent: Sequence[bool]
+) -> Iterator[Match]:
+    heads = {match.start for match in persons}
+    for i in range(len(words)):
+        match = rules.stated.at(words, i)
+        if match is None:
+            match = rules.of_persons.at(words, i)
+            if match is not None and not _is_of_a_person(words, match, heads):
+                match = None
+        if match is not None and not silent[i]:
+            yield match
+
+
+def _is_of_a_person(words: Sequence[Word], match: Match, heads: set[int]) -> bool:
+    """Say whether what `match` says is said of somebody; `heads`: where the words for persons begin."""
+    if words[match.end - 1].hyphen:
+        return False
+    for i in range(match.end, min(match.end + 4, len(words))):
+        word = words[i]
+        joins = i == match.end and word.text == "and"
+        listing = i == match.end and word.after_comma and words[match.start].article
+        if (word.starts and not listing) or (word.article and i > match.start):
+            break
+        if i in heads:
+            return True
+        if (word.text in _FUNCTION_WORDS and not joins) or word.text in _DESCRIBED:
+            break
+        if not _THINGS.isdisjoint(word.forms):
+            break
+    return _is_predicate(words, match, heads)
+
+
+def _is_predicate(words: Sequence[Word], match: Match, heads: set[int]) -> bool:
+    """Say whether it stands as in "a doctor who is very old"."""
+    i = match.start - 1
+    if not _noun_ends(words, match.end):
+        return False
+    if i >= 0 and words[i].text == "not" and not words[match.start].starts:
+        return True  # "a doctor, not old"
+    while i > 0 and words[i].text in _DEGREES:
+        i -= 1
+    subject = i > 0 and words[i].text in _COPULAS and (words[i - 1].text in ("who", "that") or i - 1 in heads)
+    return subject and not any(word.starts for word in words[i : match.start + 1])
+
+
+def _clause(words: Sequence[Word], start: int, count: int) -> Sequence[Word]:
+    """Return up to `count` words from `start` on that belong to the clause of the word before."""
+    for i in range(start, min(start + count, len(words))):
+        if words[i].starts:
+            return words[start:i]
+    return words[start : start + count]
+
+
+def _quote(words: Sequence[Word], match: Match) -> str:
+    text = "".join(word.text + ("-" if word.hyphen else " ") for word in words[match.start : match.end])
+    return text.rstrip(" -")[:60]
+
+
+def _alternatives(groups: Sequence[str]) -> str:
+    *first, last = groups
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def words_of(attribute: Attribute, override: str = "") -> dict[str, Sequence[str]]:
+    """Return an attribute's word lists for `decide`; a concept without one is stated by its own name.
+
+    `override`: lines "woman: lady, she", each in place of the list of that name. Raises RespoError for a line that is
+    none.
+    """
+    words: dict[str, Sequence[str]] = {name: [name] for name in attribute.concepts} | dict(attribute.words)
+    if len(override) > MAX_CHARACTERS:
+        raise RespoError(f"expected at most {MAX_CHARACTERS:,} characters of words, found {len(override):,}.")
+    for line in filter(str.strip, override.splitlines()):
+        group, colon, entries = line.partition(":")
+        if not colon:
+            raise RespoError(f"expected lines like 'woman: lady, she', found {line[:80]!r}.")
+        check_name("group of words", group.strip())
+        words[group.strip()] = [entry.strip() for entry in entries.split(",") if entry.strip()]
+    return words

@@ -1,0 +1,109 @@
+"""A prompt as words: weights, brackets, LoRA tags, tags with underscores and typographic signs are read away."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import RespoError
+
+MAX_CHARACTERS = 50_000  # far more than any text encoder reads
+
+# Each reads a character at most twice: no text makes them slow.
+_TAGS = re.compile(r"<[^<>]*>|\bembedding:[^\s,()]+")
+_WEIGHT = re.compile(r":[ ]?\d+(?:\.\d+)?(?=[\s)\]},|]|$)")
+_TOKEN = re.compile(
+    r"(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*|\d+)(?P<possessed>')?(?P<hyphen>-(?=\w))?|(?P<end>[,.;:!?|/\n–—])"
+)
+_SIGNS = str.maketrans({"’": "'", "‘": "'", "\u02bc": "'", "`": "'", "\u2010": "-", "\u2011": "-", "_": " "})
+_ARTICLES = {"a", "an", "the"}
+# What "'s" shortens after these is "is"; after any other word it says whose something is.
+_PRONOUNS = {"he", "she", "it", "that", "who", "what", "there", "here", "let"}
+_IRREGULAR = {"children": "child", "wives": "wife", "housewives": "housewife", "selves": "self"}
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a prompt, in lower case; articles are no words of their own but a flag of the next.
+
+    `forms`: the word and what it may be the plural of. `starts`: nothing stands before it, or a sign that ends a
+    clause. `after_comma`: that sign was a comma. `hyphen`: the next word is tied to this one ("dark-skinned").
+    """
+
+    text: str
+    forms: tuple[str, ...]
+    article: bool
+    starts: bool
+    after_comma: bool
+    hyphen: bool
+    possessive: bool
+
+
+def read_words(prompt: str) -> list[Word]:
+    """Return the words of a prompt, in time linear in its length.
+
+    What a bracket, a weight, `{one|other}` or BREAK holds counts as if it stood in the prompt plainly; what names a
+    file (`<lora:…>`, `embedding:…`) does not. Raises RespoError when it is no text or longer than MAX_CHARACTERS.
+    """
+    if not isinstance(prompt, str):
+        raise RespoError(f"expected the prompt as a text, found {type(prompt).__name__}. Link a text to it.")
+    if len(prompt) > MAX_CHARACTERS:
+        raise RespoError(
+            f"expected a prompt of at most {MAX_CHARACTERS:,} characters, found {len(prompt):,}. Shorten it; no model "
+            "reads that much."
+        )
+    words: list[Word] = []
+    end, article = "start", False
+    for token in _TOKEN.finditer(_plain(prompt)):
+        if token["end"]:
+            end = token["end"]
+            continue
+        hyphen = token["hyphen"] is not None
+        for text, possessive in _parts(token["word"], token["possessed"] is not None):
+            if text == "break":
+                end = "break"
+            elif text in _ARTICLES and not hyphen:
+                article = True
+            else:
+                words.append(Word(text, _forms(text), article, bool(end), end == ",", hyphen, possessive))
+                end, article = "", False
+    return words
+
+
+def _plain(prompt: str) -> str:
+    # Through capitals, so that letters which only meet there ("i" and the one without a dot) are one.
+    text = unicodedata.normalize("NFKC", prompt).upper().casefold().translate(_SIGNS)
+    return _WEIGHT.sub(" ", _TAGS.sub(" , ", text)).replace("\\", " ")
+
+
+def _parts(word: str, possessed: bool) -> Iterator[tuple[str, bool]]:
+    """Yield "isn't" as is, not; "who's" as who, is; "doctor's" as doctor, possessive."""
+    stem, apostrophe, ending = word.rpartition("'")
+    if not apostrophe:
+        yield word, possessed and word.endswith("s")
+    elif word.endswith("n't"):
+        yield word[:-3], False
+        yield "not", False
+    elif ending == "s" and stem not in _PRONOUNS:
+        yield stem, True
+    else:
+        yield stem, False
+        yield ("is" if ending == "s" else "are"), False
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """Return the word and the singulars that it may be the plural of; not every one is a word."""
+    found = [word]
+    if word in _IRREGULAR:
+        found.append(_IRREGULAR[word])
+    elif word.endswith("men"):
+        found.append(f"{word[:-3]}man")
+    elif word.endswith("ies"):
+        found += [f"{word[:-3]}y", word[:-1]]
+    elif word.endswith(("ses", "xes", "ches", "shes")):
+        found += [word[:-2], word[:-1]]
+    elif word.endswith("s") and not word.endswith("ss"):
+        found.append(word[:-1])
+    return tuple(found)

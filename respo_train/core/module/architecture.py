@@ -1,0 +1,88 @@
+"""Which U-Net a module was made for.
+
+The number of channels of h is 1280 for SD 1.x, SD 2.x and SDXL alike, so it cannot tell them apart; the width of the
+text embedding and of the added (adm) embedding can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import ArchitectureMismatch, RespoError
+
+# (model_channels, context_dim, adm_channels) -> (family, what people call it)
+_FAMILIES = {
+    (320, 768, 0): ("sd1", "Stable Diffusion 1.x"),
+    (320, 1024, 0): ("sd2", "Stable Diffusion 2.x"),
+    (320, 2048, 2816): ("sdxl", "Stable Diffusion XL"),
+    (384, 1280, 2560): ("sdxl_refiner", "Stable Diffusion XL refiner"),
+    (64, 128, 0): ("emoji_world", "Emoji World"),
+}
+_NAMES = dict(_FAMILIES.values())
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The numbers of a U-Net that a module depends on. `adm_channels` is 0 where there is no added embedding."""
+
+    family: str
+    model_channels: int
+    context_dim: int
+    adm_channels: int
+    middle_channels: int
+
+    @classmethod
+    def from_unet_config(cls, config: Mapping[str, Any]) -> Architecture:
+        """Read the host's `unet_config`. Raises RespoError when the model has no middle block to steer."""
+        if "model_channels" not in config or "channel_mult" not in config:
+            kind = config.get("image_model", "a network that is not a U-Net")
+            raise RespoError(
+                f"Respo steers the middle block of a U-Net (SD 1.x, 2.x, SDXL and their fine-tunes), but this model is "
+                f"{kind!r} and has none. Use a U-Net checkpoint."
+            )
+        if config.get("transformer_depth_middle", 0) < -1:
+            raise RespoError(
+                "Respo steers the middle block of a U-Net, but this distilled model has had its middle block removed. "
+                "Use the checkpoint that it was distilled from."
+            )
+        model_channels = int(config["model_channels"])
+        context_dim = int(config.get("context_dim") or 0)
+        adm_channels = int(config.get("adm_in_channels") or 0)
+        unnamed = (f"unet-{model_channels}-{context_dim}", "")
+        family, _ = _FAMILIES.get((model_channels, context_dim, adm_channels), unnamed)
+        return cls(family, model_channels, context_dim, adm_channels, model_channels * int(config["channel_mult"][-1]))
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Architecture:
+        """Undo `to_dict`. Raises RespoError on missing, unknown or mistyped entries."""
+        names = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping) or set(values) != set(names):
+            found = sorted(values) if isinstance(values, Mapping) else values
+            raise RespoError(f"expected an architecture with the entries {', '.join(names)}, found {found!r}")
+        if not isinstance(values["family"], str):
+            raise RespoError(f"expected the architecture's family as text, found {str(values['family'])[:80]!r}")
+        for name in names[1:]:
+            value = values[name]
+            lowest = 1 if name in ("model_channels", "middle_channels") else 0
+            if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value < 2**31:
+                found = str(value)[:80]
+                raise RespoError(f"expected the architecture's {name} as a whole number >= {lowest}, found {found!r}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the file's metadata."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """For people: "Stable Diffusion 1.x (h: 1280 channels)"."""
+        return f"{_NAMES.get(self.family, self.family)} (h: {self.middle_channels} channels)"
+
+    def require(self, other: Architecture) -> None:
+        """Check that a module made for `self` fits a model of `other`. Raises ArchitectureMismatch naming both."""
+        if self != other:
+            raise ArchitectureMismatch(
+                f"This module was made for {self.describe()}, but the model is {other.describe()}. "
+                f"Use a module that was trained on {_NAMES.get(other.family, other.family)}, or load the other model."
+            )

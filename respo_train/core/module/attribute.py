@@ -1,0 +1,81 @@
+"""An attribute and its concepts: what one module file holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RespoError, UnknownConcept
+from .architecture import Architecture
+from .concept import ConceptModule
+from .probe import PromptProbe
+
+PURPOSES = ("fairness", "safety")
+# Names are written in share lists ("woman 1, man 1") and tensor keys ("woman.responsible"): no commas, no dots.
+_NAME = re.compile(r"\w(?:[\w '+-]{0,62}[\w+'])?")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """`concepts` keeps its order. `base`: name, sha256 and fingerprint of the checkpoint it was trained on.
+
+    `training`: whatever is needed to train it again. `words`: the words that state a concept in a prompt, so that
+    nobody balances what the prompt has decided ("woman" -> "female", "her", …); every key is a concept, or a group of
+    its own such as "person". `probe`: tells from a prompt's encoding whether it leaves the attribute open; None where
+    none was trained. Raises RespoError when the parts do not fit together.
+    """
+
+    name: str
+    purpose: str
+    concepts: Mapping[str, ConceptModule]
+    architecture: Architecture
+    base: Mapping[str, Any]
+    training: Mapping[str, Any]
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    probe: PromptProbe | None = None
+
+    def __post_init__(self) -> None:
+        check_name("attribute", self.name)
+        if self.purpose not in PURPOSES:
+            raise RespoError(f"expected the purpose {' or '.join(PURPOSES)}, found {str(self.purpose)[:80]!r}")
+        if not self.concepts:
+            raise RespoError(f"expected at least one concept in the attribute {self.name!r}, found none")
+        if not all(isinstance(x, float) and math.isfinite(x) for x in _listed(self.base.get("fingerprint", ()))):
+            raise RespoError("expected the base's fingerprint as a list of finite numbers, found something else")
+        for group, words in self.words.items():
+            check_name("group of words", group)
+            if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) and w.strip() for w in words):
+                raise RespoError(f"expected the words of {group!r} as a list of texts, found {str(words)[:80]!r}")
+        if self.probe is not None and self.probe.width != self.architecture.context_dim:
+            raise RespoError(
+                f"expected a probe of encodings {self.architecture.context_dim} wide for "
+                f"{self.architecture.describe()}, found {self.probe.width}"
+            )
+        for name, module in self.concepts.items():
+            check_name("concept", name)
+            if module.channels != self.architecture.middle_channels:
+                raise RespoError(
+                    f"expected {self.architecture.middle_channels} channels for {self.architecture.describe()}, "
+                    f"but the concept {name!r} has {module.channels}"
+                )
+
+    def concept(self, name: str) -> ConceptModule:
+        """Return one concept's module. Raises UnknownConcept naming the ones there are."""
+        if name not in self.concepts:
+            raise UnknownConcept(f"{self.name!r} has no concept {name!r}; it has {', '.join(self.concepts)}.")
+        return self.concepts[name]
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def check_name(what: str, name: Any) -> None:
+    """Raise RespoError unless `name` can stand in a tensor key and in a list of shares."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RespoError(
+            f"expected the {what}'s name as 1 to 64 letters, digits, spaces, _ ' + or -, found {str(name)[:80]!r}"
+        )

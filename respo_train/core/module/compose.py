@@ -1,0 +1,232 @@
+"""New concepts from old ones: weighted sums, what is between two, and one without another.
+
+A module is constants added to h, so everything here is linear algebra on its two parts, each on its own; maps of h are
+put side by side, which adds up to the same. Parts of
+different kinds or grid sizes meet as full grids of the largest height and width among them; parts that are all one
+number a channel stay that. Nothing is trained again: how far two concepts add up is for the pictures to show. No
+probe of prompts goes along: those of the parents ask for other concepts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ArchitectureMismatch, RespoError
+from .attribute import Attribute
+from .concept import ConceptModule
+from .fingerprint import same_checkpoint
+from .grid import Grid, resize
+from .h_map import HMap, weighted
+
+_MAX_PEDIGREE = 8192  # characters of a parent's own parents: a chain of compositions must not grow without end
+
+
+@dataclass(frozen=True)
+class Term:
+    """One concept of an attribute, and how much of it. `file`, `sha256`: which module it is from.
+
+    Raises RespoError for a weight that is no finite number, and UnknownConcept.
+    """
+
+    attribute: Attribute
+    concept: str
+    weight: float = 1.0
+    file: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise RespoError(f"expected a weight that is a finite number, found {self.weight}.")
+        self.attribute.concept(self.concept)
+
+    @property
+    def is_safety(self) -> bool:
+        """True for what removes something from pictures."""
+        return self.attribute.purpose == "safety"
+
+
+def weighted_sum(terms: Sequence[Term], name: str = "") -> Attribute:
+    """Return the concept `sum of weight * concept`. Terms of weight 0 leave no trace, unless all are.
+
+    `name`: of the new concept; by default built of the terms' names. Its purpose is "safety" as soon as one term's is.
+    Raises RespoError: a negative weight for a safety concept, which would bring back what it removes; numbers too
+    large for float32; a name that cannot be one. ArchitectureMismatch for terms made for different models.
+    """
+    _require_one_architecture(terms)
+    terms = [term for term in terms if term.weight] or list(terms)
+    _refuse_negative_safety(terms)
+    weights = [term.weight for term in terms]
+
+    def add(parts: Sequence[Tensor]) -> Tensor:
+        return torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum(0)
+
+    maps = [(term.weight, term.attribute.concept(term.concept).map) for term in terms]
+    map_of_h = weighted([(weight, one) for weight, one in maps if one is not None])
+    return _made("sum", terms, name or _sum_name(terms), add, map_of_h)
+
+
+def interpolation(a: Term, b: Term, t: float, name: str = "") -> Attribute:
+    """Return the concept `(1 - t) * a + t * b`: exactly a's numbers at 0, exactly b's at 1.
+
+    The terms' own weights are not looked at. Raises RespoError for a `t` outside of 0 … 1, and what `weighted_sum`
+    raises.
+    """
+    if not 0 <= t <= 1:
+        raise RespoError(f"expected t between 0 (the first concept) and 1 (the second one), found {t}.")
+    ends = [Term(x.attribute, x.concept, w, x.file, x.sha256) for x, w in ((a, 1 - t), (b, t))]
+    return weighted_sum(ends, name or _fitting(f"between {a.concept} and {b.concept}"))
+
+
+def without(a: Term, b: Term, name: str = "") -> Attribute:
+    """Return the concept `a.weight * (a - b.weight * (<a, b> / <b, b>) * b)`, of a's purpose.
+
+    At b's weight 1 nothing of what is left points along b or against it; it is the share of the overlap that is
+    removed, 0 … 1. Where b is zero, a stays as it is. `<a, b>` sums over all channels and places of a part.
+    Raises RespoError for another share, where one of them has a map of h, and where b is a safety concept, or a one and
+    its weight is negative.
+    """
+    _require_one_architecture([a, b])
+    _refuse_negative_safety([a])
+    if b.is_safety:
+        raise RespoError(
+            f"{b.concept!r} removes something from pictures; a concept without it could bring that back. Choose a "
+            "concept that is not for safety as the second one."
+        )
+    if not 0 <= b.weight <= 1:
+        raise RespoError(
+            f"expected the second weight between 0 and 1, the share of the overlap to remove, found {b.weight}."
+        )
+
+    for term in (a, b):
+        if term.attribute.concept(term.concept).map is not None:
+            raise RespoError(
+                f"{term.concept!r} has a map of h: what it adds differs from picture to picture, so that nothing of "
+                "it lies along another concept for good. Choose concepts that are constants, or add them up."
+            )
+
+    def remove(parts: Sequence[Tensor]) -> Tensor:
+        own, other = parts
+        # In float64, for the overlap of two large grids is a sum of very many numbers.
+        along = other.double().flatten()
+        energy = along.dot(along)
+        overlap = own.double().flatten().dot(along) / energy if energy else energy
+        return a.weight * (own - b.weight * overlap.float() * other)
+
+    return _made("without", [a, b], name or _fitting(f"{a.concept} without {b.concept}"), remove)
+
+
+def note_on_bases(terms: Sequence[Term]) -> str:
+    """Return a note for people when the concepts were made on different checkpoints, else ""."""
+    first, *others = (term.attribute.base for term in terms)
+    prints = first.get("fingerprint", ())
+    if all(other == first or same_checkpoint(prints, other.get("fingerprint", ())) for other in others):
+        return ""
+    names = dict.fromkeys(_base_name(term.attribute) for term in terms)
+    return f"Note: made of concepts for different checkpoints ({', '.join(names)}), so it may be weaker or different."
+
+
+@torch.no_grad()
+def _made(
+    operation: str,
+    terms: list[Term],
+    name: str,
+    combine: Callable[[Sequence[Tensor]], Tensor],
+    map_of_h: HMap | None = None,
+) -> Attribute:
+    modules = [term.attribute.concept(term.concept) for term in terms]
+    responsible, semantic = (
+        Grid.from_tensors(_finite(combine(_alike([part.value() for part in own])), name))
+        for own in ([m.responsible for m in modules], [m.semantic for m in modules])
+    )
+    purpose = "safety" if any(term.is_safety for term in terms) else "fairness"
+    training = {"objective": "composed", "operation": operation, "parents": [_pedigree(term) for term in terms]}
+    first = terms[0].attribute
+    if all(term.attribute.training.get("half") == first.training.get("half") for term in terms):
+        training |= {key: first.training[key] for key in ("half",) if key in first.training}
+    if map_of_h is not None:
+        _finite(map_of_h.outward, name)
+    concepts = {name: ConceptModule.from_parts(responsible, semantic, map_of_h)}
+    return Attribute(name, purpose, concepts, first.architecture, first.base, training, _words(operation, terms, name))
+
+
+def _alike(values: Sequence[Tensor]) -> list[Tensor]:
+    height, width = (max(value.shape[axis] for value in values) for axis in (1, 2))
+    return [resize(value, height, width) for value in values]
+
+
+def _finite(value: Tensor, name: str) -> Tensor:
+    if not torch.isfinite(value).all():
+        raise RespoError(f"{name!r} would hold numbers too large to compute with. Choose smaller weights.")
+    return value
+
+
+def _pedigree(term: Term) -> dict[str, Any]:
+    """Tell where a term is from, for the metadata; and where that is from, while it is short."""
+    attribute = term.attribute
+    facts: dict[str, Any] = {
+        "file": term.file,
+        "sha256": term.sha256,
+        "attribute": attribute.name,
+        "concept": term.concept,
+    }
+    facts |= {"weight": term.weight, "purpose": attribute.purpose, "base": _base_name(attribute)}
+    more = {key: attribute.training[key] for key in ("licence", "operation", "parents") if key in attribute.training}
+    return facts | (more if len(json.dumps(more)) <= _MAX_PEDIGREE else {})
+
+
+def _base_name(attribute: Attribute) -> str:
+    return str(attribute.base.get("name", "an unnamed checkpoint"))[:200]
+
+
+def _words(operation: str, terms: Sequence[Term], name: str) -> dict[str, list[str]]:
+    """Collect what states the new concept in a prompt: what states those it is made of, not those it leads away from.
+
+    Groups that are no concept ("person") go along.
+    """
+    stating = [term for term in terms if term.weight > 0][: 1 if operation == "without" else None]
+    groups = [(name, term.attribute.words.get(term.concept, ())) for term in stating]
+    for term in terms:
+        own = term.attribute
+        groups += [(group, words) for group, words in own.words.items() if group not in own.concepts]
+    merged: dict[str, list[str]] = {}
+    for group, words in groups:
+        merged[group] = list(dict.fromkeys([*merged.get(group, ()), *words]))
+    return {group: words for group, words in merged.items() if words}
+
+
+def _require_one_architecture(terms: Sequence[Term]) -> None:
+    first, *others = (term.attribute.architecture for term in terms)
+    for other in others:
+        if other != first:
+            raise ArchitectureMismatch(
+                f"{terms[0].concept!r} was made for {first.describe()}, but another concept for {other.describe()}. "
+                "Only modules for the same kind of model can be put together."
+            )
+
+
+def _refuse_negative_safety(terms: Sequence[Term]) -> None:
+    for term in terms:
+        if term.is_safety and term.weight < 0:
+            raise RespoError(
+                f"{term.concept!r} removes something from pictures; a weight below 0 would bring it back, found "
+                f"{term.weight}. Choose a weight of at least 0."
+            )
+
+
+def _sum_name(terms: Sequence[Term]) -> str:
+    """Build "woman + old - smile": names hold no dots, so the weights are told elsewhere."""
+    ordered = sorted(terms, key=lambda term: term.weight < 0)
+    first, *others = ordered
+    start = ("minus " if first.weight < 0 else "") + first.concept
+    return _fitting(start + "".join(f" {'-' if term.weight < 0 else '+'} {term.concept}" for term in others))
+
+
+def _fitting(name: str) -> str:
+    return name[:64].rstrip(" -'")

@@ -1,0 +1,90 @@
+"""The module of one concept, added to h: constants (RespoDiff, arXiv 2509.15257, section 3), perhaps a map of h.
+
+The same code is trained and applied.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..errors import RespoError
+from .grid import Grid
+from .h_map import HMap
+
+
+class ConceptModule(nn.Module):
+    """Two learned constants in the space of h: `responsible` makes the concept appear, `semantic` holds on to the rest.
+
+    `map`, where there is one, helps the responsible part by what h holds already. All start without effect. Parameters
+    are float32.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        kind: str = "grid",
+        rank: int | None = None,
+        map_width: int | None = None,
+    ):
+        """`channels`, `height`, `width`: size of h. `kind`: "grid", "low_rank" (needs `rank`) or "channel".
+
+        `map_width`: of the map of h; None for constants alone.
+        """
+        super().__init__()
+        self.responsible = Grid(channels, height, width, kind, rank)
+        self.semantic = Grid(channels, height, width, kind, rank)
+        self.map = None if map_width is None else HMap(channels, map_width)
+
+    @classmethod
+    def from_parts(
+        cls,
+        responsible: Grid,
+        semantic: Grid | None = None,
+        map: HMap | None = None,  # noqa: A002 - its name in the file
+    ) -> ConceptModule:
+        """Join stored parts; without a semantic one it is zero. Raises RespoError when their channels differ."""
+        channels, height, width = responsible.shape
+        if semantic is None:
+            semantic = Grid(channels, height, width)
+        if semantic.shape[0] != channels:
+            raise RespoError(
+                f"expected a semantic part with {channels} channels like the responsible one, found {semantic.shape[0]}"
+            )
+        if map is not None and map.outward.shape[0] != channels:
+            raise RespoError(
+                f"expected a map of h with {channels} channels like the responsible part, found {map.outward.shape[0]}"
+            )
+        module = cls(1, 1, 1)  # its own parts give way: they need not be as large
+        module.responsible, module.semantic, module.map = responsible, semantic, map
+        return module
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the h that this module is made for."""
+        return self.responsible.shape[0]
+
+    def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
+        """Return the constants' `strength * (responsible + fidelity * semantic)`, `[C, height, width]`, float32."""
+        change = self.responsible.resized(height, width) + fidelity * self.semantic.resized(height, width)
+        return strength * change
+
+    def towards(self, h: Tensor) -> Tensor:
+        """Return what makes the concept appear in `h` `[B, C, H, W]`: `[C, H, W]`, with a map one for each picture."""
+        constant = self.responsible.resized(h.shape[2], h.shape[3])
+        return constant if self.map is None else constant + self.map(h)
+
+    def change(self, h: Tensor, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
+        """Return what is added to `h`, `delta` and `strength` times the map: `[C, H, W]` or `[B, C, H, W]`, float32."""
+        constant = self.delta(h.shape[2], h.shape[3], strength, fidelity)
+        return constant if self.map is None else constant + strength * self.map(h)
+
+    def forward(self, h: Tensor, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
+        """Return `h + change`, a new tensor in h's dtype. `h`: `[B, C, H, W]`, any H and W.
+
+        Raises RespoError when h has another number of channels.
+        """
+        if h.shape[1] != self.channels:
+            raise RespoError(f"expected h with {self.channels} channels, found {h.shape[1]}; is this another model?")
+        return h + self.change(h, strength, fidelity).to(h)

@@ -1,0 +1,90 @@
+"""One learned tensor in the space of h: a full grid, a low-rank grid or one number a channel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import RespoError
+
+KINDS = ("grid", "low_rank", "channel")
+
+
+class Grid(nn.Module):
+    """A learned `[C, H, W]` tensor, float32, zero at the start.
+
+    kind "grid" holds all of it, "low_rank" its factors `[C, r]` and `[r, H, W]`, "channel" a `[C, 1, 1]` vector.
+    Of the two factors only `channels` starts at zero: with both at zero neither would ever get a gradient.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, kind: str = "grid", rank: int | None = None):
+        """Raises RespoError for sizes below 1, an unknown kind, or a rank given to (or missing from) the wrong kind."""
+        super().__init__()
+        _check(channels, height, width, kind, rank)
+        self.kind = kind
+        if kind == "low_rank":
+            assert rank is not None  # _check has seen to it
+            # std 1/sqrt(r): one optimizer step moves the product about as far as it would move a full grid.
+            generator = torch.Generator().manual_seed(0)
+            self.channels = nn.Parameter(torch.zeros(channels, rank))
+            self.space = nn.Parameter(torch.randn(rank, height, width, generator=generator) / rank**0.5)
+        else:
+            height, width = (1, 1) if kind == "channel" else (height, width)
+            self.full = nn.Parameter(torch.zeros(channels, height, width))
+
+    @classmethod
+    def from_tensors(cls, *tensors: Tensor) -> Grid:
+        """Build from a stored `[C, H, W]` tensor or the factors `[C, r]`, `[r, H, W]`; values are copied to float32.
+
+        Raises RespoError when the shapes are neither.
+        """
+        shapes = [tuple(t.shape) for t in tensors]
+        if len(shapes) == 1 and len(shapes[0]) == 3:
+            channels, height, width = shapes[0]
+            grid = cls(channels, height, width, "channel" if height == width == 1 else "grid")
+        elif [len(s) for s in shapes] == [2, 3] and shapes[0][1] == shapes[1][0]:
+            (channels, rank), (_, height, width) = shapes
+            grid = cls(channels, height, width, "low_rank", rank)
+        else:
+            raise RespoError(f"expected one tensor [C, H, W] or two factors [C, r] and [r, H, W], found {shapes}")
+        with torch.no_grad():
+            for parameter, tensor in zip(grid.parameters(), tensors, strict=True):
+                parameter.copy_(tensor)
+        return grid
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of the whole tensor, which small factors need not be multiplied for."""
+        last = self.space if self.kind == "low_rank" else self.full
+        first = self.channels if self.kind == "low_rank" else self.full
+        return first.shape[0], last.shape[1], last.shape[2]
+
+    def value(self) -> Tensor:
+        """Return the whole tensor, `[C, H, W]`."""
+        return torch.einsum("cr,rhw->chw", self.channels, self.space) if self.kind == "low_rank" else self.full
+
+    def resized(self, height: int, width: int) -> Tensor:
+        """Return `[C, height, width]`; exactly `value()` where the sizes match, broadcast for "channel"."""
+        return resize(self.value(), height, width)
+
+
+def resize(value: Tensor, height: int, width: int) -> Tensor:
+    """Resize `[C, H, W]`: area where an axis shrinks, bilinear where it grows, untouched where it stays."""
+    if value.shape[1:] == (1, 1):
+        return value.expand(-1, height, width)
+    smaller = (min(height, value.shape[1]), min(width, value.shape[2]))
+    if value.shape[1:] != smaller:
+        value = F.interpolate(value[None], size=smaller, mode="area")[0]
+    if value.shape[1:] != (height, width):
+        value = F.interpolate(value[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    return value
+
+
+def _check(channels: int, height: int, width: int, kind: str, rank: int | None) -> None:
+    if kind not in KINDS:
+        raise RespoError(f"expected a grid of kind {', '.join(KINDS)}, found {kind!r}")
+    if min(channels, height, width) < 1:
+        raise RespoError(f"expected a grid of at least 1 x 1 x 1, found {channels} x {height} x {width}")
+    if (kind == "low_rank") != (rank is not None) or (rank is not None and rank < 1):
+        raise RespoError(f"expected a rank >= 1 for low_rank and none for the other kinds, found {rank!r} for {kind}")

@@ -1,0 +1,1 @@
+"""A checked configuration, and the presets and recipes that fill it."""
