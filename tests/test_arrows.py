@@ -18,6 +18,7 @@ SETTER = re.compile(r"set_model_\w+")
 # Of the nodes: the one that judges and the one that trains have to.
 BEYOND_CORE = {"shared/judges.py", "training/run.py"}
 
+
 def sources(*places: str) -> list[Path]:
     """Python files below folders of the repository, and files named directly."""
     paths = [
