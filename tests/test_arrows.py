@@ -145,7 +145,7 @@ def test_one_file_calls_the_hosts_patch_setters():
     ("file", "line", "target", "relative"),
     [
         ("nodes/x.py", "from ..respo_train import core", "respo_train.core", True),
-        ("nodes/x.py", "from . import widgets", "nodes.shared.widgets", True),
+        ("nodes/x.py", "from . import widgets", "nodes.widgets", True),
         ("nodes/x.py", "from ... import y", "...y", True),
         ("respo_train/core/x.py", "from ..trainer import Trainer", "respo_train.trainer.Trainer", True),
         ("nodes/x.py", "def f():\n    import comfy.utils", "comfy.utils", False),
