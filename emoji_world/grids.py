@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from . import world
 from .measure import article
-from .sample import Prompt, World
+from .sample import Request, World
 
 INK, PAPER, GAP = "#22223b", "#ffffff", 4
 
@@ -26,7 +26,7 @@ def save_grids(model: World, folder: Path) -> list[Path]:
 
 
 def _save(model: World, rows: list[tuple[str, str]], path: Path, columns: int) -> Path:
-    prompts = [Prompt(words) for _, words in rows for _ in range(columns)]
+    prompts = [Request(words) for _, words in rows for _ in range(columns)]
     pictures = model.draw(prompts, range(5_000_000, 5_000_000 + len(prompts)))
     pixels = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
     side, margin = world.IMAGE_SIZE, 172

@@ -16,7 +16,7 @@ from respo_train.core.judge import Verdict
 from respo_train.judges.emoji_world import Judge
 
 from . import world
-from .sample import Prompt, World
+from .sample import Request, World
 
 # What the bottleneck is probed with: (attribute, neutral words, other words, label that shows the switch).
 H_PROBES = (
@@ -32,13 +32,13 @@ H_PROBES = (
 class Asked:
     """A list of prompts with what each should show."""
 
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: list[Request] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
 
     def add(self, words: str, expected: str, job: str, count: int, h_from: str | None = None) -> None:
         """Ask for `count` pictures of the same words."""
-        self.prompts += [Prompt(words, h_from)] * count
+        self.prompts += [Request(words, h_from)] * count
         self.expected += [expected] * count
         self.jobs += [job] * count
 

@@ -24,7 +24,7 @@ STEPS, GUIDANCE = 20, 3.0
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Request:
     """What is asked; with `h_from`, the bottleneck of the conditional pass is taken from that prompt instead."""
 
     words: str
@@ -62,14 +62,14 @@ class World:
         return text.context(self.denoiser.text, torch.tensor([self._vocabulary.rows(p) for p in prompts]))
 
     @torch.inference_mode()
-    def draw(self, prompts: Sequence[Prompt], seeds: Sequence[int], batch: int = 64) -> Tensor:
+    def draw(self, prompts: Sequence[Request], seeds: Sequence[int], batch: int = 64) -> Tensor:
         """Draw one picture per prompt and seed: float32 [B, 3, 128, 128] in [0, 1]. DDIM, 20 steps, guidance 3."""
         parts = []
         for start in range(0, len(prompts), batch):
             parts.append(self._draw(prompts[start : start + batch], seeds[start : start + batch]))
         return torch.cat(parts)
 
-    def _draw(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+    def _draw(self, prompts: Sequence[Request], seeds: Sequence[int]) -> Tensor:
         z = torch.stack([torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(s)) for s in seeds])
         conditional = self.context([p.words for p in prompts])
         lent = self.context([p.h_from or p.words for p in prompts]) if any(p.h_from for p in prompts) else None

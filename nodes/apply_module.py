@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from .shared import widgets
 from .shared.guard import check_fit, require_allowed
 from .shared.wire import LoadedModule, RespoModule
-from .steering.edits import Area, Half, ModuleEdit
+from .steering.edits import Area, Guidance, ModuleEdit
 from .steering.patching import sigma_range, with_edits
 
 Own = Literal["module's own"]
@@ -68,7 +68,7 @@ class ApplyModule(io.ComfyNode):
         fidelity: float,
         start_percent: float,
         end_percent: float,
-        guidance: Half | Own,
+        guidance: Guidance | Own,
         enabled: bool,
         mask: Any = None,
     ) -> io.NodeOutput:
@@ -79,23 +79,23 @@ class ApplyModule(io.ComfyNode):
         concept = concept.strip() or next(iter(module.attribute.concepts))
         numbers = module.attribute.concept(concept)
         note = check_fit(model, module)
-        half = half_of(module) if guidance == OWN else guidance
+        acting_on = guidance_of(module) if guidance == OWN else guidance
         edit = ModuleEdit(
             sha256=module.sha256,
             concept=concept,
             strength=strength,
             fidelity=fidelity,
             sigmas=sigma_range(model, start_percent, end_percent),
-            half=half,
+            guidance=acting_on,
             module=numbers,
             area=None if mask is None else Area.of(mask),
             file=module.file,
         )
-        sides = "\nOn both sides of guidance, the module's own" if guidance == OWN and half == "both" else ""
+        sides = "\nOn both sides of guidance, the module's own" if guidance == OWN and acting_on == "both" else ""
         text = f"Steers towards: {concept}{sides}\n{note}".strip()
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))
 
 
-def half_of(module: LoadedModule) -> Half:
+def guidance_of(module: LoadedModule) -> Guidance:
     """Return the half of guidance that a module was made for; the conditional one where its file does not say."""
     return "both" if module.attribute.training.get("half") == "both" else "conditional"

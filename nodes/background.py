@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from .recording.record import Record
 from .shared import widgets
 from .shared.guard import architecture_of
-from .steering.edits import Half
+from .steering.edits import Guidance
 from .steering.low_band import LowBand
 from .steering.patching import sigma_range, with_low_band
 
@@ -74,7 +74,7 @@ class Background(io.ComfyNode):
         levels: int,
         start_percent: float,
         end_percent: float,
-        guidance: Half,
+        guidance: Guidance,
         enabled: bool,
         record: Record | None = None,
     ) -> io.NodeOutput:

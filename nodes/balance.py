@@ -15,7 +15,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.counting.balance import parse_shares
-from ..respo_train.core.counting.joint import Cell, Shares, assign_jointly
+from ..respo_train.core.counting.joint import Combination, Shares, assign_jointly
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.module.attribute import Attribute
 from .shared import widgets
@@ -26,7 +26,7 @@ from .steering.patching import sigma_range, with_edits
 
 
 @dataclass(frozen=True)
-class Part:
+class BalancedAttribute:
     """One attribute to balance. `strength`: how much of its modules' change is added, scale included."""
 
     module: LoadedModule
@@ -35,7 +35,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Seats:
+class PicturesWithConcept:
     """Which pictures of a batch get `concept` of the attribute number `place`.
 
     `shares`: (concept, share) of each attribute, sorted, so that equal seats look equal. `indices`: the pictures'
@@ -50,10 +50,11 @@ class Seats:
 
     def __call__(self, count: int) -> list[bool]:
         """One flag for each of `count` pictures."""
-        # Another batch than the one that was linked: what is known of that one says nothing.
+        # The batch size differs from the linked latent's, so its indices do not apply: use 0 … count - 1.
         known = self.indices is not None and len(self.indices) == count
-        cells = assign_jointly(self.seed, self.indices if known else range(count), [dict(own) for own in self.shares])
-        return [cell[self.place] == self.concept for cell in cells]
+        indices = self.indices if known else range(count)
+        combinations = assign_jointly(self.seed, indices, [dict(shares) for shares in self.shares])
+        return [combination[self.place] == self.concept for combination in combinations]
 
 
 class Balance(io.ComfyNode):
@@ -142,19 +143,20 @@ class Balance(io.ComfyNode):
         linked = [(own, text, by * strength) for own, text, by in asked if own is not None and by != 0]
         if widgets.is_off(enabled, strength, start_percent, end_percent) or not linked:
             return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
-        parts = [Part(own, shares_of(own.attribute, text), by) for own, text, by in linked]
-        require_different(parts)
+        balanced = [BalancedAttribute(own, shares_of(own.attribute, text), by) for own, text, by in linked]
+        require_different(balanced)
         notes = []
-        for part in parts:
-            require_allowed(part.module, part.strength)
-            notes.append(check_fit(model, part.module))
+        for one in balanced:
+            require_allowed(one.module, one.strength)
+            notes.append(check_fit(model, one.module))
         indices = indices_of(latent)
         sigmas = sigma_range(model, start_percent, end_percent)
-        edits = edits_of(parts, seed, indices, fidelity, sigmas, only_open_prompts)
-        cells = assign_jointly(seed, range(count) if indices is None else indices, [part.shares for part in parts])
-        text = "\n".join([describe(cells, parts), *dict.fromkeys(filter(None, notes))])
-        labels = "\n".join(", ".join(cell) for cell in cells)
-        shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(cells, parts)]}
+        edits = edits_of(balanced, seed, indices, fidelity, sigmas, only_open_prompts)
+        numbers = range(count) if indices is None else indices
+        combinations = assign_jointly(seed, numbers, [one.shares for one in balanced])
+        text = "\n".join([describe(combinations, balanced), *dict.fromkeys(filter(None, notes))])
+        labels = "\n".join(", ".join(combination) for combination in combinations)
+        shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(combinations, balanced)]}
         return io.NodeOutput(with_edits(model, edits), labels, ui=shown)
 
 
@@ -209,9 +211,9 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
     return shares
 
 
-def require_different(parts: Sequence[Part]) -> None:
+def require_different(balanced: Sequence[BalancedAttribute]) -> None:
     """Raise RespoError when two attributes share a concept: a picture cannot be both a woman and a man."""
-    names = Counter(name for part in parts for name in part.shares)
+    names = Counter(name for one in balanced for name in one.shares)
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise RespoError(
@@ -234,7 +236,7 @@ def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
 
 
 def edits_of(
-    parts: Sequence[Part],
+    balanced: Sequence[BalancedAttribute],
     seed: int,
     indices: tuple[int, ...] | None,
     fidelity: float,
@@ -242,35 +244,35 @@ def edits_of(
     only_open_prompts: bool,
 ) -> list[ModuleEdit]:
     """Return one edit for each concept of each attribute that any picture gets."""
-    probes = [part.module.attribute.probe if only_open_prompts else None for part in parts]
-    shares = tuple(tuple(sorted(part.shares.items())) for part in parts)
+    probes = [one.module.attribute.probe if only_open_prompts else None for one in balanced]
+    shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
     return [
         ModuleEdit(
-            sha256=part.module.sha256,
+            sha256=one.module.sha256,
             concept=concept,
-            strength=part.strength,
+            strength=one.strength,
             fidelity=fidelity,
             sigmas=sigmas,
-            half="conditional",
-            module=part.module.attribute.concept(concept),
-            images=Seats(seed, shares, place, concept, indices),
+            guidance="conditional",
+            module=one.module.attribute.concept(concept),
+            images=PicturesWithConcept(seed, shares, place, concept, indices),
             probed=probes[place] is not None,
             probe=probes[place],
-            file=part.module.file,
+            file=one.module.file,
         )
-        for place, part in enumerate(parts)
-        for concept, share in part.shares.items()
+        for place, one in enumerate(balanced)
+        for concept, share in one.shares.items()
         if share > 0
     ]
 
 
-def describe(cells: Sequence[Cell], parts: Sequence[Part]) -> str:
+def describe(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> str:
     """Counts for the node's face, a line an attribute, in the order of its shares: "8 pictures: woman 4, man 4"."""
-    lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(cells, parts)]
-    return f"{len(cells)} picture{'s' if len(cells) != 1 else ''}: " + "\n".join(lines)
+    lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(combinations, balanced)]
+    return f"{len(combinations)} picture{'s' if len(combinations) != 1 else ''}: " + "\n".join(lines)
 
 
-def counts_of(cells: Sequence[Cell], parts: Sequence[Part]) -> list[dict[str, int]]:
+def counts_of(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> list[dict[str, int]]:
     """Return how many pictures get each concept, an attribute each, in the order of its shares."""
-    found = [Counter(names) for names in zip(*cells, strict=True)]
-    return [{name: count[name] for name in part.shares} for count, part in zip(found, parts, strict=True)]
+    found = [Counter(names) for names in zip(*combinations, strict=True)]
+    return [{name: count[name] for name in one.shares} for count, one in zip(found, balanced, strict=True)]

@@ -141,7 +141,7 @@ def edits_of(
                 strength=strength,
                 fidelity=1.0,
                 sigmas=sigmas,
-                half="conditional",
+                guidance="conditional",
                 module=module.attribute.concept(found.concept),
                 file=found.file,
             )

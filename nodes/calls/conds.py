@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Half = Literal["conditional", "both"]
+Guidance = Literal["conditional", "both"]
 
 _LISTS = "respo_lists"  # in transformer_options of a step: the guider's lists of prompts, by name
 _CALL = "respo_conds"  # in transformer_options of a call: its _Call

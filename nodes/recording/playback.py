@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
-from ..calls.conds import Cond, Half
+from ..calls.conds import Cond, Guidance
 from .record import Pace, Record, RecordedCall
 from .run_identity import RunIdentity
 
@@ -27,7 +27,7 @@ class _Run:
     records: tuple[Record, ...]
 
 
-def follow(record: Record, half: Half) -> Callable[..., Tensor]:
+def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
     """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE) for a run that needs `half` of `record`.
 
     It raises RespoError before anything is computed when the record is of another run.
@@ -38,7 +38,7 @@ def follow(record: Record, half: Half) -> Callable[..., Tensor]:
     ) -> Tensor:
         record.run.require(RunIdentity.of(guider.model_patcher, sigmas, noise, rest[0] if rest else None))
         options = dict(extra["model_options"])
-        _require_half(record, half, guider, options)
+        _require_guidance(record, guidance, guider, options)
         inner = dict(options.get("transformer_options", {}))
         others = inner[_RUN].records if _RUN in inner else ()
         inner[_RUN] = _Run(Pace(), (*others, record))
@@ -68,12 +68,12 @@ def recorded_calls(transformer_options: Mapping[str, Any]) -> Mapping[str, Recor
     return found
 
 
-def _require_half(record: Record, half: Half, guider: Any, options: Mapping[str, Any]) -> None:
+def _require_guidance(record: Record, guidance: Guidance, guider: Any, options: Mapping[str, Any]) -> None:
     """Raise RespoError when a side of guidance that this run computes was not computed in the recorded one."""
     skips = math.isclose(getattr(guider, "cfg", 0.0), 1.0) and not options.get("disable_cfg1_optimization", False)
     for name, conds in guider.conds.items():
         conditional = Cond(name, 0).conditional
-        wanted = bool(conds) and (conditional or (half == "both" and not skips))
+        wanted = bool(conds) and (conditional or (guidance == "both" and not skips))
         if wanted and name not in record.names:
             raise RespoError(
                 f"The record holds nothing of the {name} prompt, which was not computed when it was made (cfg 1). "

@@ -22,7 +22,7 @@ from ...respo_train.core.module.concept import ConceptModule
 from ...respo_train.core.module.grid import resize
 from ...respo_train.core.module.h_map import HMap
 from ...respo_train.core.module.probe import PromptProbe
-from ..calls.conds import Cond, Half
+from ..calls.conds import Cond, Guidance
 from ..recording.record import RecordedCall
 
 Size = tuple[int, int]
@@ -59,7 +59,7 @@ class Edit(Protocol):
     @property
     def sigmas(self) -> tuple[float, float]: ...
     @property
-    def half(self) -> Half: ...
+    def guidance(self) -> Guidance: ...
     @property
     def images(self) -> Callable[[int], Sequence[bool]] | None: ...
     def addition(self) -> Addition: ...
@@ -104,7 +104,7 @@ class ModuleEdit:
     strength: float
     fidelity: float
     sigmas: tuple[float, float]
-    half: Half
+    guidance: Guidance
     module: ConceptModule = field(compare=False, repr=False)
     images: Callable[[int], Sequence[bool]] | None = None
     area: Area | None = None
@@ -120,7 +120,7 @@ class ModuleEdit:
     def describe(self) -> dict[str, Any]:
         """Plain values for a picture's metadata, and "images"."""
         start, end = self.sigmas
-        named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.half}
+        named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.guidance}
         amounts = {"strength": self.strength, "fidelity": self.fidelity, "masked": self.area is not None}
         amounts["only_open_prompts"] = self.probe is not None
         whole = self.sigmas == WHOLE_RUN

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.pictures.frequency import low_band
 from ..recording.record import Record
-from .edits import Addition, Half, Moment
+from .edits import Addition, Guidance, Moment
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class LowBand:
     strength: float
     levels: int
     sigmas: tuple[float, float]
-    half: Half
+    guidance: Guidance
     record: Record | None = None
     images: None = None
 

@@ -22,9 +22,9 @@ from ..recording.playback import follow, look_up, recorded_calls
 from ..recording.record import Record
 from ..recording.rest import keep_rest
 from ..recording.tape import Tape
-from .edits import WHOLE_RUN, Addition, Edit, Half, ModuleEdit, Moment
+from .edits import WHOLE_RUN, Addition, Edit, Guidance, ModuleEdit, Moment
 from .low_band import LowBand
-from .regions import Region, Shares, fresh_shares, listening, product
+from .regions import Region, WordAttention, fresh_word_attention, listening, product
 
 _KEY = "respo"
 _MARK = "respo_edits"  # the attribute by which a later node finds what an earlier one put into the patch
@@ -48,7 +48,7 @@ def with_region(model: Any, region: Region) -> Any:
     """Return a clone of a host MODEL whose modules act only in `region`."""
     patched = with_edits(model, [region])
     if region.words is not None:
-        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_shares)
+        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
         # Beside what others do to the attention: IPAdapter and the like replace it, which only one can.
         patched.set_model_attn2_patch(listening(region.words, patched.get_model_object("diffusion_model")))
     return patched
@@ -58,7 +58,7 @@ def with_low_band(model: Any, edit: LowBand) -> Any:
     """Return a clone of a host MODEL that also makes `edit`, and follows its record if it has one."""
     patched = with_edits(model, [edit])
     if edit.record is not None:
-        _follow(patched, edit.record, edit.half)
+        _follow(patched, edit.record, edit.guidance)
     return patched
 
 
@@ -117,10 +117,10 @@ def _name_conds_of(patched: Any) -> None:
     _wrap_once(patched, kinds.CALC_COND_BATCH, _KEY, name_numbers)
 
 
-def _follow(patched: Any, record: Record, half: Half) -> None:
+def _follow(patched: Any, record: Record, guidance: Guidance) -> None:
     """Have a run check that `record` is of the same run, and every step's options tell what it says of the step."""
     kinds = comfy.patcher_extension.WrappersMP
-    _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} {record.sha256} {half}", follow(record, half))
+    _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} {record.sha256} {guidance}", follow(record, guidance))
     _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} follow", look_up)
 
 
@@ -163,7 +163,7 @@ def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
         for index, (chunk, cond) in enumerate(zip(h.chunk(len(conds)), conds, strict=True)):
             own = slice(index * count, (index + 1) * count)
             moment = Moment(cond, sigmas, latent, recorded, prompts_of(transformer_options, own))
-            shares = Shares.of(transformer_options, own)
+            shares = WordAttention.of(transformer_options, own)
             where = product(chunk, [region.weight(chunk, moment, shares) for region in regions])
             sums.append(_sum_edits(chunk, edits, additions, rows, moment, where))
         return add_to_chunks(h, sums), hsp
@@ -188,7 +188,7 @@ def _sum_edits(
     """
     total = None
     for edit, addition, seat in zip(edits, additions, seats, strict=True):
-        if edit.half == "conditional" and not moment.cond.conditional:
+        if edit.guidance == "conditional" and not moment.cond.conditional:
             continue
         value = addition(h, moment)
         if where is not None and isinstance(edit, ModuleEdit):

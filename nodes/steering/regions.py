@@ -31,14 +31,14 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Shares:
+class WordAttention:
     """What a call's attention has said so far, of the images in `rows` of its batch."""
 
     heard: Mapping[Words, Sequence[Tensor]]
     rows: slice
 
     @classmethod
-    def of(cls, transformer_options: Mapping[str, Any], rows: slice) -> Shares:
+    def of(cls, transformer_options: Mapping[str, Any], rows: slice) -> WordAttention:
         """Read the options of a call; nothing has been heard where nobody listens."""
         return cls(transformer_options.get(_SHARES) or {}, rows)
 
@@ -55,7 +55,7 @@ class Region:
     area: Area | None
     words: Words | None
 
-    def weight(self, h: Tensor, moment: Moment, shares: Shares) -> Tensor | None:
+    def weight(self, h: Tensor, moment: Moment, shares: WordAttention) -> Tensor | None:
         """Return what one chunk's changes of h are multiplied by, `[b or 1, 1, H, W]`; None where there is no limit."""
         size = h.shape[2], h.shape[3]
         area = None if self.area is None else self.area.at(size, moment).to(h.device)
@@ -69,7 +69,7 @@ def product(h: Tensor, weights: Sequence[Tensor | None]) -> Tensor | None:
     return reduce(torch.mul, limits) if limits else None
 
 
-def fresh_shares(executor: Any, *given: Any, **named: Any) -> Any:
+def fresh_word_attention(executor: Any, *given: Any, **named: Any) -> Any:
     """Wrap each call of the model (WrappersMP.APPLY_MODEL): nothing has been heard in it yet."""
     return with_options(executor, given, named, {_SHARES: {}})
 

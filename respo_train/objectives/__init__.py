@@ -1,10 +1,10 @@
 """The objectives: one small file each. The loop that they share is `trainer.py`."""
 
-from . import respodiff, sdisc, where
+from . import localised, respodiff, sdisc
 from .objective import Objective
 
 OBJECTIVES: dict[str, Objective] = {
     "respodiff": respodiff.OBJECTIVE,
     "sdisc": sdisc.OBJECTIVE,
-    "where": where.OBJECTIVE,
+    "where": localised.OBJECTIVE,
 }

@@ -1,4 +1,4 @@
-"""Draws where an attribute was found in pictures of a concept: heat map, mask chi, map m. See `objectives/where.py`."""
+"""Draw where an attribute was found in pictures of a concept: heat map, mask chi, map m (see `localised.py`)."""
 
 from __future__ import annotations
 

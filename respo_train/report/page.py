@@ -21,7 +21,7 @@ from ..core.files.checkpoint import file_sha256, read_metadata, write_atomically
 from ..core.module.architecture import Architecture
 from ..job import training_folder
 from ..provenance import Base
-from ..settings.config import ConceptConfig, TrainConfig, WhereConfig
+from ..settings.config import ConceptConfig, LocalisedConfig, TrainConfig
 from ..trainer import Losses
 from .effect import Effect
 from .plots import effect_charts, loss_charts, svg
@@ -133,7 +133,7 @@ def _settings(config: TrainConfig) -> Iterator[tuple[str, str, str]]:
             for name, own in value.items():
                 yield from ((f"concepts.{name}.{k}", _shown(v), _meaning(ConceptConfig, k)) for k, v in own.items())
         elif isinstance(value, dict):
-            yield from ((f"{key}.{k}", _shown(v), _meaning(WhereConfig, k)) for k, v in value.items())
+            yield from ((f"{key}.{k}", _shown(v), _meaning(LocalisedConfig, k)) for k, v in value.items())
         else:
             yield key, _shown(value), _meaning(TrainConfig, key)
 
@@ -144,7 +144,7 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _meaning(model: type[ConceptConfig | WhereConfig | TrainConfig], key: str) -> str:
+def _meaning(model: type[ConceptConfig | LocalisedConfig | TrainConfig], key: str) -> str:
     for name, field in model.model_fields.items():
         if key in (name, field.alias):
             return field.description or ""

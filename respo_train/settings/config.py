@@ -45,7 +45,7 @@ class ConceptConfig(Strict):
         return self.target or self.negative or ""
 
 
-class WhereConfig(Strict):
+class LocalisedConfig(Strict):
     """Learning Where It Matters, our reading: its three parts, each of which can be switched off."""
 
     suppress: bool = Field(True, description="mask chi: no cross-attention output where the attribute dominates")
@@ -126,7 +126,7 @@ class TrainConfig(Strict):
     picture_prompt: Text = Field("a photo of {}", description="what they are drawn with; {} is the concept's prompt")
     picture_steps: int = Field(30, ge=2, le=1000)
     picture_guidance: Weight = 7.5
-    where: WhereConfig = Field(default_factory=lambda: WhereConfig.model_validate({}))
+    where: LocalisedConfig = Field(default_factory=lambda: LocalisedConfig.model_validate({}))
 
     def of(self, concept: str, key: Overridable) -> Any:
         """Return the concept's own value of `key`, else the attribute's."""

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core.errors import RespoError
-from .config import ConceptConfig, ProbeConfig, TrainConfig, WhereConfig, check
+from .config import ConceptConfig, LocalisedConfig, ProbeConfig, TrainConfig, check
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,7 +116,7 @@ def _explain(error: Mapping[str, Any]) -> str:
         return f"{place}: expected this entry, found nothing"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg']}, found {str(error['input'])[:80]!r}" if place else error["msg"]
-    tables: dict[str, type[BaseModel]] = {"concepts": ConceptConfig, "where": WhereConfig, "probe": ProbeConfig}
+    tables: dict[str, type[BaseModel]] = {"concepts": ConceptConfig, "where": LocalisedConfig, "probe": ProbeConfig}
     model = tables.get(str(error["loc"][0]), TrainConfig) if len(error["loc"]) > 1 else TrainConfig
     known = [field.alias or name for name, field in model.model_fields.items()]
     nearest = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from respo_train.core.counting.balance import assign, imbalance_bound, parse_shares
-from respo_train.core.counting.joint import Cell, assign_jointly
+from respo_train.core.counting.joint import Combination, assign_jointly
 from respo_train.core.errors import RespoError
 
 GENDER, TONE, AGE = "woman 1, man 1", "light 1, medium 1, dark 1", "young 1, old 1"
@@ -23,7 +23,7 @@ def read(*texts: str) -> list[dict[str, Fraction]]:
     return [parse_shares(text) for text in texts]
 
 
-def share_of(cell: Cell, attributes: Sequence[dict[str, Fraction]]) -> Fraction:
+def share_of(cell: Combination, attributes: Sequence[dict[str, Fraction]]) -> Fraction:
     return math.prod((shares[name] for shares, name in zip(attributes, cell, strict=True)), start=Fraction(1))
 
 
@@ -63,7 +63,7 @@ def test_first_attribute_goes_as_alone(later: list[str]) -> None:
     assert [cell[0] for cell in cells] == assign(5, 300, parse_shares(GENDER))
 
 
-def worst(run: list[Cell], counts: Callable[[Cell], bool], share: Fraction) -> Fraction:
+def worst(run: list[Combination], counts: Callable[[Combination], bool], share: Fraction) -> Fraction:
     """The largest error of any window of a run."""
     errors = [0, *itertools.accumulate(counts(cell) - share for cell in run)]
     return max(errors) - min(errors)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emoji_world import measure, world
-from emoji_world.sample import Prompt, World
+from emoji_world.sample import Request, World
 from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.judges.segmenter import load_segmenter
 
@@ -73,7 +73,7 @@ def test_a_fresh_sample_agrees_with_the_recorded_figures(model: World, judge: Ju
 
 def test_the_segmenter_finds_the_person_and_no_other(model: World) -> None:
     segmenter = load_segmenter(BENCH / "judges" / "segmenter.safetensors")
-    prompts = [Prompt("a photo of a doctor")] * 4 + [Prompt("a photo of a car")] * 4
+    prompts = [Request("a photo of a doctor")] * 4 + [Request("a photo of a car")] * 4
     shares = segmenter.masks(model.draw(prompts, range(8))).float().mean((1, 2))
     assert shares[:4].min() > 0.15
     assert shares[4:].mean() < 0.05

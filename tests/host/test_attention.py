@@ -17,7 +17,7 @@ from respo_train.core.pictures.attention import attend, layer_size, word_places,
 from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 from respo_train.objectives.attention import HeatMap, attribute_places
-from respo_train.objectives.where import heat_map, joined, suppression
+from respo_train.objectives.localised import heat_map, joined, suppression
 from respo_train.settings.preset_files import configure, read_config
 from respo_train.trainer import gradients, settings_of, start, train
 

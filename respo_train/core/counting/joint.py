@@ -1,7 +1,8 @@
-"""Which concepts each image gets of several attributes at once: exact shares of all combinations, without any state.
+"""Assign one concept of each of several attributes to every image, with exact shares of all combinations.
 
-As in `balance`, positions are cut into blocks, and image i under seed s takes position s + i. A block is as long as the
-shares of all combinations need. In it the first attribute goes as it would alone; each further one is laid over it.
+There is no state. As in `balance`, positions are cut into blocks, and image i under seed s takes position s + i. A
+block is just long enough to hold every combination's share exactly. Within a block the first attribute is assigned as
+it would be on its own; each further attribute is then assigned on top of it.
 """
 
 from __future__ import annotations
@@ -16,57 +17,58 @@ from functools import lru_cache
 from ..errors import RespoError
 from .balance import MAX_BLOCK, Draws, assign, block_weights
 
-Cell = tuple[str, ...]  # one concept of each attribute
+Combination = tuple[str, ...]  # one concept of each attribute
 Shares = tuple[tuple[str, Fraction], ...]
-_PLACES = 100_000  # to fill while looking for a good order: a tenth of a second for each attribute of a block
-_TRIES = 256
+_PLACES = 100_000  # positions to try in total per attribute and block, about a tenth of a second
+_TRIES = 256  # orders to try, at most
 
 
-def assign_jointly(seed: int, images: Sequence[int], attributes: Sequence[Mapping[str, Fraction]]) -> list[Cell]:
-    """Return the combination of concepts of each of `images` (indices in the batch) under `seed`, any integer.
+def assign_jointly(seed: int, images: Sequence[int], attributes: Sequence[Mapping[str, Fraction]]) -> list[Combination]:
+    """Return one combination of concepts for each of `images`, which are indices in the batch. `seed`: any integer.
 
-    Image i's is a pure function of `seed + i` and of the shares. A combination's share is the product of its concepts';
-    every block holds it exactly. The first attribute is shared out as `assign` does it alone. Raises RespoError when
-    there are so many combinations, or so fine ones, that a block would exceed 10,000 images.
+    The combination of image i is a pure function of `seed + i` and the shares. A combination's share is the product of
+    its concepts' shares, and every block holds it exactly. The first attribute is assigned exactly as `balance.assign`
+    would assign it on its own. Raises RespoError when a block would have to be longer than 10,000 images.
     """
-    parts = tuple(tuple(sorted((n, s) for n, s in shares.items() if s > 0)) for shares in attributes)
-    length = _block_length(parts)
-    return [_block((seed + i) // length, length, parts)[(seed + i) % length] for i in images]
+    sorted_shares = tuple(tuple(sorted((n, s) for n, s in shares.items() if s > 0)) for shares in attributes)
+    length = _block_length(sorted_shares)
+    return [_block((seed + i) // length, length, sorted_shares)[(seed + i) % length] for i in images]
 
 
 @lru_cache(maxsize=32)
-def _block_length(parts: tuple[Shares, ...]) -> int:
-    combinations = math.prod(len(shares) for shares in parts)
-    if combinations > MAX_BLOCK:  # before they are listed
-        raise RespoError(
-            f"expected at most {MAX_BLOCK} combinations of concepts, found {combinations}. Leave some out."
-        )
-    cells = itertools.product(*parts)
-    shares = {str(cell): math.prod((share for _, share in cell), start=Fraction(1)) for cell in cells}
+def _block_length(attributes: tuple[Shares, ...]) -> int:
+    count = math.prod(len(shares) for shares in attributes)
+    if count > MAX_BLOCK:  # checked before they are listed
+        raise RespoError(f"expected at most {MAX_BLOCK} combinations of concepts, found {count}. Leave some out.")
+    shares = {
+        str(combination): math.prod((share for _, share in combination), start=Fraction(1))
+        for combination in itertools.product(*attributes)
+    }
     return sum(block_weights(shares).values())
 
 
 @lru_cache(maxsize=32)
-def _block(number: int, length: int, parts: tuple[Shares, ...]) -> list[Cell]:
-    """Return block `number`: each combination exactly as often as its share says.
+def _block(number: int, length: int, attributes: tuple[Shares, ...]) -> list[Combination]:
+    """Return block `number`, which holds each combination exactly as often as its share requires.
 
-    Orders of a further attribute are tried until one keeps every prefix within floor or ceil of that attribute's own
-    shares, as `balance` does alone. Two attributes found one for all shares that we tried, so that
-    `balance.imbalance_bound` holds for each of them over every window; so did three with equal shares. Where none is
-    found the closest is taken (three with unequal shares: within 2). The tests measure it.
+    For each further attribute, several orders are tried until every prefix holds the floor or the ceiling of that
+    attribute's exact shares, as `balance` guarantees for one attribute. With two attributes such an order was found for
+    all shares that we tried, so `balance.imbalance_bound` holds for each attribute over every window; the same is true
+    of three attributes with equal shares. Where no such order is found, the closest one is taken (three attributes with
+    unequal shares: within 2). The tests measure this.
     """
-    first, *further = parts
-    cells: list[Cell] = [(name,) for name in assign(number * length, length, dict(first))]
+    first, *further = attributes
+    combinations: list[Combination] = [(name,) for name in assign(number * length, length, dict(first))]
     for shares in further:
         weights = block_weights(dict(shares))
         keys = (f"{sorted(weights.items())} {number} {n}" for n in range(min(_TRIES, _PLACES // length)))
-        cells = _first_within_one(_laid_over(cells, weights, Draws(key)) for key in keys)
-    return cells
+        combinations = _first_within_one(_extended(combinations, weights, Draws(key)) for key in keys)
+    return combinations
 
 
-def _first_within_one(tries: Iterator[tuple[Fraction, list[Cell]]]) -> list[Cell]:
-    """Return the first order whose prefixes all hold floor or ceil of the exact shares, else the closest."""
-    best: tuple[Fraction, list[Cell]] | None = None
+def _first_within_one(tries: Iterator[tuple[Fraction, list[Combination]]]) -> list[Combination]:
+    """Return the first order whose prefixes are all off by less than one image, or else the closest order."""
+    best: tuple[Fraction, list[Combination]] | None = None
     for found in tries:
         if best is None or found[0] < best[0]:
             best = found
@@ -76,34 +78,37 @@ def _first_within_one(tries: Iterator[tuple[Fraction, list[Cell]]]) -> list[Cell
     return best[1]
 
 
-def _laid_over(cells: list[Cell], weights: Mapping[str, int], draw: Draws) -> tuple[Fraction, list[Cell]]:
-    """Give each place of a block one name more; return the worst error of a prefix, and the block.
+def _extended(
+    combinations: list[Combination], weights: Mapping[str, int], draw: Draws
+) -> tuple[Fraction, list[Combination]]:
+    """Give each position of a block one more concept; return the worst error of a prefix, and the new block.
 
-    A place gets the name that is furthest behind, overall and among the places with the same combination so far, added
-    up; ties are broken at random. No combination gets a name more often than the block has it: exact at its end.
+    Each position gets the concept that lags furthest behind its share, counted both over the whole block and among the
+    positions with the same combination so far. Ties are broken at random. No combination gets a concept more often than
+    the complete block needs it, so the shares are exact at the end of the block.
     """
     length = sum(weights.values())
     room = {
-        (cell, name): count * weight // length
-        for cell, count in Counter(cells).items()
+        (combination, name): count * weight // length
+        for combination, count in Counter(combinations).items()
         for name, weight in weights.items()
     }
     given: Counter[str] = Counter()
-    taken: Counter[tuple[Cell, str]] = Counter()
-    seen: Counter[Cell] = Counter()
+    taken: Counter[tuple[Combination, str]] = Counter()
+    seen: Counter[Combination] = Counter()
     worst = 0
-    order: list[Cell] = []
-    for place, cell in enumerate(cells, start=1):
-        seen[cell] += 1
+    order: list[Combination] = []
+    for place, combination in enumerate(combinations, start=1):
+        seen[combination] += 1
         behind = {
-            name: (place + seen[cell]) * weight - (given[name] + taken[cell, name]) * length
+            name: (place + seen[combination]) * weight - (given[name] + taken[combination, name]) * length
             for name, weight in weights.items()
-            if taken[cell, name] < room[cell, name]
+            if taken[combination, name] < room[combination, name]
         }
         last = [name for name, by in behind.items() if by == max(behind.values())]
         name = last[draw.below(len(last))]
         given[name] += 1
-        taken[cell, name] += 1
-        order.append((*cell, name))
+        taken[combination, name] += 1
+        order.append((*combination, name))
         worst = max(worst, *(abs(given[other] * length - place * weight) for other, weight in weights.items()))
     return Fraction(worst, length), order

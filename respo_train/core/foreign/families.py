@@ -81,12 +81,14 @@ _FC1, _FC2 = "controlnet.fc1.weight", "controlnet_residual.fc2.weight"
 _RESPODIFF = {"a woman": 0, "a man": 1, "young": 2, "old": 3, "a white-race person": 3, "a black-race person": 4}
 _RESPODIFF |= {"a Asian-race person": 5, "sexual": 6, "violence": 7}
 _SDISC = {"female": 0, "male": 1, "young": 2, "old": 3, "whiterace": 4, "blackrace": 5, "asianrace": 6, "antisexual": 7}
-_WHERE = {"female": 0, "male": 1, "young": 2, "old": 3, "white-race": 4, "black-race": 5, "anti-sexual": 6}
-_WHERE |= {"smile": 7, "jump": 8}
+_LOCALISED = {"female": 0, "male": 1, "young": 2, "old": 3, "white-race": 4, "black-race": 5, "anti-sexual": 6}
+_LOCALISED |= {"smile": 7, "jump": 8}
 FAMILIES = {
     "respodiff": Family("respodiff", "RespoDiff", _FC1, _FC2, False, 10, _RESPODIFF, "cond", 1.0, "sd15"),
     "sdisc": Family("sdisc", "SDisc", _FC1, None, False, 8, _SDISC, "cond", 1.0, "sd15"),
-    "where": Family("where", "Learning Where It Matters", "concept_emb", None, True, 100, _WHERE, "both", 2.0, "sdxl"),
+    "where": Family(
+        "where", "Learning Where It Matters", "concept_emb", None, True, 100, _LOCALISED, "both", 2.0, "sdxl"
+    ),
 }
 
 

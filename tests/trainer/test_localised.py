@@ -13,8 +13,8 @@ from toy_unet import AttentiveUNet, ToyUNet
 from respo_train.core.errors import RespoError
 from respo_train.core.pictures.attention import attend, attention_weights, fitted, margin_score, normalised, word_places
 from respo_train.objectives.attention import HeatMap, Suppress, attribute_places
+from respo_train.objectives.localised import attenuation, shown, weighted_loss
 from respo_train.objectives.objective import Setting
-from respo_train.objectives.where import attenuation, shown, weighted_loss
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import configure, read_config
 from respo_train.team import Team
