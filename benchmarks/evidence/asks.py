@@ -11,7 +11,7 @@ import numpy as np
 from emoji_world import world
 from emoji_world.measure import article
 from respo_train.core.counting.balance import parse_shares
-from respo_train.core.counting.joint import Cell, assign_jointly
+from respo_train.core.counting.joint import Combination, assign_jointly
 
 GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of the modules
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}
@@ -79,7 +79,7 @@ class Ask:
             counts = rng.multinomial(self.count, [1 / len(names)] * len(names)).tolist()
         return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
 
-    def wishes(self, start: int = 0, count: int | None = None) -> list[Cell]:
+    def wishes(self, start: int = 0, count: int | None = None) -> list[Combination]:
         """Return the concepts that pictures `start` … are given, one of each attribute: exactly what Balance gives."""
         images = range(start, start + (self.count if count is None else count))
         shares = [parse_shares(text) for text in self.distributions.values()]
