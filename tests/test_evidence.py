@@ -39,10 +39,10 @@ from benchmarks.evidence import (
 )
 from benchmarks.evidence.asks import CONCEPTS, GENDER, PLAIN, SKIN, TASKS, WEAPONS, Ask, Prompt, asks, prompts
 from benchmarks.evidence.cells import Cell, Store, put_together
-from benchmarks.evidence.measure import Examiner, drawn_of, ratio, same
+from benchmarks.evidence.measure import Examiner, drawn_of
 from benchmarks.evidence.methods import METHODS, RESPO, Training
 from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Scale, chosen
-from benchmarks.evidence.second_judge import NearestEmoji, kendall, load_second, placed
+from benchmarks.evidence.second_judge import NearestEmoji, load_second, placed
 from benchmarks.evidence.training import Run, Trained
 from emoji_world import world
 from respo_train.core.counting.balance import assign, parse_shares
@@ -495,26 +495,6 @@ class TestMeasure:
         assert found["explicit_gated_kept"].value == 0.5
         assert found["explicit_gated_kept"].n == 2
 
-    def test_the_very_same(self):
-        before, after = seen((0, 0, 0), (1, 0, 0)), seen((0, 0, 0), (1, 0, 1))
-        assert same([before], [after]).value == 0.5
-
-    def test_ratio_of_rates(self):
-        first, second = np.array([True] * 8 + [False] * 2), np.array([True] * 2 + [False] * 8)
-        found = ratio(first, second, [seen(*[(0, 0, 0)] * 10)])
-        assert found.value == pytest.approx(0.25)
-        assert found.low < 0.25 < found.high < 1
-
-    def test_both_rates_are_of_the_same_pictures(self):
-        flags = np.array([True, False] * 5)
-        found = ratio(flags, flags, [seen(*[(0, 0, 0)] * 10)])
-        assert (found.value, found.low, found.high) == (1, 1, 1)
-
-    def test_a_ratio_to_nothing(self):
-        found = ratio(np.zeros(3, bool), np.ones(3, bool), [seen(*[(0, 0, 0)] * 3)])
-        assert math.isnan(found.value)
-        assert "none" in found.note
-
     def test_what_was_asked_goes_along(self):
         ask = ask_for("joint", count=6)
         drawn = drawn_of(ask, np.zeros((6, 4, 4, 3), np.uint8))
@@ -549,21 +529,6 @@ class TestSecondJudge:
         for head, labels in judge.classes.items():
             assert set(labels) <= set(own[head])
 
-    @pytest.mark.parametrize(
-        ("first", "second", "tau"),
-        [
-            ([1, 2, 3], [2, 4, 9], 1),
-            ([1, 2, 3], [3, 2, 1], -1),
-            ([1, 2, 3], [1, 3, 2], 1 / 3),
-            ([1, 1, 2], [1, 1, 5], 1),
-        ],
-    )
-    def test_kendall(self, first, second, tau):
-        assert kendall(first, second) == pytest.approx(tau)
-
-    def test_kendall_of_ties_alone(self):
-        assert math.isnan(kendall([1, 1], [1, 2]))
-
 
 class TestReference:
     def test_moments_are_kept(self):
@@ -595,10 +560,6 @@ class TestBench:
         for figure in bench.judge_accuracy().values():
             assert figure.low < figure.value <= figure.high <= 1
             assert figure.n == 2000
-
-    def test_wilson(self):
-        found = bench.wilson(0.5, 100)
-        assert (found.low, found.high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
 
 
 def tiny(*names: str, only: tuple[str, ...] = ("gender",)) -> Plan:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emoji_world import world
+from respo_train.core.counting.metrics import wilson
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.figures import Figure
 from respo_train.judges.emoji_world import Judge, load_judge
@@ -34,11 +35,6 @@ def judge_accuracy(bench: Path = BENCH) -> dict[str, Figure]:
     """
     figures: dict[str, Any] = json.loads((bench / "figures.json").read_text(encoding="utf-8"))["judge"]
     pictures = int(figures["pictures"])
-    return {name: wilson(own["accuracy"], pictures) for name, own in figures.items() if isinstance(own, dict)}
-
-
-def wilson(share: float, n: int, z: float = 1.96) -> Figure:
-    """Return a share of `n` with its 95 % score interval (Wilson 1927)."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return Figure(share, max(middle - half, 0.0), min(middle + half, 1.0), n)
+    known = {name: own["accuracy"] for name, own in figures.items() if isinstance(own, dict)}
+    shares = {name: wilson(round(share * pictures), pictures, z=1.96) for name, share in known.items()}
+    return {name: Figure(own.value, own.low, own.high, pictures) for name, own in shares.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from respo_train.evaluation import figures as E
-from respo_train.evaluation.drawn import pairs, strata
+from respo_train.evaluation.drawn import pairs
 from respo_train.evaluation.figures import Drawn, Figure
 from respo_train.evaluation.seen import Looks, labels
 from respo_train.judges.emoji_world import Judge
@@ -20,8 +20,6 @@ from .cells import Pictures
 
 FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
 Figures = dict[str, Figure]
-SAMPLES = 4000
-CERTAINTY = [2.5, 97.5]
 
 
 def drawn_of(ask: Ask, pictures: Pictures) -> Drawn:
@@ -110,7 +108,7 @@ class Examiner:
         first, second = (E.showing(self.judge, d, "weapon", "yes", unsure_counts=True) for d in (before, after))
         return {
             "weapons_night": E.share(self.judge, after, "weapon", "yes", unsure_counts=True),
-            "weapons_ratio": ratio(first, second, after),
+            "weapons_ratio": E.ratio_of(first, second, after, "none in the unmodified pictures"),
             "accuracy_lost_night": E.accuracy_lost(self.judge, before, after),
             **self._background("night", before, after),
         }
@@ -126,28 +124,7 @@ class Examiner:
         return self._background("subjects", before, after)
 
     def _subjects_gated(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        return {**self._background("subjects_gated", before, after), "subjects_gated_identical": same(before, after)}
-
-
-def same(before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:
-    """Return the share of pictures that are the very same, bit for bit."""
-    flags = [np.all(a.images == b.images, axis=(1, 2, 3)) for a, b in pairs(before, after)]
-    return E.share_of(np.concatenate(flags), after)
-
-
-def ratio(first: NDArray[np.bool_], second: NDArray[np.bool_], drawn: Sequence[Drawn]) -> Figure:
-    """Return mean(second) / mean(first) of the same pictures, resampled together within their groups.
-
-    Nothing is divided by zero: where `first` never happens the figure says so.
-    """
-    if not first.any():
-        return Figure(float("nan"), float("nan"), float("nan"), len(first), "none in the unmodified pictures")
-    names = strata(drawn)
-    rng, tops, bottoms = np.random.default_rng(0), np.zeros(SAMPLES), np.zeros(SAMPLES)
-    for name in dict.fromkeys(names):
-        own = np.flatnonzero([other == name for other in names])
-        picked = own[rng.integers(len(own), size=(SAMPLES, len(own)))]
-        tops += second[picked].sum(1)
-        bottoms += first[picked].sum(1)
-    low, high = np.percentile(tops / np.maximum(bottoms, 1), CERTAINTY)
-    return Figure(float(second.mean() / first.mean()), float(low), float(high), len(first))
+        return {
+            **self._background("subjects_gated", before, after),
+            "subjects_gated_identical": E.identical(before, after),
+        }

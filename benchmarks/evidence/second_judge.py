@@ -69,11 +69,3 @@ def load_second(path: Path = REFERENCE) -> NearestEmoji:
     """Read the shipped pictures."""
     with np.load(path) as file:
         return NearestEmoji(torch.from_numpy(file["sprites"].astype(np.float32) / 255), file["labels"].tolist())
-
-
-def kendall(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Kendall's tau-b of two rankings: 1 the same order, -1 the opposite. NaN where one is all ties."""
-    pairs = [(i, j) for i in range(len(first)) for j in range(i)]
-    one, two = (np.sign([own[i] - own[j] for i, j in pairs]) for own in (first, second))
-    ties = np.sqrt(np.count_nonzero(one) * np.count_nonzero(two))
-    return float((one * two).sum() / ties) if ties else float("nan")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from scipy.stats import kendalltau
+
 from respo_train.evaluation.figures import Figure
 
 from .ablations import ROWS
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
 from .plan import UNMODIFIED
-from .second_judge import kendall
 from .targets import TARGETS, Own
 
 Kind = Literal["ratio", "points", "percent", "decibel", "number", "minutes", "seconds"]
@@ -161,7 +162,7 @@ def rankings(results: Results) -> list[str]:
         }
         if len(both) > 1:
             orders = [_order({name: values[k] for name, values in both.items()}) for k in (0, 1)]
-            tau = kendall([one for one, _ in both.values()], [two for _, two in both.values()])
+            tau = kendalltau([one for one, _ in both.values()], [two for _, two in both.values()]).statistic
             lines.append(f"| {metric.replace('_', ' ')} | {orders[0]} | {orders[1]} | {tau:.2f} |")
     return lines
 

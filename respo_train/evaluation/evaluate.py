@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from .. import __version__
 from ..core.errors import RespoError
@@ -136,18 +134,3 @@ def _report(
     page = Page(job.protocol, job.judge, job.brush.steering, asked, job.parts(), runs, table, settings)
     write_page(job.out / "index.html", page)
     return job.out / "index.html"
-
-
-def merged(run: Sequence[Drawn]) -> dict[str, Drawn]:
-    """Return one Drawn for each prompt, its cells put together again."""
-    prompts: dict[str, list[Drawn]] = {}
-    for one in run:
-        prompts.setdefault(one.prompt, []).append(one)
-    return {
-        prompt: replace(
-            own[0],
-            images=np.concatenate([one.images for one in own]),
-            asked=tuple(wish for one in own for wish in one.asked),
-        )
-        for prompt, own in prompts.items()
-    }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.counting.metrics import interval, resamples
 from ..core.errors import RespoError
 from .drawn import Drawn, strata
 
@@ -57,23 +59,36 @@ def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: 
     kept = np.isfinite(numbers)
     if not kept.any():
         return nothing(0, note or "no pictures")
-    rng = np.random.default_rng(seed)
+    numbers, places = numbers[kept], [place for place, keep in zip(places, kept, strict=True) if keep]
     sums = np.zeros(SAMPLES)
-    for found in _together(numbers[kept], [place for place, keep in zip(places, kept, strict=True) if keep]):
-        sums += found[rng.integers(len(found), size=(SAMPLES, len(found)))].sum(1)
-    low, high = np.percentile(sums / kept.sum(), [2.5, 97.5])
-    return Figure(float(numbers[kept].mean()), float(low), float(high), int(kept.sum()), note)
+    for _, drawn_again in resamples(_resampled_together(places), SAMPLES, seed):
+        sums += numbers[drawn_again].sum(1)
+    found = interval(float(numbers.mean()), sums / len(numbers))
+    return Figure(found.value, found.low, found.high, len(numbers), note)
 
 
-def _together(numbers: NDArray[np.float64], places: Sequence[tuple[str, str]]) -> list[NDArray[np.float64]]:
-    """Return the numbers that are resampled among each other."""
-    for parts in (2, 1, 0):
-        own: dict[tuple[str, ...], list[float]] = {}
-        for place, number in zip(places, numbers, strict=True):
-            own.setdefault(place[:parts], []).append(float(number))
-        if parts == 0 or min(map(len, own.values())) >= _FEWEST:
-            break
-    return [np.array(found) for found in own.values()]
+def _resampled_together(places: Sequence[tuple[str, str]]) -> Sequence[Hashable]:
+    """Return each picture's stratum: the finest in which no stratum has too few pictures."""
+    for parts in (2, 1):
+        found = [place[:parts] for place in places]
+        if min(Counter(found).values()) >= _FEWEST:
+            return found
+    return [()] * len(places)
+
+
+def ratio_of(first: NDArray[np.bool_], second: NDArray[np.bool_], drawn: Sequence[Drawn], none: str) -> Figure:
+    """Return mean(second) / mean(first), flags of the same pictures, which are resampled together in their strata.
+
+    `none`: what to say where `first` never happens, as nothing is divided by zero.
+    """
+    if not first.any():
+        return nothing(len(first), none)
+    tops, bottoms = np.zeros(SAMPLES), np.zeros(SAMPLES)
+    for _, drawn_again in resamples(strata(drawn), SAMPLES):
+        tops += second[drawn_again].sum(1)
+        bottoms += first[drawn_again].sum(1)
+    found = interval(float(second.mean() / first.mean()), tops / np.maximum(bottoms, 1))
+    return Figure(found.value, found.low, found.high, len(first))
 
 
 def share_of(flags: NDArray[Any], drawn: Sequence[Drawn], note: str = "") -> Figure:

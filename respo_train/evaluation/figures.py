@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .background import background_psnr, background_psnrs, identical, perceptual_distance, perceptual_distances
 from .drawn import Drawn
-from .figure import Figure, mean_of, paired_difference, share_of
+from .figure import Figure, mean_of, paired_difference, ratio_of, share_of
 from .frechet import features, frechet
 from .ratios import coin_flip, deviation, joint_deviation, perfect
 from .shares import accuracy, accuracy_lost, agreement, obeyed, right, share, showing
@@ -29,6 +29,7 @@ __all__ = [
     "perceptual_distance",
     "perceptual_distances",
     "perfect",
+    "ratio_of",
     "right",
     "share",
     "share_of",

@@ -7,33 +7,25 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..core.counting.metrics import bootstrap_assigned, fair_coin, mean_deviation_ratio
 from ..core.errors import RespoError
 from ..core.judge import UNSURE
 from .drawn import BETWEEN, Drawn
-from .figure import SAMPLES, Figure, joined, nothing
+from .figure import Figure, joined, nothing
 from .seen import Looks, cells, note_on_unsure
 
 Asked = dict[str, dict[str, Counter[str]]]  # group -> what was asked -> what was seen -> pictures
 
 
-def deviation(
-    judge: Looks, drawn: Sequence[Drawn], attribute: str, concepts: Sequence[str], decided_only: bool = True
-) -> Figure:
+def deviation(judge: Looks, drawn: Sequence[Drawn], attribute: str, concepts: Sequence[str]) -> Figure:
     """Return the mean over the groups of max_c |N_c / N - 1 / C| / (1 - 1 / C) (see `core.metrics`).
 
-    N: the pictures of which the judge is sure; with `decided_only=False` all of them, so that "unsure" counts against
-    every concept. The pictures are resampled within group and what they were asked to show.
+    N: the pictures of which the judge is sure. They are resampled within group and what they were asked to show.
     """
-    return joint_deviation(judge, drawn, {attribute: concepts}, decided_only)
+    return joint_deviation(judge, drawn, {attribute: concepts})
 
 
-def joint_deviation(
-    judge: Looks, drawn: Sequence[Drawn], attributes: Mapping[str, Sequence[str]], decided_only: bool = True
-) -> Figure:
+def joint_deviation(judge: Looks, drawn: Sequence[Drawn], attributes: Mapping[str, Sequence[str]]) -> Figure:
     """Return the same over all combinations of the attributes' concepts; sure means sure of every attribute."""
     names = _names(list(attributes.values()))
     found: Asked = {}
@@ -45,7 +37,7 @@ def joint_deviation(
     if not total:
         return nothing(0, "no pictures")
     note = note_on_unsure(unsure, total)
-    return _of_decided(found, names, total, note) if decided_only else _of_all(found, names, total, note)
+    return _of_decided(found, names, total, note)
 
 
 def _of_decided(found: Asked, names: Sequence[str], n: int, note: str) -> Figure:
@@ -61,21 +53,6 @@ def _of_decided(found: Asked, names: Sequence[str], n: int, note: str) -> Figure
     left_out = f"left out, as the judge is sure of none: {', '.join(empty)}" if empty else ""
     interval = bootstrap_assigned({group: own for group, own in decided.items() if own})
     return Figure(interval.value, interval.low, interval.high, n, joined(note, left_out))
-
-
-def _of_all(found: Asked, names: Sequence[str], n: int, note: str) -> Figure:
-    rng = np.random.default_rng(0)
-    fair = 1 / len(names)
-    values: list[NDArray[np.float64]] = []
-    draws: list[NDArray[np.float64]] = []
-    for by_asked in found.values():
-        seen = [np.array([*(own[name] for name in names), own[UNSURE]]) for own in by_asked.values()]
-        drawn = np.sum([rng.multinomial(own.sum(), own / own.sum(), SAMPLES) for own in seen], axis=0)
-        for counted, ratios in ((np.sum(seen, axis=0)[None], values), (drawn, draws)):
-            shares = counted[:, :-1] / counted.sum(1, keepdims=True)
-            ratios.append(np.abs(shares - fair).max(1) / (1 - fair))
-    low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
-    return Figure(float(np.mean(values)), float(low), float(high), n, note)
 
 
 def perfect(drawn: Sequence[Drawn], *concepts: Sequence[str]) -> Figure:

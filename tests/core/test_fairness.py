@@ -16,9 +16,8 @@ from respo_train.core.counting.fairness import (
     report,
     sentence,
     to_json,
-    wilson,
 )
-from respo_train.core.counting.metrics import bootstrap, bootstrap_assigned, deviation_ratio, fair_coin
+from respo_train.core.counting.metrics import bootstrap_assigned, deviation_ratio, fair_coin, wilson
 from respo_train.core.errors import RespoError
 from respo_train.core.judge import NOBODY, UNSURE
 
@@ -32,7 +31,7 @@ def seen(women: int, men: int, *others: str) -> list[tuple[str, str]]:
 
 def test_nine_women_of_sixteen() -> None:
     found = report("gender", GENDER, seen(9, 7))
-    assert found.deviation == bootstrap({"woman": 9, "man": 7})
+    assert found.deviation == bootstrap_assigned({"": {"": {"woman": 9, "man": 7}}})
     assert found.deviation.value == pytest.approx(0.125)
     assert found.chance == fair_coin([16], 2)
     assert more_to_halve(found) == 48
@@ -73,7 +72,9 @@ def test_what_was_asked() -> None:
     assert found.asked == {"woman": 8, "man": 8}
     strata = {"woman": {"woman": 7, "man": 0}, "man": {"woman": 1, "man": 7}}
     assert found.deviation == bootstrap_assigned({"": strata})
-    assert found.deviation.high < bootstrap({"woman": 8, "man": 7}).high  # quotas leave less to chance
+    assert (
+        found.deviation.high < bootstrap_assigned({"": {"": {"woman": 8, "man": 7}}}).high
+    )  # quotas leave less to chance
     assert "14 of 16 show what they were asked to." in sentence(found)
 
 

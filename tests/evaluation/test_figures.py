@@ -30,8 +30,6 @@ def test_deviation_is_over_decided_pictures_and_says_when_many_are_unsure(judge:
     assert found.value == pytest.approx(0.5)  # |3/4 - 1/2| / (1/2)
     assert found.n == 6
     assert found.note == "unsure of 33.3%"
-    # Over all six: |1/6 - 1/2| / (1/2)
-    assert figures.deviation(judge, [doctor], "gender", GENDER, decided_only=False).value == pytest.approx(2 / 3)
 
 
 def test_five_percent_unsure_are_not_worth_a_note(judge: ToyJudge) -> None:
@@ -155,6 +153,25 @@ def test_means_are_resampled_within_their_strata() -> None:
     assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), drawn) == Figure(5, 5, 5, 10)
     asked = [painted("doctor", *[0] * 10).asking(["woman"] * 5 + ["man"] * 5)]
     assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), asked) == Figure(5, 5, 5, 10)
+
+
+def test_a_ratio_of_rates_is_of_the_same_pictures() -> None:
+    drawn = [painted("doctor", *[0] * 10)]
+    often, seldom = np.array([True] * 8 + [False] * 2), np.array([True] * 2 + [False] * 8)
+    found = figures.ratio_of(often, seldom, drawn, "none")
+    assert found.value == pytest.approx(0.25)
+    assert found.low < 0.25 < found.high < 1
+    same = figures.ratio_of(often, often, drawn, "none")
+    assert (same.value, same.low, same.high) == (1, 1, 1)
+    nothing = figures.ratio_of(np.zeros(10, bool), often, drawn, "none before")
+    assert math.isnan(nothing.value)
+    assert nothing.note == "none before"
+
+
+def test_identical_is_in_every_bit() -> None:
+    before, after = painted("doctor", 100, 100), painted("doctor", 100, 100)
+    after.images[1, 0, 0, 2] += 1
+    assert figures.identical([before], [after]).value == 0.5
 
 
 def test_few_pictures_are_not_taken_for_certain() -> None:

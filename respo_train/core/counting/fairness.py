@@ -12,11 +12,10 @@ import numpy as np
 
 from ..errors import RespoError
 from ..judge import NOBODY, UNSURE
-from .metrics import Interval, bootstrap, bootstrap_assigned, deviation_ratio, fair_coin
+from .metrics import Interval, bootstrap_assigned, deviation_ratio, fair_coin, wilson
 
 NOT_ASKED = ""
 MUCH_UNSURE = 0.05  # from this share on a figure says how many are unsure
-_Z = 1.959964  # of a normal distribution 95 % lie within so many standard deviations
 _NO_WIDTH = "No picture differs, so the interval has no width; that is no proof: draw more."
 Pair = tuple[str, str]  # what one picture was asked to show, NOT_ASKED if nothing; what it shows
 
@@ -108,24 +107,12 @@ def report(attribute: str, concepts: Sequence[str], pairs: Sequence[Pair]) -> Re
     )
 
 
-def wilson(hits: int, count: int) -> Interval:
-    """Return hits / count with its 95 % interval (Wilson 1927), which is sane for few pictures: 0 … 1 without any."""
-    if not count:
-        return Interval(0.0, 0.0, 1.0)
-    share, square = hits / count, _Z * _Z / count
-    middle = (share + square / 2) / (1 + square)
-    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    return Interval(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
-
-
 def _deviation(concepts: Sequence[str], pairs: Sequence[Pair]) -> Interval:
     """Resample within what was asked: quotas fix how many that are."""
     strata: dict[str, dict[str, int]] = {}
     for wish, label in pairs:
         if label in concepts:
             strata.setdefault(wish, dict.fromkeys(concepts, 0))[label] += 1
-    if list(strata) == [NOT_ASKED]:
-        return bootstrap(strata[NOT_ASKED])
     return bootstrap_assigned({"": strata})
 
 

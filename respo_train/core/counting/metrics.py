@@ -1,8 +1,9 @@
-"""The deviation ratio and what chance does to it."""
+"""Statistics of pictures: the deviation ratio, shares, and what chance does to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,23 +35,9 @@ def deviation_ratio(counts: Counts) -> float:
 
 def mean_deviation_ratio(groups: Mapping[str, Counts]) -> float:
     """Return the mean over the groups (professions) of their deviation ratios: the papers' score."""
-    return float(np.mean([deviation_ratio(counts) for counts in _checked(groups).values()]))
-
-
-def bootstrap(counts: Counts, samples: int = 10_000, seed: int = 0) -> Interval:
-    """Return one profession's deviation ratio with its 95 % percentile bootstrap interval over the images.
-
-    The ratio takes the largest of absolute values, so resampling moves it upwards; near 0 the value can lie at or below
-    the interval's lower end. Compare with `fair_coin`.
-    """
-    return _interval(deviation_ratio(counts), _resampled(counts, samples, np.random.default_rng(seed)))
-
-
-def bootstrap_mean(groups: Mapping[str, Counts], samples: int = 10_000, seed: int = 0) -> Interval:
-    """Return the mean deviation ratio with its 95 % interval; the images are resampled within each profession."""
-    rng = np.random.default_rng(seed)
-    draws = [_resampled(counts, samples, rng) for counts in _checked(groups).values()]
-    return _interval(mean_deviation_ratio(groups), np.mean(draws, axis=0))
+    if not groups:
+        raise RespoError("expected the counts of at least one profession, found none")
+    return float(np.mean([deviation_ratio(counts) for counts in groups.values()]))
 
 
 def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int = 10_000, seed: int = 0) -> Interval:
@@ -58,7 +45,11 @@ def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int 
 
     `groups`: profession -> asked concept -> counts of what was seen. Quotas fix how many pictures are asked for each
     concept, so the images are resampled within what they were asked for; one entry for all is the plain bootstrap.
+    The ratio takes the largest of absolute values, so resampling moves it upwards; near 0 the value can lie at or below
+    the interval's lower end. Compare with `fair_coin`. Raises RespoError for no groups, or a count of no images.
     """
+    if not groups:
+        raise RespoError("expected the counts of at least one profession, found none")
     rng = np.random.default_rng(seed)
     seen = {name: [_array(counts) for counts in asked.values()] for name, asked in groups.items()}
     draws = [
@@ -66,7 +57,7 @@ def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int 
         for strata in seen.values()
     ]
     value = float(np.mean([float(_ratios(np.sum(strata, axis=0))) for strata in seen.values()]))
-    return _interval(value, np.mean(draws, axis=0))
+    return interval(value, np.mean(draws, axis=0))
 
 
 def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: int = 0) -> Interval:
@@ -81,7 +72,7 @@ def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: 
     rng = np.random.default_rng(seed)
     fair = np.full(concepts, 1 / concepts)
     scores = np.mean([_ratios(rng.multinomial(size, fair, samples)) for size in sizes], axis=0)
-    return _interval(float(scores.mean()), scores)
+    return interval(float(scores.mean()), scores)
 
 
 def mean_ratio_of_labels(labels: NDArray[np.int64], groups: Sequence[str], concepts: int) -> NDArray[np.float64]:
@@ -115,13 +106,43 @@ def paired_bootstrap(
     """
     if not len(first) == len(second) == len(strata) or not strata:
         raise RespoError(f"expected pairs of pictures, found {len(first)}, {len(second)} and {len(strata)} strata")
-    rng = np.random.default_rng(seed)
     places = np.empty((samples, len(strata)), dtype=np.int64)
+    for own, drawn in resamples(strata, samples, seed):
+        places[:, own] = drawn
+    value = float(score(second) - score(first))
+    return interval(value, score(second[places]) - score(first[places]))
+
+
+def resamples(
+    strata: Sequence[Hashable], samples: int, seed: int = 0
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield each stratum's N places, and for each of `samples` bootstrap samples N of these, `[samples, N]`.
+
+    `strata`: what each picture belongs to; equal entries are resampled among each other.
+    """
+    rng = np.random.default_rng(seed)
     for stratum in dict.fromkeys(strata):
         own = np.flatnonzero([other == stratum for other in strata])
-        places[:, own] = rng.choice(own, (samples, len(own)))
-    value = float(score(second) - score(first))
-    return _interval(value, score(second[places]) - score(first[places]))
+        yield own, own[rng.integers(len(own), size=(samples, len(own)))]
+
+
+def interval(value: float, scores: NDArray[np.float64]) -> Interval:
+    """Return the value with the middle 95 % of the resampled `scores`."""
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return Interval(value, float(low), float(high))
+
+
+def wilson(hits: int, count: int, z: float = 1.959964) -> Interval:
+    """Return hits / count with its 95 % interval (Wilson 1927), which is sane for few pictures: 0 … 1 without any.
+
+    `z`: of a normal distribution 95 % lie within so many standard deviations.
+    """
+    if not count:
+        return Interval(0.0, 0.0, 1.0)
+    share, square = hits / count, z * z / count
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return Interval(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
 
 
 def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -132,24 +153,8 @@ def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return ratios
 
 
-def _resampled(counts: Counts, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    found = _array(counts)
-    return _ratios(rng.multinomial(found.sum(), found / found.sum(), samples))
-
-
-def _interval(value: float, scores: NDArray[np.float64]) -> Interval:
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
-
-
 def _array(counts: Counts) -> NDArray[np.int64]:
     found = np.array(list(counts.values()), dtype=np.int64)
     if len(found) < 2 or found.min() < 0 or found.sum() == 0:
         raise RespoError(f"expected counts of at least two concepts and one image, found {dict(counts)}")
     return found
-
-
-def _checked(groups: Mapping[str, Counts]) -> Mapping[str, Counts]:
-    if not groups:
-        raise RespoError("expected the counts of at least one profession, found none")
-    return groups

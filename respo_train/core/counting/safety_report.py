@@ -9,8 +9,7 @@ from typing import Any
 
 from ..errors import RespoError
 from ..judge import SAFE, UNSAFE, UNSURE, AnyJudge, Verdict
-from .fairness import wilson
-from .metrics import Interval
+from .metrics import Interval, wilson
 
 FLAGGED, FINE = "flagged", "ok"
 _MOST_NAMED = 12
