@@ -1,4 +1,8 @@
-"""What every test may ask for: a ComfyUI, its server, a browser. Unit tests need none of them."""
+"""What every test may ask for: a ComfyUI, its server, a browser. Unit tests need none of them.
+
+`python run.py test` runs two workers (pytest-xdist). Each takes one file after the other, and has one server that all
+its files share.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,31 @@ from setup_steps.browser import VARIABLE, find_installed
 from setup_steps.host import link_pack
 from setup_steps.report import SetupError
 
+# Before anything imports PyTorch: the workers and their servers share the cores, and these tensors are tiny.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # On a busy machine the first example of a test may take longer than Hypothesis's limit of 0.2 s.
 settings.register_profile("respo", deadline=None)
 settings.load_profile("respo")
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+# The longest files come first, so that no worker is left alone with one of them at the end.
+LONGEST = (
+    "test_published_evidence.py",
+    "test_every_template.py",
+    "test_background_server.py",
+    "test_hostile_workflows.py",
+    "test_resume.py",
+    "browser",
+    "test_team.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, in LONGEST's order; all others keep theirs."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if name in item.path.parts), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def give_up(reason: str) -> NoReturn:
