@@ -1,4 +1,4 @@
-"""Set Respo up and run it: `python run.py demo`, `evidence`, `test`, `ui` or `package`.
+"""Set Respo up and run it: `python run.py demo`, `evidence`, `check`, `test`, `ui` or `package`.
 
 Needs nothing but Python; everything else is made beside this file. The code is in `setup_steps/`. This file keeps to a
 syntax that old Pythons can read, so that they too can say what is wrong with them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -12,20 +11,13 @@ from .report import ROOT, SetupError, say
 
 LARGEST_MB = 30.0
 IGNORED = ".comfyignore"
-BUILD = "build"
-_VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 
 
 def published_files(root: Path = ROOT) -> list[str]:
-    """Return the names of the archive's files, sorted, with slashes.
+    """Return the names of the archive's files, sorted, with slashes. Raises SetupError.
 
     git itself reads `.comfyignore`, whose patterns are those of a .gitignore.
-
-    Raises:
-        SetupError: no git, no clone, or no `.comfyignore`.
     """
-    if not (root / IGNORED).is_file():
-        raise SetupError(f"expected {IGNORED} beside run.py, found none: get it from the repository")
     left_out = set(_git_files(root, "--cached", "--ignored", f"--exclude-from={IGNORED}"))
     kept = [name for name in _git_files(root, "--cached") if name not in left_out]
     # A file that was removed and not yet committed is not there to be published.
@@ -34,33 +26,25 @@ def published_files(root: Path = ROOT) -> list[str]:
 
 def _git_files(root: Path, *options: str) -> list[str]:
     """Return what `git ls-files` lists. Raises SetupError."""
-    command = ["git", "ls-files", "-z", *options]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True)
+        done = subprocess.run(["git", "ls-files", "-z", *options], cwd=root, capture_output=True)
     except OSError as error:
         raise SetupError(f"git cannot be started ({error}): install it, the archive holds what it tracks") from error
     if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SetupError(f"the archive holds what git tracks; git says {(told or ['nothing'])[-1]!r}: use a clone")
+        told = done.stderr.decode(errors="replace").strip()
+        raise SetupError(f"the archive holds what git tracks; git says {told!r}: use a clone")
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
-
-
-def version_of(root: Path = ROOT) -> str:
-    """Return the version that `pyproject.toml` names. Raises SetupError."""
-    found = _VERSION.search((root / "pyproject.toml").read_text(encoding="utf-8"))
-    if not found:
-        raise SetupError('expected a line version = "1.2.3" in pyproject.toml, found none: put it back')
-    return found[1]
 
 
 def build_archive(root: Path = ROOT) -> Path:
     """Write `build/respo-VERSION.zip` and return its path; the same files always give the same bytes.
 
-    Raises:
-        SetupError: there is nothing to build it from, or it is larger than LARGEST_MB; then none is left.
+    Raises SetupError when there is nothing to build it from, or it is larger than LARGEST_MB; then none is left.
     """
     names = published_files(root)
-    path = root / BUILD / f"respo-{version_of(root)}.zip"
+    project = (root / "pyproject.toml").read_text(encoding="utf-8")
+    version = project.partition('\nversion = "')[2].partition('"')[0]
+    path = root / "build" / f"respo-{version}.zip"
     path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:

