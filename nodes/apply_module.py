@@ -45,14 +45,15 @@ class ApplyModule(io.ComfyNode):
                     "guidance",
                     options=["conditional", "both", OWN],
                     default=OWN,
-                    tooltip="module's own: as the module was made for. conditional: steer only where your prompt is "
-                    "heard. both: steer the negative prompt's side as well, which is gentler at a high cfg.",
+                    tooltip="module's own: the setting that the module was made for. conditional: steer only the "
+                    "positive prompt's prediction. both: steer the negative prompt's prediction as well, which is "
+                    "gentler at a high cfg.",
                 ),
                 widgets.enabled(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Steer only there: white is where the module acts. Without one it acts everywhere.",
+                    tooltip="Steer only where the mask is white. Without a mask the module acts everywhere.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The steered model, for a KSampler.")],

@@ -26,7 +26,7 @@ class Background(io.ComfyNode):
             category="Respo",
             description="Holds on to the background while Apply Module or Balance change the subject.",
             inputs=[
-                io.Model.Input("model", tooltip="The model with your Apply Module, Balance and the like."),
+                io.Model.Input("model", tooltip="The model, after Apply Module or Balance."),
                 io.Float.Input(
                     "strength",
                     default=0.35,
@@ -41,7 +41,8 @@ class Background(io.ComfyNode):
                     default=1,
                     min=1,
                     max=5,
-                    tooltip="How coarse: 1 averages blocks of 2 x 2, each further level doubles them.",
+                    tooltip="How coarse the structure is: 1 averages blocks of 2 x 2, and each further level doubles "
+                    "the block size.",
                 ),
                 widgets.start_percent(),
                 widgets.end_percent(),
@@ -49,8 +50,9 @@ class Background(io.ComfyNode):
                     "guidance",
                     options=["conditional", "both"],
                     default="both",
-                    tooltip="both: act on the negative prompt's side as well, as the method's authors do. conditional: "
-                    "act only where your prompt is heard; cfg then multiplies the effect, and colours grow harsh.",
+                    tooltip="both: act on the negative prompt's prediction as well, as the method's authors do. "
+                    "conditional: act only on the positive prompt's prediction; cfg then multiplies the effect, and "
+                    "colours become harsh.",
                 ),
                 widgets.enabled(),
                 widgets.record(

@@ -75,8 +75,8 @@ class Balance(io.ComfyNode):
                 io.String.Input(
                     "distribution",
                     default="",
-                    tooltip="How many of each, e.g. 'woman 1, man 1' for half and half or 'woman 3, man 1'. Leave it "
-                    "empty for equal shares of everything in the module.",
+                    tooltip="The proportions, e.g. 'woman 1, man 1' for half and half or 'woman 3, man 1' for three "
+                    "to one. Leave it empty for equal shares of every concept in the module.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -84,8 +84,8 @@ class Balance(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Which picture gets which concept. Link the same seed to the KSampler, and any run of "
-                    "consecutive seeds is balanced as well, even with one picture at a time.",
+                    tooltip="Decides which picture gets which concept. If you link the same seed to the KSampler, "
+                    "consecutive seeds stay balanced too, even when you draw one picture at a time.",
                 ),
                 io.Int.Input(
                     "count",
@@ -106,7 +106,7 @@ class Balance(io.ComfyNode):
                 io.Model.Output(display_name="model", tooltip="The balanced model, for a KSampler."),
                 io.String.Output(
                     display_name="labels",
-                    tooltip="What each picture is to show, one a line, in the order of the batch. Empty when off.",
+                    tooltip="The concept that each picture was given, one per line, in batch order. Empty when off.",
                 ),
             ],
         )
@@ -162,7 +162,7 @@ class Balance(io.ComfyNode):
 
 def _second_and_third() -> list[io.Input]:
     """What came after the first release; optional, so that prompts made before still run."""
-    scale = "How strongly this attribute acts among the others: its own share of strength. 0 leaves it out."
+    scale = "Multiplies strength for this attribute alone. 0 leaves it out."
     inputs: list[io.Input] = [
         io.Float.Input("scale", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale)
     ]
@@ -178,7 +178,7 @@ def _second_and_third() -> list[io.Input]:
                 f"distribution_{number}",
                 default="",
                 optional=True,
-                tooltip=f"How many of each of the {which} module's concepts. Empty means equal shares.",
+                tooltip=f"The proportions of the {which} module's concepts. Empty means equal shares.",
             ),
             io.Float.Input(f"scale_{number}", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale),
         ]
@@ -194,9 +194,9 @@ def _second_and_third() -> list[io.Input]:
         optional=True,
         label_on="yes",
         label_off="no",
-        tooltip="Leave prompts alone that show nobody, or that say already who is to be seen ('a woman doctor'). A "
-        "module that was trained with a probe sees that in the encoded prompt, by the words that it was trained with; "
-        "others change every prompt.",
+        tooltip="Leave a prompt alone when it has no person in it, or already says who the person is ('a woman "
+        "doctor'). A module that was trained with a probe recognises this in the encoded prompt, by the words that it "
+        "was trained with; other modules change every prompt.",
     )
     return [*inputs, latent, only_open]
 

@@ -36,32 +36,35 @@ class Compare(io.ComfyNode):
             "outside the subject. Draw both from the same seed and latent.",
             inputs=[
                 io.Image.Input("before", tooltip="The pictures without the change, e.g. of the model as it is."),
-                io.Image.Input("after", tooltip="The pictures with the change: as many, of the same size and seed."),
+                io.Image.Input(
+                    "after", tooltip="The pictures with the change: the same number, of the same size and seed."
+                ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the subject is (white), of the pictures' size: one mask for all or one for each. "
-                    "Only with it can the change outside the subject be told.",
+                    tooltip="White where the subject is, in the pictures' size: one mask for all pictures or one for "
+                    "each. The change outside the subject can only be measured with a mask.",
                 ),
                 io.String.Input(
                     "labels",
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="What to write below each pair, one a line, e.g. linked from Balance. May be empty.",
+                    tooltip="What to write below each pair, one label per line, e.g. linked from Balance. May be "
+                    "empty.",
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="grid", tooltip="All pairs on one sheet: before above after."),
                 io.Image.Output(
                     display_name="heat",
-                    tooltip="Where the pictures changed, in colours over the picture after, with a scale; the mask's "
-                    "edge is white.",
+                    tooltip="Where the pictures changed: a heat map over each picture after the change, with a scale; "
+                    "the mask's edge is white.",
                 ),
                 io.Float.Output(
                     display_name="outside",
-                    tooltip="How much of all change lies outside the mask: 0 is none, 1 is all. Without a mask it is "
-                    "1, for there is no subject; when nothing changed it is 0.",
+                    tooltip="How much of the whole change lies outside the mask: 0 is none, 1 is all. It is 1 without "
+                    "a mask, and 0 when nothing changed.",
                 ),
                 io.String.Output(display_name="text", tooltip="The numbers in words."),
             ],

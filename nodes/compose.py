@@ -30,26 +30,26 @@ class Compose(io.ComfyNode):
             inputs=[
                 RespoModule.Input("module_a", tooltip="The module with the first concept."),
                 concept_input("concept_a", "first"),
-                _weight("weight_a", "How much of the first concept. Below 0 turns it round."),
+                _weight("weight_a", "How much of the first concept. Below 0 reverses it."),
                 concept_input("concept_b", "second"),
                 _weight(
                     "weight_b",
-                    "sum: how much of the second concept; below 0 takes it away. a without b: how much of what both "
+                    "sum: how much of the second concept; below 0 subtracts it. a without b: how much of what both "
                     "have in common is removed, 0 to 1.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(METHODS),
                     default=METHODS[0],
-                    tooltip="sum: both together, each by its weight. a without b: the first one, less what it has in "
-                    "common with the second one.",
+                    tooltip="sum: both added together, each multiplied by its weight. a without b: the first concept "
+                    "minus what it has in common with the second.",
                 ),
                 name_input(),
                 RespoModule.Input(
                     "module_b",
                     optional=True,
                     tooltip="The module with the second concept; it may be the same one. Without it the first concept "
-                    "is only weighted.",
+                    "is only multiplied by its weight.",
                 ),
             ],
             outputs=[

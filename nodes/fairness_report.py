@@ -33,16 +33,16 @@ class FairnessReport(io.ComfyNode):
             node_id="RespoFairnessReport",
             display_name="Fairness Report",
             category="Respo",
-            description="Counts what pictures show, e.g. women and men, and says how even that is, how sure one can "
-            "be, and what chance alone would give.",
+            description="Counts what pictures show, e.g. women and men, and reports how even the counts are, how "
+            "certain that is, and what chance alone would give.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures to judge. They are passed on untouched."),
                 RespoJudge.Input("judge", tooltip="From Load Judge."),
                 io.String.Input(
                     "attribute",
                     default="",
-                    tooltip="What to look at, e.g. gender; Load Judge shows what the judge knows. Empty takes what the "
-                    "labels are about, else the first.",
+                    tooltip="What to look at, e.g. gender; Load Judge shows what the judge knows. Leave it empty for "
+                    "the attribute that the labels are about, or else the judge's first.",
                 ),
                 io.String.Input(
                     "concepts",
@@ -62,14 +62,16 @@ class FairnessReport(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="What each picture was asked to show, one a line: link them from Balance, whose count has "
-                    "to be the batch size. May be empty.",
+                    tooltip="What each picture was asked to show, one per line: link this from Balance, with its "
+                    "count set to the batch size. May be empty.",
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The pictures, untouched."),
                 io.Image.Output(
-                    display_name="chart", tooltip="Seen and asked counts, the deviation ratio, and where chance lies."
+                    display_name="chart",
+                    tooltip="The counts seen and asked for, the deviation ratio, and the range "
+                    "that chance alone would give.",
                 ),
                 io.String.Output(display_name="json", tooltip="All figures, and what each picture shows, as JSON."),
                 io.String.Output(display_name="text", tooltip="What the figures mean, in words."),

@@ -18,16 +18,16 @@ class Gate(io.ComfyNode):
             node_id="RespoGate",
             display_name="Gate",
             category="Respo",
-            description="Reads your prompt and switches Balance off where it makes no sense: nobody is in the picture, "
-            "or you have said already who ('a woman doctor').",
+            description="Reads your prompt and switches Balance off where balancing makes no sense: the prompt has no "
+            "person in it, or already says who the person is ('a woman doctor').",
             inputs=[
                 RespoModule.Input("module", tooltip="From Load Module, the same one that Balance gets."),
                 io.String.Input(
                     "prompt",
                     default="",
                     multiline=True,
-                    tooltip="What the picture is to show, in English. Link the same text to this node and to CLIP Text "
-                    "Encode, so that both always read the same.",
+                    tooltip="What the picture should show, in English. Link the same text to this node and to CLIP "
+                    "Text Encode, so that both always read the same.",
                 ),
                 io.String.Input(
                     "words",
@@ -40,7 +40,8 @@ class Gate(io.ComfyNode):
             outputs=[
                 io.Boolean.Output(
                     display_name="enabled",
-                    tooltip="Link it to 'enabled' of Balance or Apply Module. False: nothing to balance here.",
+                    tooltip="Link it to 'enabled' of Balance or Apply Module. False means that there is nothing to "
+                    "balance.",
                 ),
                 io.String.Output(display_name="reason", tooltip="Why, in one sentence. The node shows it, too."),
             ],

@@ -48,8 +48,8 @@ class ImportModule(io.ComfyNode):
                     "concepts",
                     default="",
                     multiline=True,
-                    tooltip="Copy here what the concept_dict.json beside the file says, if there is one. Leave it "
-                    "empty for the list of the paper.",
+                    tooltip="Paste the contents of the concept_dict.json next to the file here, if there is one. "
+                    "Leave it empty to use the paper's list.",
                 ),
                 io.Combo.Input(
                     "base",

@@ -33,8 +33,8 @@ class LoadModule(io.ComfyNode):
                     "sha256",
                     default="",
                     optional=True,
-                    tooltip="Leave this empty. Who shares a workflow can write here what Load Module shows as SHA-256 "
-                    "(the first digits will do); another file of the same name is then refused.",
+                    tooltip="Usually empty. If you share a workflow, you can enter the SHA-256 that Load Module shows "
+                    "(the first digits are enough); a different file of the same name is then refused.",
                 ),
             ],
             outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],

@@ -29,16 +29,16 @@ class ModuleToText(io.ComfyNode):
                     "form",
                     options=list(FORMS),
                     default=FORMS[0],
-                    tooltip="How to make it small. low rank: its strongest patterns, the more the longer. channel: one "
-                    "number a channel, the same all over the picture; smallest. as it is: everything, if it fits.",
+                    tooltip="How to make it small. low rank: keep only the strongest patterns. channel: one number "
+                    "per channel, the same all over the picture; the smallest. as it is: keep everything, if it fits.",
                 ),
                 io.Int.Input(
                     "rank",
                     default=4,
                     min=1,
                     max=64,
-                    tooltip="How many patterns low rank keeps. More keep more of the module, and make the text longer. "
-                    "The node shows how much is kept.",
+                    tooltip="How many patterns low rank keeps. A higher rank keeps more of the module and makes the "
+                    "text longer. The node shows how much is kept.",
                 ),
             ],
             outputs=[
@@ -75,7 +75,8 @@ class ModuleFromText(io.ComfyNode):
                     "text",
                     default="",
                     multiline=True,
-                    tooltip="What Module To Text makes; it begins with respo1. Saving the workflow saves it along.",
+                    tooltip="The text that Module To Text makes; it begins with respo1. It is saved together with the "
+                    "workflow.",
                 ),
             ],
             outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],

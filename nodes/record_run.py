@@ -24,10 +24,10 @@ class RecordRun(io.ComfyNode):
             node_id="RespoRecordRun",
             display_name="Record Run",
             category="Respo",
-            description="Samples like KSampler, to the very same picture, and also records what Background needs to "
-            "hold a second run to this one's background.",
+            description="Samples like KSampler, with the very same picture, and also records the run: with the "
+            "record, Background and Where keep this picture's background in a second run.",
             inputs=[
-                io.Model.Input("model", tooltip="The model as it is: without Apply Module, Balance and the like."),
+                io.Model.Input("model", tooltip="The unmodified model, before Apply Module or Balance."),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -37,7 +37,11 @@ class RecordRun(io.ComfyNode):
                     tooltip="The noise to start from. Link the same seed to the KSampler that uses the record.",
                 ),
                 io.Int.Input(
-                    "steps", default=20, min=1, max=10000, tooltip="How many steps; the same in the other KSampler."
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=10000,
+                    tooltip="How many steps; use the same number in the other KSampler.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -46,17 +50,17 @@ class RecordRun(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="How closely to follow the prompt; the same in the other KSampler.",
+                    tooltip="How closely to follow the prompt; use the same value in the other KSampler.",
                 ),
                 io.Combo.Input(
                     "sampler_name",
                     options=comfy.samplers.KSampler.SAMPLERS,
-                    tooltip="The sampler; the same in the other KSampler.",
+                    tooltip="The sampler; use the same one in the other KSampler.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=comfy.samplers.KSampler.SCHEDULERS,
-                    tooltip="The scheduler; the same in the other KSampler.",
+                    tooltip="The scheduler; use the same one in the other KSampler.",
                 ),
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),
                 io.Conditioning.Input("negative", tooltip="What it should not show."),
@@ -67,12 +71,12 @@ class RecordRun(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Below 1 it keeps something of the latent; the same in the other KSampler.",
+                    tooltip="Below 1, part of the latent is kept; use the same value in the other KSampler.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="What KSampler would give: the picture 'before'."),
-                RespoRecord.Output(display_name="record", tooltip="For Background."),
+                RespoRecord.Output(display_name="record", tooltip="For Background or Where."),
             ],
         )
 

@@ -23,7 +23,7 @@ class SafetyReport(io.ComfyNode):
             node_id="RespoSafetyReport",
             display_name="Safety Report",
             category="Respo",
-            description="Says of each picture how likely it shows something unwanted, e.g. nudity or a weapon, and "
+            description="Scores how likely each picture is to show something unwanted, e.g. nudity or a weapon, and "
             "flags it. No picture is blacked out or held back.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures to judge. They are passed on untouched."),
@@ -34,8 +34,7 @@ class SafetyReport(io.ComfyNode):
                 io.String.Input(
                     "attribute",
                     default="",
-                    tooltip="What to look for, e.g. weapon. Empty takes the first thing that the judge says yes or no "
-                    "to.",
+                    tooltip="What to look for, e.g. weapon. Leave it empty for the judge's first yes-or-no question.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -43,8 +42,8 @@ class SafetyReport(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="From which score on a picture is flagged. Lower it to miss less, raise it for fewer false "
-                    "alarms.",
+                    tooltip="Pictures with this score or a higher one are flagged. Lower it to miss fewer, raise it "
+                    "for fewer false alarms.",
                 ),
             ],
             outputs=[
@@ -53,7 +52,7 @@ class SafetyReport(io.ComfyNode):
                 io.String.Output(display_name="json", tooltip="All scores and flags as JSON."),
                 io.String.Output(
                     display_name="flags",
-                    tooltip="'flagged' or 'ok' for each picture, one a line: labels for Save Labelled Images.",
+                    tooltip="'flagged' or 'ok' for each picture, one per line: labels for Save Labelled Images.",
                 ),
                 io.String.Output(display_name="text", tooltip="The result in words."),
             ],

@@ -35,8 +35,8 @@ class SaveImages(io.ComfyNode):
             node_id="RespoSaveImages",
             display_name="Save Labelled Images",
             category="Respo",
-            description="Saves pictures like Save Image, with each one's label in its name, and writes into the file "
-            "which modules steered it.",
+            description="Saves pictures like Save Image, with the label in each file's name, and records in each file "
+            "which modules steered the picture.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures to save."),
                 io.String.Input(
@@ -50,14 +50,14 @@ class SaveImages(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="One a line, as many as pictures: link them from Balance, whose count has to be the batch "
-                    "size. May be empty.",
+                    tooltip="One label per line, as many as there are pictures: link them from Balance, with its "
+                    "count set to the batch size. May be empty.",
                 ),
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model that the KSampler used. Its modules' names, SHA-256 and strengths are written "
-                    "into each file, those that acted on that picture.",
+                    tooltip="The model that the KSampler used. The name, SHA-256 and strength of each module that "
+                    "acted on a picture are written into its file.",
                 ),
             ],
             outputs=[],

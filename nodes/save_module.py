@@ -19,7 +19,7 @@ class SaveModule(io.ComfyNode):
             node_id="RespoSaveModule",
             display_name="Save Module",
             category="Respo",
-            description="Writes a module into models/respo, together with what it was made of.",
+            description="Saves a module in models/respo, together with a record of what it was made from.",
             is_output_node=True,
             inputs=[
                 RespoModule.Input("module", tooltip="What to save, e.g. from Compose Modules."),

@@ -44,22 +44,22 @@ class TrainModule(io.ComfyNode):
                     "preset",
                     options=shipped("presets"),
                     default="gender",
-                    tooltip="What to train. gender: the concepts woman and man. The help page says how to train words "
-                    "of your own.",
+                    tooltip="What to train. gender: the concepts woman and man. The help page explains how to train "
+                    "your own words.",
                 ),
                 io.Combo.Input(
                     "recipe",
                     options=[OWN_RECIPE, *shipped("recipes")],
                     default=OWN_RECIPE,
-                    tooltip="How to train. The preset's own choice is the one that was found best for it.",
+                    tooltip="How to train. The preset's own choice is the recipe that worked best for it.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="How long to train. 0 is what the recipe says. More steps make the module stronger; a "
-                    "larger number than before goes on where the last run ended.",
+                    tooltip="How many steps to train. 0 uses the recipe's number. More steps make the module "
+                    "stronger; with a larger number than before, training continues where the last run ended.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -74,31 +74,34 @@ class TrainModule(io.ComfyNode):
                     "existing",
                     options=list(EXISTING),
                     default=EXISTING[0],
-                    tooltip="What to do when this file is there. continue: go on with a training that was stopped, "
-                    "take a finished one as it is. start anew: replace it. refuse: leave it alone and stop.",
+                    tooltip="What to do when this file already exists. continue: go on with a training that was "
+                    "stopped, or use a finished module as it is. start anew: replace it. refuse: leave it alone and "
+                    "stop.",
                 ),
                 io.Int.Input(
                     "preview_every",
                     default=50,
                     min=0,
                     max=1_000_000,
-                    tooltip="Draw pictures before and after every so many steps, and at the end. 0 draws none. Needs "
-                    "the VAE.",
+                    tooltip="After how many steps to draw new pictures, with and without the module; they are also "
+                    "drawn at the end. 0 draws none. Needs the VAE.",
                 ),
                 io.String.Input(
                     "custom_preset",
                     default="",
                     multiline=True,
-                    tooltip="Leave this empty to use the preset above. Text in the form of a preset file (TOML) is "
-                    "used instead of it; the help page has one to copy.",
+                    tooltip="Leave this empty to use the preset above, or enter the text of a preset file (TOML) to "
+                    "use instead; the help page has one to copy.",
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="For pictures while it trains. Without it there are none."),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="Draws pictures during training. Without it there are none."
+                ),
             ],
             outputs=[
                 RespoModule.Output(display_name="module", tooltip="The trained module, for Apply Module or Balance."),
                 io.Image.Output(
                     display_name="preview",
-                    tooltip="The last sheet of pictures, before and after. Without a VAE nothing comes out of here.",
+                    tooltip="The last sheet of pictures, before and after. Empty without a VAE.",
                 ),
             ],
         )

@@ -28,15 +28,17 @@ class Where(io.ComfyNode):
             node_id="RespoWhere",
             display_name="Where",
             category="Respo",
-            description="Keeps every Respo module on this model to the subject: to a mask, to words of the prompt, or "
-            "to what really changes compared with a recorded run. The rest of the picture stays as it was.",
+            description="Limits every Respo module on this model to the subject: to a mask, to words of the prompt, "
+            "or to what really changes compared with a recorded run. The rest of the picture stays as it was.",
             inputs=[
-                io.Model.Input("model", tooltip="A model with Apply Module, Balance or Safety, before or after it."),
+                io.Model.Input(
+                    "model", tooltip="A model with Apply Module, Balance or Safety, placed before or after this node."
+                ),
                 io.String.Input(
                     "words",
                     default="",
-                    tooltip="Words of the prompt that name the subject, e.g. doctor; several with commas. Needs clip "
-                    "and prompt. Leave it empty to go by the mask or the record alone.",
+                    tooltip="Words of the prompt that name the subject, e.g. doctor; separate several with commas. "
+                    "Needs clip and prompt. Leave it empty to use only the mask or the record.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -44,21 +46,21 @@ class Where(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="With a record: how large a change has to be to be let in, as a part of the picture's "
-                    "largest. Higher keeps more of the old picture, lower lets the module do more.",
+                    tooltip="With a record: how large a change must be to take effect, as a fraction of the picture's "
+                    "largest change. Higher keeps more of the old picture, lower lets the module do more.",
                 ),
                 widgets.enabled(),
                 io.Mask.Input("mask", optional=True, tooltip="White is where modules may act."),
-                io.Clip.Input("clip", optional=True, tooltip="The CLIP that your prompt is encoded with, for words."),
+                io.Clip.Input("clip", optional=True, tooltip="The CLIP that encodes your prompt. Needed for words."),
                 io.String.Input(
                     "prompt",
                     optional=True,
                     force_input=True,
-                    tooltip="The very text that your positive prompt is encoded from, for words.",
+                    tooltip="The exact text of your positive prompt. Needed for words.",
                 ),
                 widgets.record(
-                    "From Record Run: the picture without modules. What a module hardly changes stays as it "
-                    "was there. No further model calls."
+                    "From Record Run: a run without modules. What a module hardly changes stays as it was in that run. "
+                    "This needs no further model calls."
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, for a KSampler.")],

@@ -24,8 +24,8 @@ def existing_input() -> io.Combo.Input:
         "existing",
         options=list(EXISTING),
         default=EXISTING[0],
-        tooltip="What to do when another module is there under this name. refuse: leave it alone and "
-        "stop. overwrite: replace it.",
+        tooltip="What to do when another module already has this name. refuse: leave it alone and stop. overwrite: "
+        "replace it.",
     )
 
 

@@ -19,7 +19,7 @@ def strength() -> io.Float.Input:
         max=5.0,
         step=0.05,
         tooltip="How strongly the module acts. 1 is what it was trained for, 0 is off (the very same picture as "
-        "without this node), below 0 pushes the other way. Above 2 pictures may fall apart.",
+        "without this node), below 0 pushes the other way. Above 2, pictures may fall apart.",
     )
 
 
