@@ -1,4 +1,4 @@
-"""The nodes. `NODES` is the one list that registration reads."""
+"""The node pack's nodes. Registration reads the list `NODES`."""
 
 from .apply_module import ApplyModule
 from .background import Background

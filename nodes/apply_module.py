@@ -17,11 +17,11 @@ OWN: Own = "module's own"
 
 
 class ApplyModule(io.ComfyNode):
-    """MODEL -> MODEL with one concept's change added to h."""
+    """MODEL -> MODEL that adds one concept's change to h."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoApplyModule",
             display_name="Apply Module",
@@ -73,12 +73,12 @@ class ApplyModule(io.ComfyNode):
         enabled: bool,
         mask: Any = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: unknown concept, another architecture, no middle block, a strength that cannot be."""
+        """Raises RespoError: unknown concept, wrong architecture, no middle block, or a strength that is refused."""
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         require_allowed(module, strength)
         concept = concept.strip() or next(iter(module.attribute.concepts))
-        numbers = module.attribute.concept(concept)
+        values = module.attribute.concept(concept)
         note = check_fit(model, module)
         acting_on = guidance_of(module) if guidance == OWN else guidance
         edit = ModuleEdit(
@@ -88,15 +88,19 @@ class ApplyModule(io.ComfyNode):
             fidelity=fidelity,
             sigmas=sigma_range(model, start_percent, end_percent),
             guidance=acting_on,
-            module=numbers,
+            module=values,
             area=None if mask is None else Area.of(mask),
             file=module.file,
         )
-        sides = "\nOn both sides of guidance, the module's own" if guidance == OWN and acting_on == "both" else ""
+        sides = (
+            "\nActs on both sides of guidance, as the module was made for"
+            if guidance == OWN and acting_on == "both"
+            else ""
+        )
         text = f"Steers towards: {concept}{sides}\n{note}".strip()
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))
 
 
 def guidance_of(module: LoadedModule) -> Guidance:
-    """Return the half of guidance that a module was made for; the conditional one where its file does not say."""
+    """Return the side of guidance that a module was made for: conditional unless its file says both."""
     return "both" if module.attribute.training.get("half") == "both" else "conditional"

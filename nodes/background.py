@@ -1,4 +1,4 @@
-"""Background: hold on to the coarse structure of h, and so to a picture's background."""
+"""Background: keep a picture's background by adding some of the coarse structure (the low band) of h."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .steering.patching import sigma_range, with_low_band
 
 
 class Background(io.ComfyNode):
-    """MODEL -> MODEL with a part of h's low band added: its own, or that of a recorded run."""
+    """MODEL -> MODEL that adds a low band to h: that of h itself, or that of a recorded run."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoBackground",
             display_name="Background",
@@ -65,7 +65,7 @@ class Background(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
-        """Off, for the Gate's reason or any other: the run to record is not drawn."""
+        """Do not run the recording when the node is off."""
         return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
@@ -80,7 +80,10 @@ class Background(io.ComfyNode):
         enabled: bool,
         record: Record | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: no middle block, a strength that cannot be. A record of another run: KSampler refuses."""
+        """Raises RespoError: no middle block, or a strength that is not finite.
+
+        A record of a different run is refused later, when sampling starts.
+        """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         architecture_of(model)

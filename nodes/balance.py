@@ -1,7 +1,7 @@
 """Balance: give each picture of a batch one concept of each attribute, in exact shares.
 
-What picture i gets under seed s is a pure function of s + i (respo_train.core.counting.joint): no state, and the
-labels are known before anything is sampled.
+The concept of picture i under seed s is a pure function of s + i (respo_train.core.counting.joint). So there is no
+state, and the labels are known before sampling starts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .steering.patching import sigma_range, with_edits
 
 @dataclass(frozen=True)
 class BalancedAttribute:
-    """One attribute to balance. `strength`: how much of its modules' change is added, scale included."""
+    """One attribute to balance. `strength`: the node's strength times the attribute's scale."""
 
     module: LoadedModule
     shares: Mapping[str, Fraction]
@@ -36,10 +36,10 @@ class BalancedAttribute:
 
 @dataclass(frozen=True)
 class PicturesWithConcept:
-    """Which pictures of a batch get `concept` of the attribute number `place`.
+    """Callable that says which pictures of a batch get `concept` of the attribute at index `place`.
 
-    `shares`: (concept, share) of each attribute, sorted, so that equal seats look equal. `indices`: the pictures'
-    numbers in the batch that they were taken from, None where they are the whole batch.
+    `shares`: the (concept, share) pairs of each attribute, sorted so that equal assignments compare equal. `indices`:
+    each picture's index in the batch that it was taken from; None for a whole batch, 0 … count - 1.
     """
 
     seed: int
@@ -49,7 +49,7 @@ class PicturesWithConcept:
     indices: tuple[int, ...] | None = None
 
     def __call__(self, count: int) -> list[bool]:
-        """One flag for each of `count` pictures."""
+        """Return one flag for each of `count` pictures."""
         # The batch size differs from the linked latent's, so its indices do not apply: use 0 … count - 1.
         known = self.indices is not None and len(self.indices) == count
         indices = self.indices if known else range(count)
@@ -58,11 +58,11 @@ class PicturesWithConcept:
 
 
 class Balance(io.ComfyNode):
-    """MODEL -> MODEL whose batches hold the attributes' concepts in the wanted shares, and the labels."""
+    """MODEL -> MODEL that gives each picture of a batch a concept of each attribute, in exact shares; and labels."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoBalance",
             display_name="Balance",
@@ -134,7 +134,7 @@ class Balance(io.ComfyNode):
         latent: Mapping[str, Any] | None = None,
         only_open_prompts: bool = True,
     ) -> io.NodeOutput:
-        """Raises RespoError: shares that cannot be read, unknown concept, another architecture, no middle block."""
+        """Raises RespoError: unreadable shares, unknown or repeated concepts, wrong architecture, no middle block."""
         asked = [
             (module, distribution, scale),
             (module_2, distribution_2, scale_2),
@@ -161,7 +161,7 @@ class Balance(io.ComfyNode):
 
 
 def _second_and_third() -> list[io.Input]:
-    """What came after the first release; optional, so that prompts made before still run."""
+    """Return the inputs added after the first release: optional, so that older saved prompts still run."""
     scale = "Multiplies strength for this attribute alone. 0 leaves it out."
     inputs: list[io.Input] = [
         io.Float.Input("scale", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale)
@@ -202,7 +202,7 @@ def _second_and_third() -> list[io.Input]:
 
 
 def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]:
-    """Read the distribution, uniform when empty. Raises UnknownConcept for a name that the attribute lacks."""
+    """Parse the distribution; equal shares when it is empty. Raises UnknownConcept for a name the attribute lacks."""
     if not distribution.strip():
         return {name: Fraction(1, len(attribute.concepts)) for name in attribute.concepts}
     shares = parse_shares(distribution)
@@ -212,21 +212,21 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
 
 
 def require_different(balanced: Sequence[BalancedAttribute]) -> None:
-    """Raise RespoError when two attributes share a concept: a picture cannot be both a woman and a man."""
+    """Raise RespoError when two modules balance the same concept: their shares would contradict each other."""
     names = Counter(name for one in balanced for name in one.shares)
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise RespoError(
             f"expected different concepts in each of the modules, found {twice[0]!r} twice. Link another module, or "
-            "write in the distributions which concepts to use of each."
+            "list in each distribution only the concepts to use."
         )
 
 
 def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
-    """Return the number of each picture in its batch, None where no latent is linked.
+    """Return the batch index of each picture; None when no latent is linked.
 
-    The host makes the noise of a picture that was taken out of a batch (Latent From Batch) as it was in there, by
-    "batch_index": so the picture keeps its concept as well.
+    For pictures taken out of a batch (Latent From Batch), the host keeps "batch_index" so that they get the same noise
+    as in the full batch. They keep their concept in the same way.
     """
     if latent is None:
         return None
@@ -243,7 +243,7 @@ def edits_of(
     sigmas: tuple[float, float],
     only_open_prompts: bool,
 ) -> list[ModuleEdit]:
-    """Return one edit for each concept of each attribute that any picture gets."""
+    """Return one edit for each concept with a share above 0, over all attributes."""
     probes = [one.module.attribute.probe if only_open_prompts else None for one in balanced]
     shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
     return [
@@ -267,12 +267,12 @@ def edits_of(
 
 
 def describe(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> str:
-    """Counts for the node's face, a line an attribute, in the order of its shares: "8 pictures: woman 4, man 4"."""
+    """Return the text for the node, one line of counts per attribute: "8 pictures: woman 4, man 4"."""
     lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(combinations, balanced)]
     return f"{len(combinations)} picture{'s' if len(combinations) != 1 else ''}: " + "\n".join(lines)
 
 
 def counts_of(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> list[dict[str, int]]:
-    """Return how many pictures get each concept, an attribute each, in the order of its shares."""
+    """Return how many pictures get each concept: one dictionary per attribute, in the order of its shares."""
     found = [Counter(names) for names in zip(*combinations, strict=True)]
     return [{name: count[name] for name in one.shares} for count, one in zip(found, balanced, strict=True)]

@@ -1,4 +1,4 @@
-"""Compare: two batches of pictures side by side, and where one differs from the other."""
+"""Compare: two batches of pictures side by side, with a map of where they differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..respo_train.core.pictures.compare import (
 )
 from .pictures.sheets import Scale, sheet, to_image, to_picture
 
-MOST_SHOWN = 64  # pictures on a sheet; the numbers are of all
+MOST_SHOWN = 64  # pictures on a sheet; the figures are of all pictures
 
 
 class Compare(io.ComfyNode):
@@ -27,7 +27,7 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoCompare",
             display_name="Compare",
@@ -73,7 +73,7 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def execute(cls, before: Tensor, after: Tensor, mask: Tensor | None = None, labels: str = "") -> io.NodeOutput:
-        """Raises RespoError: pictures that do not match each other, the mask or the labels."""
+        """Raises RespoError when the pictures do not match each other, the mask or the labels."""
         change = change_map(before, after)
         subject = None if mask is None else fit_subject(mask, change)
         names = parse_labels(labels, len(change))
@@ -85,7 +85,7 @@ class Compare(io.ComfyNode):
 
 
 def pairs(before: Tensor, after: Tensor, labels: list[str]) -> Image.Image:
-    """Draw the sheet of both; `[B, H, W, C]` each."""
+    """Draw each picture `before` above its picture `after`; both are `[B, H, W, C]`."""
     rows = [
         (name, [to_picture(colours(image)) for image in images[:MOST_SHOWN]])
         for name, images in (("before", before), ("after", after))
@@ -94,7 +94,7 @@ def pairs(before: Tensor, after: Tensor, labels: list[str]) -> Image.Image:
 
 
 def heat_sheet(after: Tensor, change: Tensor, subject: Tensor | None, labels: list[str]) -> Image.Image:
-    """Draw each picture's change `[B, H, W]` over it, with its number below and one scale for all."""
+    """Draw the change `[B, H, W]` over each picture `after`, with its figure below and one colour scale for all."""
     top = scale_top(change)
     pictures, captions = [], []
     for index, label in enumerate(labels[:MOST_SHOWN]):
@@ -113,7 +113,7 @@ def heat_sheet(after: Tensor, change: Tensor, subject: Tensor | None, labels: li
 
 
 def describe(change: Tensor, subject: Tensor | None) -> str:
-    """Put the change `[B, H, W]` into words."""
+    """Describe the change `[B, H, W]` in words. `subject`: the mask as a bool `[B, H, W]`, or None."""
     means = [float(own.mean()) for own in change]
     least, most = percent(min(means)), percent(max(means))
     spread = f" (from {least} to {most})" if least != most else ""
@@ -131,6 +131,6 @@ def describe(change: Tensor, subject: Tensor | None) -> str:
 
 
 def percent(share: float) -> str:
-    """Write 0.0634 as "6.3 %", and from ten on whole numbers."""
+    """Write a share as a percentage: 0.0634 as "6.3 %", without a decimal from 10 % on."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"

@@ -1,4 +1,4 @@
-"""Compose: one concept out of two, by a weighted sum or by taking one out of the other."""
+"""Compose: make one concept from two, by a weighted sum or by removing one from the other."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Compose(io.ComfyNode):
-    """Two concepts -> a module with one."""
+    """Two concepts -> a module with one concept."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoCompose",
             display_name="Compose Modules",
@@ -59,7 +59,7 @@ class Compose(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Say before anything runs that a name cannot be one. A linked input is None here."""
+        """Check the name before anything runs. A linked input is None here."""
         return check_new_name(name)
 
     @classmethod
@@ -74,7 +74,7 @@ class Compose(io.ComfyNode):
         name: str,
         module_b: LoadedModule | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: see `weighted_sum` and `without`."""
+        """Raises RespoError: an unknown method, a missing module, and all that `weighted_sum` and `without` raise."""
         terms = [term_of(module_a, concept_a, weight_a)]
         if module_b is not None:
             terms.append(term_of(module_b, concept_b, weight_b))

@@ -1,4 +1,4 @@
-"""Fairness Report: how evenly a batch, or a whole queue, shows the concepts of an attribute."""
+"""Fairness Report: how evenly the concepts of an attribute appear in a batch, or in a whole queue of batches."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .shared.totals import count
 from .shared.wire import RespoJudge
 
 TOTALS = ("off", "on", "start anew")
-_OWN = frozenset(("running_total", "labels"))  # the labels are what the pictures were asked, whichever they are
+_OWN = frozenset(("running_total", "labels"))  # inputs that do not change which pictures are counted together
 
 
 class FairnessReport(io.ComfyNode):
-    """Pictures, a judge and what was asked -> deviation ratio, counts, agreement: a chart, JSON and a sentence."""
+    """Pictures, a judge and what was asked for -> deviation ratio, counts and agreement as chart, JSON and sentence."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoFairnessReport",
             display_name="Fairness Report",
@@ -84,7 +84,7 @@ class FairnessReport(io.ComfyNode):
     def execute(
         cls, images: Tensor, judge: AnyJudge, attribute: str, concepts: str, running_total: str, labels: str = ""
     ) -> io.NodeOutput:
-        """Raises RespoError: no pictures, labels that do not match them, what the judge does not know."""
+        """Raises RespoError: no pictures, labels that do not match them, or attributes that the judge does not know."""
         names = parse_labels(labels, len(images))
         looked_at = attribute.strip() or attribute_of(judge.classes, names)
         verdict = look(judge, images, looked_at)
@@ -92,7 +92,7 @@ class FairnessReport(io.ComfyNode):
         pairs = [(asked_for(name, counted), seen) for name, seen in zip(names, verdict.labels, strict=True)]
         notes = []
         if any(names) and not any(wish for wish, _ in pairs):
-            notes.append(f"The labels ask for nothing that {judge.name} counts as {looked_at}: they are left out.")
+            notes.append(f"No label names anything that {judge.name} counts as {looked_at}: the labels are left out.")
         known = pairs
         if running_total != TOTALS[0]:
             known, note = _together(cls.hidden, images, pairs, (looked_at, *counted), running_total == TOTALS[2])
@@ -108,7 +108,7 @@ class FairnessReport(io.ComfyNode):
 def _together(
     hidden: Any, images: Tensor, pairs: list[Pair], what: tuple[str, ...], anew: bool
 ) -> tuple[list[Pair], str]:
-    """Count the pictures into the total of this workflow, prompt and node."""
+    """Add the pictures to the running total of this workflow, prompt and node; return all its pairs, and a note."""
     prompt = getattr(hidden, "prompt", None)
     node = str(getattr(hidden, "unique_id", None))
     about = {"node": node, "attribute": what[0], "concepts": list(what[1:]), "texts": prompt_texts(prompt, node, _OWN)}

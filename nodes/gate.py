@@ -1,4 +1,4 @@
-"""Gate: switch balancing off where the prompt shows nobody, or has said already who is to be seen."""
+"""Gate: switch balancing off when the prompt has no person in it, or already says who the person is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .shared.wire import LoadedModule, RespoModule
 
 
 class Gate(io.ComfyNode):
-    """RESPO_MODULE and a prompt -> BOOLEAN for other nodes' `enabled`, and why."""
+    """RESPO_MODULE and a prompt -> BOOLEAN to link to other nodes' `enabled`, and the reason."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoGate",
             display_name="Gate",
@@ -49,10 +49,10 @@ class Gate(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: LoadedModule, prompt: str, words: str) -> io.NodeOutput:
-        """Raises RespoError: a prompt that is too long, lines of words that cannot be read."""
+        """Raises RespoError for a prompt that is too long and for lines of words that cannot be parsed."""
         attribute = module.attribute
         if attribute.purpose == "safety":
-            # What keeps pictures safe is not for the words of a prompt to switch off.
+            # The words of a prompt must not be able to switch a safety module off.
             reason = f"Open: {attribute.name} is about safety, so it acts on every prompt."
             return io.NodeOutput(True, reason, ui=ui.PreviewText(reason))
         decision = decide(prompt, words_of(attribute, words))

@@ -1,4 +1,4 @@
-"""Import Module: a file that another project released becomes a module."""
+"""Import Module: convert a file released by another project to a module."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ AS_PUBLISHED = "as published"
 
 
 class ImportModule(io.ComfyNode):
-    """A .pth or .pt file -> RESPO_MODULE, saved."""
+    """A .pth or .pt file -> RESPO_MODULE, saved in the model folder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoImportModule",
             display_name="Import Module",
@@ -66,7 +66,7 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None = None, concepts: str | None = "", name: str | None = None) -> bool | str:
-        """Say before anything runs what is wrong. A linked or missing input is None here."""
+        """Check the inputs before anything runs. A linked or missing input is None here."""
         try:
             if file is not None:
                 resolve_foreign(file)
@@ -78,12 +78,12 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = None, **_: object) -> str:
-        """Another content under the same name is another file."""
+        """Rerun when the file's content changes, not only its name."""
         return file_sha256(resolve_foreign(file)) if file is not None else ""
 
     @classmethod
     def execute(cls, file: str, only: str, concepts: str, base: str, name: str, existing: Existing) -> io.NodeOutput:
-        """Raises RespoError: not such a file, an untrained concept, a name that is taken."""
+        """Raises RespoError: a file of another kind, an untrained concept, or a name that is taken."""
         _, listed = place_for(name)
         found = read_file(
             resolve_foreign(file),

@@ -1,4 +1,4 @@
-"""Interpolate: a concept between two others."""
+"""Interpolate: make a concept that lies between two others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .shared.wire import LoadedModule, RespoModule
 
 
 class Interpolate(io.ComfyNode):
-    """Two concepts and a place between them -> a module with one."""
+    """Two concepts and a position between them -> a module with one concept."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoInterpolate",
             display_name="Interpolate Modules",
@@ -42,14 +42,14 @@ class Interpolate(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Say before anything runs that a name cannot be one. A linked input is None here."""
+        """Check the name before anything runs. A linked input is None here."""
         return check_new_name(name)
 
     @classmethod
     def execute(
         cls, module_a: LoadedModule, concept_a: str, module_b: LoadedModule, concept_b: str, t: float, name: str
     ) -> io.NodeOutput:
-        """Raises RespoError: see `interpolation`."""
+        """Raises RespoError as `interpolation` does."""
         a, b = term_of(module_a, concept_a), term_of(module_b, concept_b)
         made = interpolation(a, b, t, name.strip())
         return composed(made, f"{1 - t:g} {a.concept} + {t:g} {b.concept}", [a, b])

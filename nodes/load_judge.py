@@ -1,4 +1,4 @@
-"""Load Judge: whoever says what a picture shows."""
+"""Load Judge: load a classifier that says what a picture shows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .shared.wire import RespoJudge
 
 
 class LoadJudge(io.ComfyNode):
-    """Name -> RESPO_JUDGE."""
+    """A judge's name -> RESPO_JUDGE."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoLoadJudge",
             display_name="Load Judge",
@@ -44,7 +44,7 @@ class LoadJudge(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, judge: str | None = None, prompts: str | None = "") -> bool | str:
-        """Say before anything runs what is wrong. A linked or missing input is None here."""
+        """Check the inputs before anything runs. A linked or missing input is None here."""
         try:
             if judge is not None:
                 require_known(str(judge))
@@ -55,16 +55,16 @@ class LoadJudge(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, judge: str | None = None, prompts: str | None = "") -> str:
-        """Other files under the same name are another judge."""
+        """Rerun when the judge's files change, not only its name."""
         return state(str(judge))
 
     @classmethod
     def execute(cls, judge: str, prompts: str = "") -> io.NodeOutput:
-        """Raises RespoError."""
+        """Raises RespoError: an unknown judge, broken files, a missing package, or unreadable prompts."""
         loaded = load(judge, prompts)
         return io.NodeOutput(loaded, ui=ui.PreviewText(describe(loaded)))
 
 
 def describe(judge: AnyJudge) -> str:
-    """A line for the name and one for each attribute."""
+    """Return one line for the judge's name and one for each attribute that it knows."""
     return "\n".join([judge.name, *(f"{name}: {', '.join(own)}" for name, own in judge.classes.items())])

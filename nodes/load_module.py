@@ -11,11 +11,11 @@ from .shared.wire import LoadedModule, RespoModule
 
 
 class LoadModule(io.ComfyNode):
-    """File name -> RESPO_MODULE."""
+    """A file name -> RESPO_MODULE."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoLoadModule",
             display_name="Load Module",
@@ -42,7 +42,7 @@ class LoadModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, module: str | None = None, sha256: str | None = "") -> bool | str:
-        """Replaces the host's "value not in list" by a line that says what to do.
+        """Replace the host's "value not in list" by a message that says what to do.
 
         A linked or missing input is None here.
         """
@@ -55,18 +55,18 @@ class LoadModule(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, module: str | None = None, sha256: str | None = "") -> str:
-        """Another content under the same name is another module."""
+        """Rerun when the file's content changes, not only its name."""
         return file_sha256(resolve(module)) if module is not None else ""
 
     @classmethod
     def execute(cls, module: str, sha256: str = "") -> io.NodeOutput:
-        """Raises ModuleFileError."""
+        """Raises ModuleFileError: a missing or broken file, or one whose SHA-256 is not the expected one."""
         path = resolve(module, sha256)
         found = file_sha256(path)
         if not found.startswith(sha256.strip().lower()):
             raise ModuleFileError(
-                f"expected {module!r} with the SHA-256 {sha256}, found {found}: another file of the same name. Get the "
-                "right file from where you got the workflow, or empty the field 'sha256' to use this one."
+                f"expected {module!r} with the SHA-256 {sha256}, found {found}: a different file of the same name. Get "
+                "the right file from where you got the workflow, or clear the field 'sha256' to use this one."
             )
         loaded = LoadedModule(load_attribute(path), module, found)
         return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

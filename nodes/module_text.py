@@ -1,4 +1,4 @@
-"""Module To Text and Module From Text: a module that travels inside the workflow."""
+"""Module To Text and Module From Text: store a module inside the workflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ModuleToText(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoModuleToText",
             display_name="Module To Text",
@@ -48,7 +48,7 @@ class ModuleToText(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: LoadedModule, form: Form, rank: int) -> io.NodeOutput:
-        """Raises RespoError: it is too large as text."""
+        """Raises RespoError when the text would be too long."""
         text = to_text(shrunk(module.attribute, form, rank))
         read = from_text(text)
         shares = ", ".join(
@@ -63,7 +63,7 @@ class ModuleFromText(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoModuleFromText",
             display_name="Module From Text",
@@ -84,7 +84,7 @@ class ModuleFromText(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, text: str | None = None) -> bool | str:
-        """Say before anything runs that a text holds no module. A linked input is None here."""
+        """Check before anything runs that the text holds a module. A linked input is None here."""
         try:
             if text is not None:
                 from_text(text)
@@ -94,7 +94,7 @@ class ModuleFromText(io.ComfyNode):
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
-        """Raises ModuleFileError."""
+        """Raises ModuleFileError when the text holds no valid module."""
         attribute = from_text(text)
         loaded = LoadedModule.without_file(attribute, f"{attribute.name} (in the workflow)")
         return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

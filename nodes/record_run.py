@@ -1,4 +1,4 @@
-"""Record Run: sample without changes, and keep what Background needs of that run."""
+"""Record Run: sample without changes, and record what Background and Where need of that run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .steering.patching import recording
 
 
 class RecordRun(io.ComfyNode):
-    """The host's KSampler, with a record of the run beside its LATENT."""
+    """The host's KSampler, which also returns a record of the run."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoRecordRun",
             display_name="Record Run",
@@ -94,9 +94,9 @@ class RecordRun(io.ComfyNode):
         latent_image: Any,
         denoise: float,
     ) -> io.NodeOutput:
-        """Raises RespoError: no middle block, or nothing to sample."""
+        """Raises RespoError when the model has no middle block or there is nothing to sample."""
         architecture_of(model)
-        # The host's own nodes.py, which is loaded before any pack; its name is also that of a folder of ours.
+        # The host's own nodes.py, imported before any pack. `import nodes` could find our folder of the same name.
         sampler = sys.modules["nodes"].common_ksampler
         tape = Tape()
         given = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)

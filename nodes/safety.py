@@ -1,4 +1,4 @@
-"""Safety: steer away from what nobody asked for, by the sum of all safety concepts that are switched on."""
+"""Safety: steer away from unwanted content by the sum of all safety concepts that are switched on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ _WARNING = "This makes unwanted pictures rarer. It is no guarantee."
 
 
 class Safety(io.ComfyNode):
-    """MODEL -> MODEL with the safety concepts' changes added to h."""
+    """MODEL -> MODEL that adds the safety concepts' changes to h."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever. Switches depend on the files: web/js/safety.js keeps them by name."""
+        """Ids and their order must never change.
+
+        The switches depend on the files that are present, so web/js/safety.js keeps their values by name.
+        """
         return io.Schema(
             node_id="RespoSafety",
             display_name="Safety",
@@ -53,14 +56,14 @@ class Safety(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **given: Any) -> list[str]:
-        """Another content under the same name is another module."""
+        """Rerun when the file's content changes, not only its name."""
         return [file_sha256(resolve(found.file)) for found in _switched_on(given)]
 
     @classmethod
     def execute(
         cls, model: Any, level: str, start_percent: float, end_percent: float, enabled: bool, **switches: Any
     ) -> io.NodeOutput:
-        """Raises RespoError: a concept that is not here, none that fits the model, no middle block."""
+        """Raises RespoError: a missing concept, no concept that fits the model, or no middle block."""
         strength = LEVELS[level]
         if not widgets.is_off(enabled, strength, start_percent, end_percent):
             require_known(_as_sent(cls.hidden), {wanted.id for wanted in cls.define_schema().inputs})
@@ -73,7 +76,7 @@ class Safety(io.ComfyNode):
 
 
 def _switch(found: SafetyConcept) -> io.Boolean.Input:
-    """Return the switch of one concept; optional, so that prompts made before it was there still run, with it on."""
+    """Return one concept's switch. It is optional: prompts saved before the file was there still run, with it on."""
     return io.Boolean.Input(
         found.switch,
         default=True,
@@ -86,7 +89,7 @@ def _switch(found: SafetyConcept) -> io.Boolean.Input:
 
 
 def _switched_on(switches: Mapping[str, Any]) -> list[SafetyConcept]:
-    """Return the concepts to use: all whose switch is not off. Raises RespoError when there are none to choose from."""
+    """Return the concepts whose switch is not off. Raises RespoError when no safety module is installed."""
     concepts = safety_concepts()
     if not concepts:
         raise RespoError(f"no safety module is here. Put one into {own_folder()} and press R in ComfyUI.")
@@ -94,16 +97,17 @@ def _switched_on(switches: Mapping[str, Any]) -> list[SafetyConcept]:
 
 
 def _as_sent(hidden: Any) -> Mapping[str, Any]:
-    """Return this node's inputs as the workflow has them: the host hands on only those that it knows."""
+    """Return this node's inputs as the workflow holds them: the host passes on only those in the schema."""
     graph = getattr(hidden, "dynprompt", None)
     inputs: Mapping[str, Any] = {} if graph is None else graph.get_node(hidden.unique_id)["inputs"]
     return inputs
 
 
 def require_known(sent: Mapping[str, Any], known: set[str]) -> None:
-    """Raise RespoError when a workflow switches on what is not here: it must not run without, as if nothing were.
+    """Raise RespoError when a workflow switches on a concept that is missing here.
 
-    Raises ModuleFileError, saying where to put it, when it is the file that is missing.
+    Without it the workflow would run unprotected and nobody would notice. Raises ModuleFileError, which says where to
+    put the file, when the file itself is missing.
     """
     for name, value in sent.items():
         if name in known or not value:
@@ -120,9 +124,9 @@ def require_known(sent: Mapping[str, Any], known: set[str]) -> None:
 def edits_of(
     model: Any, concepts: list[SafetyConcept], strength: float, sigmas: tuple[float, float]
 ) -> tuple[list[ModuleEdit], str]:
-    """Return one edit for each concept that was made for this kind of model, and what to say on the node.
+    """Return one edit for each concept made for this model's architecture, and the text to show on the node.
 
-    Raises ArchitectureMismatch when none was, and RespoError for a file that cannot be read.
+    Raises ArchitectureMismatch when there is none, and RespoError for a file that cannot be read.
     """
     architecture = architecture_of(model)
     edits, lines = [], []

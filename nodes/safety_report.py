@@ -1,4 +1,4 @@
-"""Safety Report: which pictures show something unwanted. It flags; the pictures stay as they are."""
+"""Safety Report: flag the pictures that show something unwanted. The pictures themselves are not changed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .shared.wire import RespoJudge
 
 
 class SafetyReport(io.ComfyNode):
-    """Pictures and a judge -> a flag and a score for each, a chart, JSON and a sentence."""
+    """Pictures and a judge -> a score and a flag for each picture, a chart, JSON and a sentence."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoSafetyReport",
             display_name="Safety Report",
@@ -61,7 +61,7 @@ class SafetyReport(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, judge: AnyJudge, attribute: str, threshold: float) -> io.NodeOutput:
-        """Raises RespoError: no pictures, a judge that does not judge such things."""
+        """Raises RespoError when there are no pictures or the judge does not judge the attribute."""
         looked_at = safety_attribute(judge, attribute.strip())
         found = safety_report(judge.classes, looked_at, look(judge, images, looked_at), threshold)
         chart, without = safety_chart(found, judge.name)

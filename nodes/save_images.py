@@ -1,4 +1,4 @@
-"""Save Labelled Images: PNG files whose names and texts tell each picture's label and what steered it."""
+"""Save Labelled Images: PNG files with each picture's label in the name, and in the metadata what steered it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
 from .steering.patching import provenance
 
-_COMPRESSION = 4  # as the host's Save Image
+_COMPRESSION = 4  # the same as the host's Save Image
 
 
 class SaveImages(io.ComfyNode):
@@ -30,7 +30,7 @@ class SaveImages(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoSaveImages",
             display_name="Save Labelled Images",
@@ -67,9 +67,10 @@ class SaveImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, filename_prefix: str, labels: str = "", model: Any = None) -> io.NodeOutput:
-        """Raises RespoError, before anything is written: labels and pictures that do not match, a bad name.
+        """Write the files.
 
-        Raises RespoError for a full disk, too; the pictures before that one are then kept, whole.
+        Raises RespoError before anything is written: labels that do not match the pictures, or an unusable prefix.
+        Raises RespoError also when the disk is full; the pictures written before that are complete and are kept.
         """
         names = parse_labels(labels, len(images))
         edits = [] if model is None else provenance(model)
@@ -88,15 +89,15 @@ class SaveImages(io.ComfyNode):
 
 
 def place(prefix: str, images: Tensor) -> tuple[Path, str, int, str]:
-    """Ask the host where files of this prefix go: folder, beginning of the name, next number, subfolder.
+    """Return where the host puts files of this prefix: folder, beginning of the name, next number, subfolder.
 
-    Raises RespoError for no pictures, and for a prefix that leads out of the output folder or is none.
+    Raises RespoError when there are no pictures, and for a prefix that is unusable or leads out of the output folder.
     """
     if not len(images):
         raise RespoError("expected at least one picture to save, found none.")
     output = folder_paths.get_output_directory()
     target = Path(os.path.abspath(os.path.join(output, os.path.dirname(os.path.normpath(prefix)))))
-    # The host looks, too, but says it in four lines for programmers, and takes a name with a null for a new one.
+    # The host checks this too, but its message is for programmers, and it accepts a null character.
     if not target.is_relative_to(os.path.abspath(output)) or "\0" in prefix:
         raise RespoError(
             f"expected a filename_prefix inside ComfyUI's output folder, found {prefix[:100]!r}. Write a plain name "
@@ -114,10 +115,10 @@ def place(prefix: str, images: Tensor) -> tuple[Path, str, int, str]:
 
 
 def free_path(folder: Path, stem: str, counter: int, label: str) -> tuple[Path, int]:
-    """Return "<stem>_00012_<label>_.png" and its number, the first one from `counter` on that no file has.
+    """Return "<stem>_00012_<label>_.png" and its number: the first one from `counter` on that is not taken.
 
-    The host reads the number that follows the prefix, so that these files and those of Save Image count on together.
-    It does not see the numbers of some prefixes (%batch_num%, a trailing slash) and starts from 1 again.
+    The host reads the number after the prefix, so these files and those of Save Image share one numbering. For some
+    prefixes (%batch_num%, a trailing slash) the host does not find the existing numbers and starts from 1 again.
     """
     ending = f"{name}_.png" if (name := for_file_name(label)) else ".png"
     while (path := folder / f"{stem}_{counter:05}_{ending}").exists():
@@ -126,7 +127,7 @@ def free_path(folder: Path, stem: str, counter: int, label: str) -> tuple[Path, 
 
 
 def host_texts(hidden: Any) -> dict[str, str]:
-    """Return what the host's Save Image writes into a PNG; nothing when started with --disable-metadata."""
+    """Return the text chunks of the host's Save Image; nothing when ComfyUI runs with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}
     prompt = {} if hidden.prompt is None else {"prompt": hidden.prompt}
@@ -134,7 +135,7 @@ def host_texts(hidden: Any) -> dict[str, str]:
 
 
 def about(label: str, index: int, count: int, edits: list[dict[str, Any]]) -> str:
-    """Return the JSON of the entry "respo": label, place in the batch, and the modules that acted on this picture."""
+    """Return the JSON for the text chunk "respo": the label, the index, and the modules that acted on this picture."""
     modules = []
     for edit in edits:
         acts = edit["images"]
@@ -145,7 +146,7 @@ def about(label: str, index: int, count: int, edits: list[dict[str, Any]]) -> st
 
 
 def to_png(image: Tensor, texts: Mapping[str, str]) -> bytes:
-    """Return the file's bytes."""
+    """Return the bytes of the PNG file."""
     info = PngInfo()
     for key, text in texts.items():
         info.add_text(key, text)

@@ -1,4 +1,4 @@
-"""Save Module: write a module that was made in the graph into the model folder."""
+"""Save Module: save a module that was made in the graph to the model folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .shared.wire import LoadedModule, RespoModule
 
 
 class SaveModule(io.ComfyNode):
-    """RESPO_MODULE -> a file, and the module with its new name."""
+    """RESPO_MODULE -> a file, and the module under its new name."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoSaveModule",
             display_name="Save Module",
@@ -31,11 +31,11 @@ class SaveModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Say before anything runs that a name leads out of the folder. A linked input is None here."""
+        """Check the name before anything runs. A linked input is None here."""
         return check_place(name)
 
     @classmethod
     def execute(cls, module: LoadedModule, name: str, existing: Existing) -> io.NodeOutput:
-        """Raises RespoError: the name leads out of the folder, another file is there, or it cannot be written."""
+        """Raises RespoError: a name outside the folder, a different file of that name, or an unwritable file."""
         saved, line = save(module.attribute, name, existing)
         return io.NodeOutput(saved, ui=ui.PreviewText(f"{line}\n{saved.describe()}"))

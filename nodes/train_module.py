@@ -1,4 +1,4 @@
-"""Train Module: the trainer's loop inside a graph."""
+"""Train Module: run the trainer's loop inside a graph."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .training.run import EXISTING, OWN_RECIPE, Existing, configuration, run, sh
 
 
 class TrainModule(io.ComfyNode):
-    """MODEL, CLIP and words -> a module file, as RESPO_MODULE, and the pictures before and after."""
+    """MODEL, CLIP and a preset -> a trained module as RESPO_MODULE and as a file, and pictures before and after."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoTrainModule",
             display_name="Train Module",
@@ -110,7 +110,7 @@ class TrainModule(io.ComfyNode):
     def validate_inputs(
         cls, name: str | None = None, custom_preset: str | None = None, preset: str | None = None
     ) -> bool | str:
-        """Say before anything runs what is wrong with a name or preset. A linked input is None here."""
+        """Check the name and the preset before anything runs. A linked input is None here."""
         try:
             if name is not None:
                 place_for(name)
@@ -135,18 +135,18 @@ class TrainModule(io.ComfyNode):
         custom_preset: str,
         vae: Any = None,
     ) -> io.NodeOutput:
-        """Raises RespoError, and the host's own exception when the user cancels; what was trained is kept then."""
+        """Raises RespoError, and the host's own exception when the user cancels. What was trained so far is kept."""
         architecture_of(model)
         path, listed = place_for(name)
         config = configuration(str(preset), custom_preset, recipe, steps, seed)
-        told = run(config, model, clip, vae, path, existing, preview_every)
+        outcome = run(config, model, clip, vae, path, existing, preview_every)
         loaded = LoadedModule(load_attribute(path), listed, file_sha256(path))
-        sheet = ExecutionBlocker(None) if told.sheet is None else picture(told.sheet)
-        return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{told.summary}\n{loaded.describe()}"))
+        sheet = ExecutionBlocker(None) if outcome.sheet is None else picture(outcome.sheet)
+        return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{outcome.summary}\n{loaded.describe()}"))
 
 
 def picture(path: Path) -> Tensor:
-    """Read a picture as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
+    """Read a picture file as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
     with Image.open(path) as opened:
         pixels = np.asarray(opened.convert("RGB"), dtype=np.float32)
     return torch.from_numpy(pixels / 255)[None]

@@ -1,4 +1,4 @@
-"""Where: keep the modules of a model to a part of the picture, and the rest of it to a recorded run."""
+"""Where: limit a model's modules to a part of the picture, and keep the rest as in a recorded run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Where(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Ids and their order are forever: saved workflows store widget values by position."""
+        """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
             node_id="RespoWhere",
             display_name="Where",
@@ -68,7 +68,7 @@ class Where(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
-        """Off, for the Gate's reason or any other: the run to record is not drawn."""
+        """Do not run the recording when the node is off."""
         return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
@@ -83,7 +83,7 @@ class Where(io.ComfyNode):
         prompt: str = "",
         record: Record | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: nothing to go by, words that are not in the prompt, a threshold outside 0 … 1."""
+        """Raises RespoError: nothing to find the subject by, words missing from the prompt, or a bad threshold."""
         if not enabled:
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         architecture_of(model)
@@ -92,7 +92,7 @@ class Where(io.ComfyNode):
         heard = places(clip, prompt, words) if words.strip() else None
         if mask is None and heard is None and record is None:
             raise RespoError(
-                "expected something that tells where the subject is: link a mask, or a record, or write words of the "
+                "expected something that shows where the subject is: link a mask, or a record, or write words of the "
                 "prompt and link clip and prompt."
             )
         region = Region(None if mask is None else Area.of(mask), heard)
@@ -103,16 +103,16 @@ class Where(io.ComfyNode):
 
 
 def places(clip: Any, prompt: str, words: str) -> Words:
-    """Find the chosen words in the encoded prompt. Raises RespoError when they, or clip and prompt, are not there."""
+    """Find the chosen words in the encoded prompt. Raises RespoError when they, clip or prompt are missing."""
     if clip is None or not prompt.strip():
-        raise RespoError("expected clip and prompt to be linked, as words are to be found in the prompt.")
+        raise RespoError("expected clip and prompt to be linked: they are needed to find the words in the prompt.")
     phrases = [phrase.strip() for phrase in re.split(r"[,;\n]", words) if phrase.strip()]
     chosen, others = places_of(words, word_tokens(clip, prompt), [word_tokens(clip, phrase) for phrase in phrases])
     return Words(tuple(chosen), tuple(others))
 
 
 def describe(region: Region, words: str, record: Record | None) -> str:
-    """Say by what the node goes: "Modules act only: in the mask, where 'doctor' is heard"."""
+    """Say how the node finds the subject: "Modules act only: in the mask, where 'doctor' is heard"."""
     limits = ["in the mask"] if region.area is not None else []
     limits += [f"where {words.strip()[:60]!r} is heard"] if region.words is not None else []
     limits += ["where the picture really changes"] if record is not None else []

@@ -1,1 +1,1 @@
-"""What one call of the model says: whose rows it holds, and which prompts they have."""
+"""What one call of the model contains: which rows belong to which prompt, and the encoded prompts."""

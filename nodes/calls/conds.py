@@ -1,8 +1,9 @@
-"""Which prompt a chunk of the U-Net's batch belongs to.
+"""Find out which prompt each chunk of the U-Net's batch belongs to.
 
-The host numbers chunks by their place in a call, 0 for the positive prompt. Others (SAG) call with the negative prompt
-alone, which is then number 0. So a run's options are told which of the guider's lists each number of a call is, by the
-list itself, or by the identifiers that the host gives its prompts where somebody has copied the list.
+In `cond_or_uncond` the host numbers chunks by their list's place in the call, usually 0 for the positive prompts. But
+some nodes (SAG) call the model with the negative prompts alone, which are then number 0. So wrappers record, in a run's
+options, which of the guider's lists each number of a call stands for. They compare the lists themselves, and where
+another node has copied a list, the identifiers that the host gives its prompts.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+# Which side of guidance is changed: the conditional prediction alone, or the unconditional (negative) one as well.
 Guidance = Literal["conditional", "both"]
 
 _LISTS = "respo_lists"  # in transformer_options of a step: the guider's lists of prompts, by name
 _CALL = "respo_conds"  # in transformer_options of a call: its _Call
 _LATENT = "respo_latent"  # in transformer_options: (height, width) of the whole latent
-_NOBODYS = "unlisted negative"  # a prompt that a pack brings along to be led away from (Perp-Neg's empty one)
+_UNLISTED = "unlisted negative"  # a prompt that another node adds to guide away from (Perp-Neg's)
 
 
 @dataclass(frozen=True)
 class Cond:
-    """Which of the run's prompts a chunk of a batch belongs to.
+    """The prompt that a chunk of a batch belongs to.
 
-    `name`: what the guider calls its list ("positive", "negative", "middle" …), `index`: place in that list; `area`:
-    (height, width, y, x) in latent pixels where the prompt is heard, None for everywhere.
+    `name`: the guider's name for its list ("positive", "negative", "middle" …); `index`: the place in that list;
+    `area`: (height, width, y, x) in latent pixels where the prompt applies, None for everywhere.
     """
 
     name: str
@@ -35,22 +37,25 @@ class Cond:
 
     @property
     def conditional(self) -> bool:
-        """Whether it asks for something, rather than to be led away from."""
+        """Whether guidance moves towards this prompt rather than away from it."""
         return "negative" not in self.name
 
 
-Named = Mapping[Any, Sequence[Cond]]  # the host's identifier of a prompt -> what it may be
+Named = Mapping[Any, Sequence[Cond]]  # the host's identifier of a prompt -> the prompts it may be
 
 
 @dataclass(frozen=True)
 class _Call:
-    """The prompts of each number of a call. No dictionary: the host would merge and copy it on the way."""
+    """The prompts of each number of a call.
+
+    It is no dictionary: the host would merge and copy that on its way to the model.
+    """
 
     numbers: tuple[Named, ...]
 
 
 def name_conds(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): bring the guider's lists along."""
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass on the guider's lists of prompts."""
     lists = getattr(executor.class_obj, "conds", None) or {}
     named = _with(model_options, {_LISTS: dict(lists), _LATENT: tuple(x.shape[-2:])})
     denoised: Tensor = executor(x, timestep, named, seed)
@@ -58,7 +63,7 @@ def name_conds(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = 
 
 
 def name_numbers(executor: Any, model: Any, conds: Sequence[Any], x: Tensor, timestep: Tensor, options: Any) -> Any:
-    """Wrap the host's call for lists of prompts (WrappersMP.CALC_COND_BATCH): say which list each number is."""
+    """Wrap the host's evaluation of prompt lists (WrappersMP.CALC_COND_BATCH): record which list each number is."""
     lists = options.get("transformer_options", {}).get(_LISTS)
     if lists is not None:
         options = _with(options, {_CALL: _Call(tuple(name_list(lists, cond or []) for cond in conds))})
@@ -67,10 +72,10 @@ def name_numbers(executor: Any, model: Any, conds: Sequence[Any], x: Tensor, tim
 
 
 def name_list(lists: Mapping[str, Any], conds: Sequence[Any]) -> dict[Any, list[Cond]]:
-    """Name the prompts of one list by the guider's lists, {"positive": [{"uuid": …}, …], …}.
+    """Map the identifier of each prompt in `conds` to the prompts of the run that it may be.
 
-    By identifiers a prompt may be in two of them: where one side has a prompt for an area, the host gives the other
-    side one for the same area, and the copy keeps the identifier.
+    `lists`: the guider's, {"positive": [{"uuid": …}, …], …}. An identifier alone can match two lists: where one side
+    has a prompt for an area, the host gives the other side a copy for the same area, and the copy keeps the identifier.
     """
     same = {name: own for name, own in lists.items() if own is conds}
     named: dict[Any, list[Cond]] = {cond.get("uuid"): [] for cond in conds}
@@ -80,14 +85,14 @@ def name_list(lists: Mapping[str, Any], conds: Sequence[Any]) -> dict[Any, list[
                 area = cond.get("area")
                 plain = tuple(area) if area is not None and len(area) == 4 else None
                 named[cond["uuid"]].append(Cond(name, index, plain))
-    return {key: found or [Cond(_NOBODYS, 0)] for key, found in named.items()}
+    return {key: found or [Cond(_UNLISTED, 0)] for key, found in named.items()}
 
 
 def conds_of_chunks(transformer_options: Mapping[str, Any]) -> list[Cond]:
     """Return the prompt of each chunk of a batch.
 
-    Where an identifier does not tell, or nobody has named them (a pack that calls the model past the host's guider),
-    the host's numbers have to do.
+    Where the identifier is ambiguous, or where the wrappers did not run (a node that calls the model without the host's
+    guider), fall back on the host's numbers.
     """
     numbers = transformer_options["cond_or_uncond"]
     call: _Call | None = transformer_options.get(_CALL)
@@ -104,13 +109,13 @@ def _choose(candidates: Sequence[Cond], number: int) -> Cond:
 
 
 def _with(model_options: Any, more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a run's options that says more in transformer_options."""
+    """Return a copy of a run's options with `more` in its transformer_options."""
     options = dict(model_options or {})
     options["transformer_options"] = {**options.get("transformer_options", {}), **more}
     return options
 
 
 def latent_size(transformer_options: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the size of the whole latent, None where nobody has told."""
+    """Return (height, width) of the whole latent in latent pixels; None when no wrapper has recorded it."""
     size: tuple[int, int] | None = transformer_options.get(_LATENT)
     return size

@@ -1,4 +1,4 @@
-"""What wrappers of the host's model call (WrappersMP.APPLY_MODEL) tell the patches inside it."""
+"""Per-call context that wrappers of the host's model call (WrappersMP.APPLY_MODEL) pass to the patches inside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENCODED = "respo_encoded"  # in transformer_options: a call's encoded prompts `
 
 
 def with_options(executor: Callable, given: tuple, named: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
-    """Go on with the call, with `more` in a copy of its transformer_options."""
+    """Continue the call, with `more` added to a copy of its transformer_options."""
     if "transformer_options" in named:
         return executor(*given, **{**named, "transformer_options": {**named["transformer_options"], **more}})
     if len(given) > _OPTIONS:
@@ -21,13 +21,13 @@ def with_options(executor: Callable, given: tuple, named: Mapping[str, Any], mor
 
 
 def bring_prompts(executor: Callable, *given: Any, **named: Any) -> Any:
-    """Wrap each call of the model: its patches learn what the prompts are, as the text encoder has put them."""
+    """Wrap each call of the model: pass the encoded prompts to its patches."""
     encoded = named["c_crossattn"] if "c_crossattn" in named else given[_PROMPTS] if len(given) > _PROMPTS else None
     return with_options(executor, given, named, {_ENCODED: encoded})
 
 
 def prompts_of(transformer_options: Mapping[str, Any], rows: slice) -> Tensor | None:
-    """Return the encoded prompts of these rows of a call, `[b, places, D]`; None where nobody has brought them."""
+    """Return the encoded prompts of these rows of a call, `[b or 1, places, D]`; None when none were recorded."""
     encoded: Tensor | None = transformer_options.get(_ENCODED)
     if encoded is None:
         return None

@@ -1,1 +1,1 @@
-"""What the nodes draw: labelled sheets, heat maps, charts."""
+"""Pictures that the nodes draw: labelled sheets, heat maps, charts."""

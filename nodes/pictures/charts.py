@@ -1,4 +1,4 @@
-"""The reports' charts, 1024 pixels wide. matplotlib is imported when one is drawn: reports work without it."""
+"""The reports' charts, 1024 pixels wide. matplotlib is imported on first use, so the reports work without it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from ...respo_train.core.counting.fairness import Report
 from ...respo_train.core.counting.metrics import Interval
 from ...respo_train.core.counting.safety_report import SafetyReport
 
-WIDTH, _DPI = 1024, 100  # pixels; pixels an inch
+WIDTH, _DPI = 1024, 100  # pixels; pixels per inch
 MOST_BARS = 24
 _BACK, _PANEL, _INK, _FAINT, _LINE = "#1b1d23", "#23262e", "#eceef2", "#9aa1ad", "#3a3f4a"
 _SEEN, _ASKED, _CHANCE, _FLAG = "#5aa9ff", "#ffb454", "#6c7a8f", "#ff6b6b"
 _MISSING = "The chart needs the Python package matplotlib: install it into ComfyUI's Python with pip."
 _LONGEST_NAME = 18
-_ABOVE, _BAR = 0.88, 0.52  # inches: title and legend; one bar with the distance to the next
+_ABOVE, _BAR = 0.88, 0.52  # inches: title and legend; one bar and the gap below it
 _MARGIN = 0.03  # of the width
 
 
 def fairness_chart(found: Report, judge: str) -> tuple[Any, str]:
-    """Draw a report. Return `[1, H, WIDTH, 3]` in 0 … 1 and "", or a blocker and what is missing."""
+    """Draw a fairness report.
+
+    Returns (chart `[1, H, WIDTH, 3]` in 0 … 1, ""), or without matplotlib (an ExecutionBlocker, a message that says
+    so).
+    """
     concepts = found.concepts[:MOST_BARS]
     bars = _BAR * len(concepts) + 0.3
     figure = _figure(_ABOVE + bars + 1.75, f"{found.attribute}: {_pictures(found.count)}", judge)
@@ -41,7 +45,11 @@ def fairness_chart(found: Report, judge: str) -> tuple[Any, str]:
 
 
 def safety_chart(found: SafetyReport, judge: str) -> tuple[Any, str]:
-    """Draw each picture's score. Return `[1, H, WIDTH, 3]` in 0 … 1 and "", or a blocker and what is missing."""
+    """Draw each picture's score.
+
+    Returns (chart `[1, H, WIDTH, 3]` in 0 … 1, ""), or without matplotlib (an ExecutionBlocker, a message that says
+    so).
+    """
     count = len(found.scores)
     figure = _figure(3.8, f"{found.attribute}: {sum(found.flags)} of {_pictures(count)} flagged", judge)
     if figure is None:
@@ -60,12 +68,12 @@ def safety_chart(found: SafetyReport, judge: str) -> tuple[Any, str]:
 
 
 def shown_chart(chart: Any, cls: Any) -> dict[str, Any]:
-    """Return what the node's face shows."""
+    """Return the preview for the node's UI; empty when there is no chart."""
     return ui.PreviewImage(chart, cls=cls).as_dict() if isinstance(chart, Tensor) else {}
 
 
 def _draw_shares(axes: Any, found: Report, concepts: tuple[str, ...]) -> None:
-    """A bar for each concept with its interval, where the asked share lies, and the band of chance."""
+    """Draw a bar with an interval for each concept, the share that was asked for, and the range that chance gives."""
     places = np.arange(len(concepts))
     fair = 1 / len(found.concepts)
     if found.chance_share is not None:
@@ -91,7 +99,7 @@ def _draw_shares(axes: Any, found: Report, concepts: tuple[str, ...]) -> None:
 
 
 def _draw_ratio(axes: Any, found: Report) -> None:
-    """The deviation ratio with its interval on a line from even to all the same, over the band of chance."""
+    """Draw the deviation ratio and its interval on a scale from 0 (even) to 1 (all the same), over chance's range."""
     axes.set(xlim=(0, 1), ylim=(-1, 1), yticks=[])
     axes.grid(axis="x", color=_LINE, lw=0.8, zorder=0)
     axes.set_xlabel("deviation ratio: 0 is even, 1 is all the same", labelpad=4)
@@ -109,7 +117,7 @@ def _draw_ratio(axes: Any, found: Report) -> None:
 
 
 def _beside(axes: Any, place: float, words: str, colour: str) -> None:
-    """Write to the right of the axes, at a height of theirs."""
+    """Write to the right of the axes, at the height `place` in data coordinates."""
     axes.text(1.022, place, words, transform=axes.get_yaxis_transform(), va="center", color=colour, size=11)
 
 
@@ -135,7 +143,7 @@ def _legend(axes: Any, found: Report) -> None:
 
 
 def _figure(inches: float, title: str, judge: str) -> Any:
-    """Start a chart; None where there is no matplotlib."""
+    """Start a chart; None when matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Sheets of labelled pictures: rows one above the other, a caption below each column, and a scale at the end."""
+"""Sheets of labelled pictures: blocks of stacked pictures with a caption below each, and a colour scale at the end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 
 LONGEST_SIDE = 4096  # pixels of a sheet
-_SMALLEST_TEXT, _PICTURE_PER_TEXT = 13, 14  # pixels; how many times the text's size a picture is high
-_SHAPE = 1.6  # the width that a sheet should have for its height
+_SMALLEST_TEXT, _PICTURE_PER_TEXT = 13, 14  # pixels; picture size divided by font size
+_SHAPE = 1.6  # preferred width / height
 _MOST_COLUMNS = 16
-_SCALE_WIDTH = 20  # times the text's size: its words need that much
+_SCALE_WIDTH = 20  # times the font size, so that the labels fit
 _BACKGROUND, _TEXT, _FAINT = "#222222", "#e6e6e6", "#a0a0a0"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours of a sheet mean: a strip of them from left to right, the words below it, and above it."""
+    """The colour scale of a sheet: a strip of colours from left to right, labels below it, and a title above it."""
 
     strip: Image.Image
     ticks: tuple[str, ...]
@@ -35,8 +35,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Sizes in pixels. `text`: the font's size, of which all distances are made; `names`: the rows' names' width;
-    `rows`: of pictures, `lines`: of a caption."""
+    """Layout of a sheet, in pixels.
+
+    `text`: the font size, on which all distances are based; `names`: the width of the row names; `rows`: pictures
+    stacked in a block; `lines`: lines of a caption.
+    """
 
     columns: int
     picture: tuple[int, int]
@@ -47,18 +50,18 @@ class _Plan:
 
     @property
     def cell(self) -> tuple[int, int]:
-        """One block: the pictures of all rows with the caption below, and the distance to the next block."""
+        """Size of one block: its stacked pictures, the caption below, and the gap to the next block."""
         width, height = self.picture
         below = self.text // 4 + round(1.25 * self.text * self.lines) + 3 * self.text // 4
         return max(width, 6 * self.text) + self.text // 2, self.rows * (height + self.text // 4) + below
 
     @property
     def width(self) -> int:
-        """All blocks beside each other, with the names and a margin."""
+        """Width of all blocks side by side, with the row names and a margin."""
         return self.names + self.columns * self.cell[0] + self.text
 
     def size(self, count: int, scale: bool) -> tuple[int, int]:
-        """The whole sheet of `count` blocks, with a scale or not."""
+        """Return (width, height) of the whole sheet of `count` blocks."""
         height = math.ceil(count / self.columns) * self.cell[1] + self.text
         if not scale:
             return self.width, height
@@ -66,24 +69,24 @@ class _Plan:
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Turn `[H, W, C]` in 0 … 1 into a picture with the bytes that the host's Save Image would write."""
+    """Convert `[H, W, C]` in 0 … 1 to a picture with the same bytes that the host's Save Image would write."""
     scaled = np.clip(255.0 * image.float().cpu().numpy(), 0, 255)
     values = np.nan_to_num(scaled).astype(np.uint8)
     return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
 
 
 def to_image(picture: Image.Image) -> Tensor:
-    """Turn a picture into the host's IMAGE, `[1, H, W, 3]` in 0 … 1."""
+    """Convert a picture to the host's IMAGE, `[1, H, W, 3]` in 0 … 1."""
     return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None]
 
 
 def sheet(
     rows: Sequence[tuple[str, Sequence[Image.Image]]], captions: Sequence[str], scale: Scale | None = None
 ) -> Image.Image:
-    """Draw rows of (name, pictures) of one size: picture i of all rows, one below the other, then `captions[i]`.
+    """Draw one block per caption: picture i of every row, stacked, and `captions[i]` below.
 
-    There are as many blocks beside each other as make the sheet's shape handy. A sheet that would be longer than
-    LONGEST_SIDE is drawn from smaller pictures, so that its words stay sharp.
+    `rows`: (name, pictures) of one size and number. The number of columns is chosen so that the sheet has a convenient
+    shape. If the sheet would be longer than LONGEST_SIDE, the pictures are drawn smaller, so that the text stays sharp.
     """
     plan = _plan([name for name, _ in rows], rows[0][1][0].size, captions, scale is not None)
     drawn = Image.new("RGB", plan.size(len(captions), scale is not None), _BACKGROUND)
@@ -96,10 +99,10 @@ def sheet(
 
 
 def _plan(names: Sequence[str], picture: tuple[int, int], captions: Sequence[str], scale: bool) -> _Plan:
-    """Choose columns, text and, where the sheet would be too large, smaller pictures."""
+    """Choose the columns, the font size and, where the sheet would be too large, a smaller picture size."""
     width, height = picture
     count, lines = len(captions), max(caption.count("\n") + 1 for caption in captions)
-    for _ in range(4):  # text does not shrink below its smallest size, so that one go may not be enough
+    for _ in range(4):  # text has a smallest size, so one round may not be enough
         text = max(_SMALLEST_TEXT, min(width, height) // _PICTURE_PER_TEXT)
         margin = round(max(_width(name, text) for name in names)) + 2 * text if any(names) else text
         columns = range(1, min(count, _MOST_COLUMNS) + 1)
@@ -113,7 +116,7 @@ def _plan(names: Sequence[str], picture: tuple[int, int], captions: Sequence[str
 
 
 def _unshapely(plan: _Plan, count: int, scale: bool) -> float:
-    """How far a sheet is from a handy shape, and how much of it stays empty."""
+    """Return a penalty: distance from the preferred shape, plus the share of empty blocks in the last row."""
     width, height = plan.size(count, scale)
     empty = -count % plan.columns / plan.columns
     return abs(math.log(width / height / _SHAPE)) + empty
@@ -145,7 +148,7 @@ def _draw_block(
 
 
 def _draw_scale(drawn: Image.Image, pen: Any, text: int, scale: Scale) -> None:
-    """Draw the strip at the bottom, in the middle."""
+    """Draw the colour scale, centred at the bottom."""
     length = min(drawn.width - 4 * text, 24 * text)
     left, top = (drawn.width - length) // 2, drawn.height - 5 * text
     title = _fitted(scale.title, text, drawn.width - text)
@@ -158,7 +161,7 @@ def _draw_scale(drawn: Image.Image, pen: Any, text: int, scale: Scale) -> None:
 
 
 def _fitted(words: str, text: int, width: float) -> str:
-    """Cut words to a width, in letters that Pillow's own font has: without accents."""
+    """Strip accents, which Pillow's built-in font lacks, and cut `words` to `width` pixels."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
     if _width(plain, text) <= width:
         return plain
@@ -173,7 +176,7 @@ def _width(words: str, text: int) -> float:
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> Any:
-    """Pillow's own font. Raises RespoError where Pillow is too old to have one in all sizes."""
+    """Return Pillow's built-in font. Raises RespoError when Pillow is too old to scale it."""
     try:
         return ImageFont.load_default(size=size)
     except (TypeError, ImportError) as error:

@@ -1,1 +1,1 @@
-"""A run without modules, written down call by call, and how another run follows it."""
+"""Recording a run without modules, call by call, and making another run follow the record."""

@@ -1,6 +1,6 @@
-"""How a run follows a record: checked before its first step, and looked up call by call, outside the model.
+"""How a run follows a record: checked before the first step, then looked up for each call, outside the model.
 
-Nothing here outlives a run: a run's own options say which records it follows and how far it has come.
+No state outlives a run. A run's own options hold the records that it follows and how far it has come.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class _Run:
 
 
 def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
-    """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE) for a run that needs `half` of `record`.
+    """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE) for a run that follows `record`.
 
-    It raises RespoError before anything is computed when the record is of another run.
+    `guidance`: the side of guidance whose recorded values are needed. The wrapper raises RespoError before anything is
+    computed when the record belongs to a different run.
     """
 
     def begin(
@@ -50,7 +51,7 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
 
 
 def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell the patch what the records say of it."""
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch."""
     options = dict(model_options or {})
     inner = dict(options.get("transformer_options", {}))
     run: _Run | None = inner.get(_RUN)
@@ -63,19 +64,19 @@ def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = Non
 
 
 def recorded_calls(transformer_options: Mapping[str, Any]) -> Mapping[str, RecordedCall]:
-    """Return what the records that this run follows say of the call that runs now, by the records' SHA-256."""
+    """Return the recorded data for the current call, keyed by the SHA-256 of each record that the run follows."""
     found: Mapping[str, RecordedCall] = transformer_options.get(_CALLS, {})
     return found
 
 
 def _require_guidance(record: Record, guidance: Guidance, guider: Any, options: Mapping[str, Any]) -> None:
-    """Raise RespoError when a side of guidance that this run computes was not computed in the recorded one."""
+    """Raise RespoError when this run computes a side of guidance that the recorded run did not compute."""
     skips = math.isclose(getattr(guider, "cfg", 0.0), 1.0) and not options.get("disable_cfg1_optimization", False)
     for name, conds in guider.conds.items():
         conditional = Cond(name, 0).conditional
         wanted = bool(conds) and (conditional or (guidance == "both" and not skips))
         if wanted and name not in record.names:
             raise RespoError(
-                f"The record holds nothing of the {name} prompt, which was not computed when it was made (cfg 1). "
+                f"The record holds nothing for the {name} prompt, which was not computed when it was made (cfg 1). "
                 "Set the same cfg on Record Run as here, or guidance to conditional."
             )

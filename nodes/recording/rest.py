@@ -1,4 +1,4 @@
-"""Keeps what a run hardly changes to what a recorded run gave there."""
+"""Keep the recorded prediction where a run's own prediction hardly differs from it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from .record import Record
 
 
 def keep_rest(record: Record, threshold: float) -> Callable[..., Tensor]:
-    """Build a wrapper of the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance.
+    """Build a wrapper of the host's prediction of a step (WrappersMP.PREDICT_NOISE); it acts after guidance.
 
-    Where the guided prediction hardly differs from the recorded one of the same step, it becomes the recorded one, so
-    that any sampler ends there with the recorded picture. Where both are equal everywhere not a bit is changed.
+    Where the guided prediction hardly differs from the recorded one of the same step, it is replaced by the recorded
+    one. So any sampler arrives at the recorded picture there. `threshold`: see `core.pictures.region.changed`. When
+    both predictions are equal everywhere, not one bit changes.
+
+    The wrapper raises RespoError when it cannot tell which step it is in.
     """
 
     def keep(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:

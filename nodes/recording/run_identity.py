@@ -1,4 +1,4 @@
-"""What tells one run from another before its first step: is this the run that a record was made for?"""
+"""What identifies a run before its first step. It answers whether a record was made for this run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..shared.guard import architecture_of, own_weight
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model runs. `patches`: a digest of what LoRAs and the like add to its weights."""
+    """Which model runs. `patches`: a digest of the changes to its weights (LoRAs and the like)."""
 
     architecture: Architecture
     fingerprint: tuple[float, ...]
@@ -25,21 +25,22 @@ class ModelIdentity:
 
     @classmethod
     def of(cls, model: Any) -> ModelIdentity:
-        """Read a host MODEL. Raises RespoError where there is no middle block.
+        """Read a host MODEL. Raises RespoError when there is no middle block.
 
-        Not the host's own identifiers: a checkpoint that left its cache and was loaded again has new ones.
+        The host's own identifiers are not used: they change when a checkpoint drops out of its cache and is loaded
+        again.
         """
         return cls(architecture_of(model), fingerprint(own_weight(model)), _digest_of_patches(model.patches))
 
     def same(self, other: ModelIdentity) -> bool:
-        """Whether `other` is the same checkpoint, in whatever precision, with the same LoRAs."""
+        """Whether `other` is the same checkpoint with the same LoRAs, whatever the precision."""
         same = same_checkpoint(self.fingerprint, other.fingerprint)
         return same and self.architecture == other.architecture and self.patches == other.patches
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """`start`: a digest of first noise and latent; `shape`: the latent's, batch included; `sigmas`: the schedule."""
+    """`start`: a digest of initial noise and latent; `shape`: of the latent batch; `sigmas`: the noise schedule."""
 
     model: ModelIdentity
     start: str
@@ -48,7 +49,7 @@ class RunIdentity:
 
     @classmethod
     def of(cls, model: Any, sigmas: Tensor, noise: Tensor, latent: Tensor | None) -> RunIdentity:
-        """Read what the host's samplers are given."""
+        """Read the arguments of the host's sampler."""
         start = hashlib.sha256()
         for tensor in (noise, latent):
             if tensor is not None:
@@ -56,10 +57,10 @@ class RunIdentity:
         return cls(ModelIdentity.of(model), start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()))
 
     def require(self, run: RunIdentity) -> None:
-        """Raise RespoError when the record of `self` says nothing about `run`.
+        """Raise RespoError when a record made for this run cannot be used for `run`.
 
-        A part of the recorded schedule is welcome. Where it begins later than the record (the second of two KSamplers
-        Advanced), it starts from a picture in the making, which cannot be compared with the recorded noise.
+        `run` may use a part of the recorded schedule. When that part begins later (the second of two KSampler
+        Advanced), the run starts from a partly denoised picture, so its start is not compared with the recorded noise.
         """
         if not self.model.same(run.model):
             raise RespoError(
@@ -96,7 +97,7 @@ def _digest_of_patches(patches: dict[Any, Any]) -> str:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Find the tensors of one of the host's weight patches: nested tuples, or an adapter with `weights`."""
+    """Find the tensors in one of the host's weight patches: nested tuples, or an adapter with `weights`."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list)):

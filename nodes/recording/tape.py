@@ -1,4 +1,4 @@
-"""How a run is recorded: what is read while it runs, and nothing changed."""
+"""How a run is recorded. Recording only reads; it changes nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BANDS = "respo_bands"  # in transformer_options: the _Bands of the call that ru
 
 
 class _Bands:
-    """The bands of one call. An object of its own: the host copies dictionaries on the way to the model."""
+    """The bands of one call. A class of its own, because the host copies dictionaries on the way to the model."""
 
     def __init__(self) -> None:
         self.found: dict[PromptKey, Band] = {}
 
 
 class Tape:
-    """One run of the model, written while it runs. For a clone of the model that nobody else has."""
+    """Recorder of one run of the model. Use it on a clone of the model that nothing else uses."""
 
     def __init__(self) -> None:
         self._run: RunIdentity | None = None
@@ -33,13 +33,13 @@ class Tape:
     def begin(
         self, executor: Any, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Tensor, *rest: Any
     ) -> Tensor:
-        """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): remember how the run starts."""
+        """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): note how the run starts."""
         self._run = RunIdentity.of(guider.model_patcher, sigmas, noise, rest[0] if rest else None)
         samples: Tensor = executor(guider, sigmas, extra, callback, noise, *rest)
         return samples
 
     def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-        """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
+        """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): keep its result, after guidance."""
         options, bands = dict(model_options or {}), _Bands()
         options["transformer_options"] = {**options.get("transformer_options", {}), _BANDS: bands}
         denoised: Tensor = executor(x, timestep, options, seed)
@@ -48,7 +48,10 @@ class Tape:
         return denoised
 
     def read(self, h: Tensor, hsp: Any, transformer_options: Any) -> tuple[Tensor, Any]:
-        """Look at h as the host's output-block patch; of a prompt's several passes in one call, the first counts."""
+        """Read h, as the host's output-block patch.
+
+        When a prompt has several passes in one call, the first one counts.
+        """
         bands = transformer_options.get(_BANDS)
         if transformer_options["block"] == ("output", 0) and bands is not None:
             conds = conds_of_chunks(transformer_options)
@@ -59,7 +62,7 @@ class Tape:
         return h, hsp
 
     def record(self) -> Record:
-        """Return what was recorded. Raises RespoError when nothing ran: the host samples nothing at denoise 0."""
+        """Return the record. Raises RespoError when nothing ran: at denoise 0 the host does not sample."""
         if self._run is None:
             raise RespoError("There was nothing to record: with a denoise of 0 nothing is sampled. Set it above 0.")
         return Record.of(self._run, self._calls)

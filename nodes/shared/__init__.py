@@ -1,1 +1,1 @@
-"""What several nodes share: wire types, widgets, checks of inputs, folders, judges, totals."""
+"""Code that several nodes share: wire types, widgets, input checks, folders, judges, running totals."""

@@ -1,4 +1,4 @@
-"""What Compose and Interpolate share: a concept as a term, the new one's name, and the answer on the node."""
+"""What Compose and Interpolate share: a concept as a term, the new concept's name, and the text on the node."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .wire import LoadedModule
 
 
 def term_of(module: LoadedModule, concept: str, weight: float = 1.0) -> Term:
-    """Take a concept out of a module, the first one when it is not named. Raises RespoError."""
+    """Take a concept from a module; the first one when `concept` is empty. Raises UnknownConcept."""
     found = concept.strip() or next(iter(module.attribute.concepts))
     return Term(module.attribute, found, weight, module.file, module.sha256)
 
 
 def composed(made: Attribute, how: str, terms: list[Term]) -> io.NodeOutput:
-    """Hand on a new concept, and tell how it was made."""
+    """Return the new module as a node output, with a text on how it was made."""
     loaded = LoadedModule.without_file(made, f"{made.name} (made in the workflow)")
     lines = (f"= {how}", note_on_bases(terms), loaded.describe())
     return io.NodeOutput(loaded, ui=ui.PreviewText("\n".join(filter(None, lines))))
@@ -42,7 +42,7 @@ def name_input() -> io.String.Input:
 
 
 def check_new_name(name: str | None) -> bool | str:
-    """True, or what is wrong with a name; empty is fine."""
+    """Return True for an acceptable name (or an empty one), otherwise the reason why it is not."""
     try:
         if name is not None and str(name).strip():
             check_name("concept", str(name).strip())

@@ -1,4 +1,4 @@
-"""Where modules and Emoji World's checkpoint live, and how a name in a workflow becomes a file, safely."""
+"""The model folders, and the safe way from a file name in a workflow to a path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FOLDER = "respo"
 SUFFIX = ".safetensors"
 FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
-_NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives, streams, the end of a text, half of a letter
-_MAX_BYTES = 128 * 2**20  # no module is larger; asked before a file of many GB is hashed
+_NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives and streams, null, lone surrogates
+_MAX_BYTES = 128 * 2**20  # no module is larger; checked before hashing, which takes long for a checkpoint
 _EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
 
 
@@ -25,7 +25,7 @@ def register() -> None:
     own = own_folder()
     folder_paths.add_model_folder_path(FOLDER, str(own))
     folder_paths.add_model_folder_path(FOLDER, str(_EMOJI_WORLD / "modules"))
-    # The host gives a new folder no filter, and would list every file in it.
+    # For a new folder the host has no filter: it would list every file.
     paths, _ = folder_paths.folder_names_and_paths[FOLDER]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, {SUFFIX})
     try:
@@ -37,12 +37,12 @@ def register() -> None:
 
 
 def own_folder() -> Path:
-    """`models/respo` of the host: where people are told to put their modules."""
+    """Return the host's `models/respo`, where people are told to put their modules."""
     return Path(folder_paths.models_dir) / FOLDER
 
 
 def shows_checkpoint() -> bool:
-    """Read the user's setting from the host's file; on when there is none. Takes effect when the host starts."""
+    """Read the user's setting from the host's settings file; True by default. It takes effect when the host starts."""
     path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -52,15 +52,15 @@ def shows_checkpoint() -> bool:
 
 
 def module_names() -> list[str]:
-    """Names of all module files, subfolders included."""
+    """Return the names of all module files, including those in subfolders."""
     return folder_paths.get_filename_list(FOLDER)
 
 
 def resolve(name: str, sha256: str = "") -> Path:
-    """Find a module file by its name in the list. `sha256`: for the message only.
+    """Find a module file by its name. `sha256` is only used in the message.
 
-    Raises ModuleFileError saying where the file has to be put. Only files that truly lie in a `respo` folder are
-    opened: names come from workflows that strangers write.
+    Raises ModuleFileError, which says where to put the file. Names come from workflows that strangers write, so only
+    files inside a `respo` folder are opened, after resolving links.
     """
     relative = _relative(name)
     if found := _inside(relative):
@@ -74,7 +74,7 @@ def resolve(name: str, sha256: str = "") -> Path:
 
 
 def foreign_names() -> list[str]:
-    """Names of other projects' files in the `respo` folders, subfolders included. The host's own list has none."""
+    """Return the names of other projects' files in the `respo` folders, which the host's list leaves out."""
     found: set[str] = set()
     for root in folder_paths.get_folder_paths(FOLDER):
         names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
@@ -83,7 +83,7 @@ def foreign_names() -> list[str]:
 
 
 def resolve_foreign(name: str) -> Path:
-    """Find another project's file by its name in the list, as `resolve` does. Raises ModuleFileError."""
+    """Find another project's file by its name, as `resolve` does. Raises ModuleFileError."""
     relative = _relative(name, FOREIGN)
     if found := _inside(relative):
         return found
@@ -94,7 +94,7 @@ def resolve_foreign(name: str) -> Path:
 
 
 def _inside(relative: PurePosixPath) -> Path | None:
-    """Return the first file of that name in a `respo` folder. Raises ModuleFileError for a link that leads out."""
+    """Return the first file of that name in a `respo` folder. Raises ModuleFileError for a link that leads outside."""
     for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
         found = root / relative
         if found.is_file():
@@ -110,10 +110,10 @@ def _inside(relative: PurePosixPath) -> Path | None:
 
 
 def place_for(name: str) -> tuple[Path, str]:
-    """Return where a module that is to be written goes, and its name in the list. Writes nothing.
+    """Return the path to write a module to, and its name in the list. Writes nothing.
 
-    It is the first `respo` folder, as with everything that the host saves: the user's own, where extra_model_paths.yaml
-    names one. Raises ModuleFileError for a name that leads out of it.
+    The path is in the first `respo` folder, where the host saves too: the user's own if extra_model_paths.yaml sets
+    one. Raises ModuleFileError for a name that leads outside.
     """
     given = name.strip()
     relative = _relative(given if given.lower().endswith(SUFFIX) else given + SUFFIX)
@@ -125,7 +125,7 @@ def place_for(name: str) -> tuple[Path, str]:
 
 
 def _relative(name: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> PurePosixPath:
-    """Check a name before the file system sees it. Raises ModuleFileError."""
+    """Check a name before it reaches the file system. Raises ModuleFileError."""
     name = str(name)  # a workflow's JSON may hold anything
     path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
     inside = not path.is_absolute() and ".." not in path.parts and not _NEVER_IN_A_NAME.search(name)

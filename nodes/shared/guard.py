@@ -1,4 +1,4 @@
-"""Does this module belong to this model? Another architecture is an error, another checkpoint a note."""
+"""Check that a module fits a model: a different architecture is an error, a different checkpoint gives a note."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FINGERPRINTED = "diffusion_model.middle_block.0.out_layers.3.weight"
 
 
 def check_fit(model: Any, module: LoadedModule) -> str:
-    """Return a note for the node's face: "" when `model` is the checkpoint that the module was made on.
+    """Return a note to show on the node, "" when `model` is the checkpoint that the module was made on.
 
-    Raises ArchitectureMismatch, or RespoError when the model has no middle block at all.
+    Raises ArchitectureMismatch, or RespoError when the model has no middle block.
     """
     module.attribute.architecture.require(architecture_of(model))
     known = module.attribute.base.get("fingerprint")
@@ -35,7 +35,7 @@ def require_allowed(module: LoadedModule, strength: float) -> None:
 
 
 def architecture_of(model: Any) -> Architecture:
-    """Read a host MODEL's architecture. Raises RespoError naming what was found where there is no middle block."""
+    """Return a host MODEL's architecture. Raises RespoError when the model has no middle block."""
     architecture = Architecture.from_unet_config(model.model.model_config.unet_config)
     network = model.get_model_object("diffusion_model")
     if getattr(network, "middle_block", None) is None:
@@ -47,9 +47,9 @@ def architecture_of(model: Any) -> Architecture:
 
 
 def own_weight(model: Any) -> Any:
-    """Return the weight that fingerprints are made of, the checkpoint's own.
+    """Return the checkpoint's original value of the weight that fingerprints are made of.
 
-    While the model is loaded with a LoRA, the host keeps the original aside.
+    While a LoRA is applied, the host keeps the original weight in `backup`.
     """
     kept = getattr(model, "backup", {}).get(_FINGERPRINTED)
     return model.get_model_object(_FINGERPRINTED) if kept is None else kept.weight

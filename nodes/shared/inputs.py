@@ -1,6 +1,7 @@
-"""What a node is handed, checked against its own schema before it runs.
+"""Check what a node is given against its own schema, before it runs.
 
-The host checks widgets only: a link goes past every limit, and where a MODEL belongs, a workflow may hold any JSON.
+The host checks widget values only. Linked values can exceed every limit, and a workflow can put any JSON where a MODEL
+belongs.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from ...respo_train.core.errors import RespoError
 from ...respo_train.core.judge import AnyJudge
 from .wire import LoadedModule
 
-LONGEST_TEXT = 1_000_000  # characters: more than any module in a workflow has, and quick to read in every node
+LONGEST_TEXT = 1_000_000  # characters: more than any module needs as text, and still fast to parse
 _LONGEST_SHOWN = 80
-_HALF_A_LETTER = re.compile("[\\ud800-\\udfff]")
+_LONE_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _JSON = (str, int, float, bool, list, dict, type(None))
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """Let `node` refuse, by a RespoError that names the input, what its schema does not allow. Returns `node`."""
+    """Make `node` raise a RespoError that names the input when a value does not fit its schema. Returns `node`."""
     execute = node.execute.__func__
 
     @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **given: Any) -> io.NodeOutput:
-        schema = node.GET_SCHEMA()  # `cls` is the host's copy, which it has locked
+        schema = node.GET_SCHEMA()  # not `cls`, which is the host's locked copy
         for wanted in schema.inputs:
             if wanted.id in given and not (wanted.optional and given[wanted.id] is None):
                 for value in given[wanted.id] if schema.is_input_list else [given[wanted.id]]:
@@ -39,19 +40,22 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         _check_hidden(getattr(cls, "hidden", None))
         return execute(cls, **given)
 
-    own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with words of its own
+    own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with its own messages
     node.execute = classmethod(run)
     return node
 
 
 def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
-    """Raise RespoError unless `value` is what the input takes. `any_choice`: a combo's is the node's own matter."""
+    """Raise RespoError unless `value` fits the input.
+
+    `any_choice`: skip combos, whose choices the node checks itself.
+    """
     if any_choice and isinstance(wanted, io.Combo.Input):
         return
     kinds = [kind.strip() for kind in wanted.get_io_type().split(",")]
     if not any(_KINDS.get(kind, _is_object)(value) for kind in kinds):
         raise RespoError(
-            f"expected {' or '.join(kinds)} at the input {wanted.id!r}, found {_shown(value)}. Link it anew, or "
+            f"expected {' or '.join(kinds)} at the input {wanted.id!r}, found {_shown(value)}. Link it again, or "
             "add the node again."
         )
     if isinstance(value, str):
@@ -63,7 +67,7 @@ def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
 
 
 def _check_hidden(hidden: Any) -> None:
-    """What the host writes into pictures comes with the request, as it was sent."""
+    """Check extra_pnginfo, which the host takes from the request unchanged and writes into pictures."""
     found = getattr(hidden, "extra_pnginfo", None)
     if not isinstance(found, (dict, type(None))):
         raise RespoError(f"expected the request's 'extra_pnginfo' as an object, found {_shown(found)}. Leave it out.")
@@ -72,8 +76,8 @@ def _check_hidden(hidden: Any) -> None:
 def _check_text(wanted: io.Input, value: str) -> None:
     if len(value) > LONGEST_TEXT:
         raise RespoError(f"expected at most {LONGEST_TEXT} characters in {wanted.id!r}, found {len(value)}.")
-    if _HALF_A_LETTER.search(value):  # JSON can hold it; tokenizers, files and pictures cannot
-        raise RespoError(f"expected text in {wanted.id!r}, found half of a letter (U+D800 … U+DFFF). Type it anew.")
+    if _LONE_SURROGATE.search(value):  # JSON can hold it; tokenizers, files and pictures cannot
+        raise RespoError(f"expected text in {wanted.id!r}, found an unpaired surrogate (U+D800 … U+DFFF). Retype it.")
     choices = getattr(wanted, "options", None)
     if choices and value not in choices:
         raise RespoError(f"expected {wanted.id!r} as one of {', '.join(map(str, choices))}, found {_shown(value)}.")
@@ -85,7 +89,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_latent(value: Any) -> bool:
     samples = value.get("samples") if isinstance(value, dict) else None
-    return isinstance(samples, torch.Tensor) and samples.ndim == 4  # a video's has a fifth: no U-Net of ours takes it
+    return isinstance(samples, torch.Tensor) and samples.ndim == 4  # a video's has 5, which no supported U-Net takes
 
 
 def _is_conditioning(value: Any) -> bool:
@@ -95,7 +99,7 @@ def _is_conditioning(value: Any) -> bool:
 
 
 def _is_object(value: Any) -> bool:
-    """Say whether a value came by a link: what JSON can hold is no model."""
+    """Return whether a value came from a link: a value that JSON can hold cannot be a model."""
     return not isinstance(value, _JSON)
 
 

@@ -1,4 +1,4 @@
-"""Which judges there are, and loading one: the one file of the nodes that imports `respo_train.judges`, when asked."""
+"""List and load judges. The only file of the nodes that imports `respo_train.judges`, and only when it is needed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _MARK = "config.json"
 
 
 def register() -> None:
-    """Add the model folder `respo_judges`: a folder below it is a CLIP model. Idempotent."""
+    """Add the model folder `respo_judges`; each folder in it is a CLIP model. Idempotent."""
     folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
 
 
 def judge_names() -> list[str]:
-    """Return the judges that ship or come with a package, and the CLIP models in the model folder."""
+    """Return the built-in judges (some need a package) and the CLIP models in the model folder."""
     from ...respo_train.judges import BUILT_IN
 
     return [*BUILT_IN, *sorted(_models())]
 
 
 def load(name: str, prompts: str) -> AnyJudge:
-    """Raises RespoError: unknown, broken, a package that is missing, prompts that cannot be read."""
+    """Load a judge. Raises RespoError: unknown, broken, a missing package, or prompts that cannot be parsed."""
     from ...respo_train.judges import load_judge
 
     require_known(name)
@@ -35,14 +35,14 @@ def load(name: str, prompts: str) -> AnyJudge:
 
 
 def check_prompts(prompts: str) -> None:
-    """Raises RespoError."""
+    """Raise RespoError when the prompts cannot be parsed."""
     from ...respo_train.judges.clip_prompts import parse_prompts
 
     parse_prompts(prompts)
 
 
 def require_known(name: str) -> None:
-    """Raise RespoError unless `name` is in the list: only folders that were found there are ever opened."""
+    """Raise RespoError unless `name` is in the list, so that only folders found there are ever opened."""
     if name not in judge_names():
         raise RespoError(
             f"the judge {name[:80]!r} is not on this computer. Put the folder of a CLIP model (config.json, "
@@ -52,7 +52,7 @@ def require_known(name: str) -> None:
 
 
 def state(name: str) -> str:
-    """Return what changes when the judge's files do."""
+    """Return a text that changes whenever the judge's files change."""
     folder = _models().get(name)
     if folder is None:
         return name
@@ -60,7 +60,10 @@ def state(name: str) -> str:
 
 
 def _models() -> dict[str, Path]:
-    """Return the folders of CLIP models by name; of two with one name the first, as the host does with files."""
+    """Return the folders of CLIP models by name.
+
+    If two have the same name, the first wins, as with the host's files.
+    """
     found: dict[str, Path] = {}
     for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
         for mark in sorted(root.glob(f"*/{_MARK}")):

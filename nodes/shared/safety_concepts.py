@@ -1,4 +1,4 @@
-"""Which safety concepts are there: what ships with the pack, and what the user has put into the `respo` folder."""
+"""The available safety concepts: those that ship with the pack and those in the user's `respo` folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...respo_train.core.files.checkpoint import read_metadata
 from ...respo_train.core.module.attribute import check_name
 from .folders import module_names, resolve
 
-SHIPPED = ("emoji_world_no_weapons.safetensors",)  # in this order for ever; a new one goes to the end
+SHIPPED = ("emoji_world_no_weapons.safetensors",)  # this order must not change; append new ones
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class SafetyConcept:
 
     @property
     def switch(self) -> str:
-        """The id of its switch: a workflow that asks for it says by this which file it needs."""
+        """The id of its switch. It contains the file's name, so a workflow tells which file it needs."""
         return f"{self.concept} ({self.file})"
 
 
 def safety_concepts() -> list[SafetyConcept]:
-    """Return the shipped concepts in their order, then the others by the names of their files.
+    """Return the shipped concepts in their fixed order, then the others sorted by file name.
 
-    Files that cannot be read are left out, with a line in the log.
+    Unreadable files are left out, with a warning in the log.
     """
     names = {name.replace("\\", "/") for name in module_names()}
     ordered = [*(name for name in SHIPPED if name in names), *sorted(names - set(SHIPPED))]
@@ -43,14 +43,14 @@ def _concepts_of(name: str) -> tuple[SafetyConcept, ...]:
     try:
         path = resolve(name)
         stamp = path.stat()
-    except (RespoError, OSError):  # a link out of the folder, or gone by now: Load Module explains it
+    except (RespoError, OSError):  # a link out of the folder, or just deleted: Load Module explains it
         return ()
     return _read(name, path, stamp.st_mtime_ns, stamp.st_size)
 
 
 @lru_cache(maxsize=1024)
 def _read(name: str, path: Path, _changed: int, _size: int) -> tuple[SafetyConcept, ...]:
-    """Read a file's safety concepts from its header alone; once for each version of it, so one line in the log."""
+    """Read the safety concepts from a file's header. Cached per version of the file, so it is logged once."""
     try:
         metadata = read_metadata(path)
         concepts, base = metadata["concepts"], metadata["base"]

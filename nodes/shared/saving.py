@@ -1,4 +1,4 @@
-"""Writing a module into the model folder, for the nodes that make one."""
+"""Save a module to the model folder, for the nodes that make one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXISTING: tuple[Existing, ...] = get_args(Existing)
 
 
 def existing_input() -> io.Combo.Input:
-    """What becomes of another module under the same name."""
+    """The choice between refusing and overwriting a file that already exists."""
     return io.Combo.Input(
         "existing",
         options=list(EXISTING),
@@ -30,7 +30,7 @@ def existing_input() -> io.Combo.Input:
 
 
 def check_place(name: str | None) -> bool | str:
-    """True, or what is wrong with a name to write under."""
+    """Return True for a name that a module can be saved under, otherwise the reason why not."""
     try:
         if name is not None:
             place_for(str(name))
@@ -40,24 +40,24 @@ def check_place(name: str | None) -> bool | str:
 
 
 def save(attribute: Attribute, name: str, existing: Existing) -> tuple[LoadedModule, str]:
-    """Write a module under `name` into the model folder; return it, and a line that says so. Raises RespoError."""
+    """Save a module under `name` in the model folder; return it and a line that says so. Raises RespoError."""
     path, listed = place_for(name)
     data = to_bytes(attribute)
-    from_bytes(data, listed)  # what is written can be read again, whatever a workflow has put into it
+    from_bytes(data, listed)  # make sure that the file can be read back, whatever a workflow put into the module
     written = _write(path, data, replace=existing == "overwrite")
     saved = LoadedModule(attribute, listed, hashlib.sha256(data).hexdigest())
-    return saved, f"Saved as {listed}" if written else f"{listed} holds this very module already"
+    return saved, f"Saved as {listed}" if written else f"{listed} already holds exactly this module"
 
 
 def _write(path: Path, data: bytes, replace: bool) -> bool:
-    """Write unless these bytes are there already; return whether it was needed. Raises RespoError."""
+    """Write `data` unless the file holds it already; return whether it was written. Raises RespoError."""
     try:
         if path.exists():
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return False
             if not replace:
                 raise RespoError(
-                    f"{path.name} is there already and holds another module. Choose another name, or set existing to "
+                    f"{path.name} already exists and holds a different module. Choose another name, or set existing to "
                     "overwrite."
                 )
         path.parent.mkdir(parents=True, exist_ok=True)

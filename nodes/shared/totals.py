@@ -1,4 +1,4 @@
-"""Running totals on disk: one small file each in the host's user folder, so that they outlive a restart."""
+"""Running totals on disk: a small file for each in the host's user folder, so they survive a restart."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...respo_train.core.files.checkpoint import write_atomically
 def count(
     key: str, pictures: Sequence[str], pairs: Sequence[Pair], about: Mapping[str, Any], anew: bool
 ) -> tuple[list[Pair], str]:
-    """Add pictures to the total `key`, or to an empty one; return all that are in it, and a note for people.
+    """Add pictures to the total `key`, or to an empty one if `anew`; return all its pairs, and a note to show.
 
-    A picture that the total holds is not counted again. Where the file can neither be read nor set aside, it is left
-    alone and the pictures at hand are all that is returned; where it cannot be written the note says so.
+    Pictures that are already in the total are not counted again. When the file can neither be read nor renamed, it is
+    left alone and only the given pairs are returned. When it cannot be written, the note says so.
     """
     path = folder() / f"{key}.json"
     try:
@@ -44,12 +44,12 @@ def count(
 
 
 def folder() -> Path:
-    """Where the totals are; beside the settings of the host's only user, or of its default one."""
+    """Return the folder of the totals: next to the settings of the host's only (or default) user."""
     return Path(folder_paths.get_user_directory()) / "default" / "respo" / "running_totals"
 
 
 def _read(path: Path) -> tuple[Total, str]:
-    """Return a total and a note. One that is broken is renamed, never overwritten. Raises OSError."""
+    """Return a total and a note. A broken file is renamed, never overwritten. Raises OSError."""
     try:
         if path.stat().st_size > LARGEST:
             raise RespoError("far too large")

@@ -1,4 +1,4 @@
-"""The widgets that nodes share, and what "off" means for all of them."""
+"""Widgets that several nodes share, and the shared definition of "off"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .wire import RespoRecord
 
 
 def strength() -> io.Float.Input:
-    """How much of the module's whole change is added."""
+    """Widget: the factor on the module's whole change of h."""
     return io.Float.Input(
         "strength",
         default=1.0,
@@ -24,7 +24,7 @@ def strength() -> io.Float.Input:
 
 
 def fidelity() -> io.Float.Input:
-    """How much of the semantic part is added along with the responsible one."""
+    """Widget: the factor on the semantic part, which is added along with the responsible part."""
     return io.Float.Input(
         "fidelity",
         default=1.0,
@@ -37,7 +37,7 @@ def fidelity() -> io.Float.Input:
 
 
 def start_percent() -> io.Float.Input:
-    """Where in the sampling the module begins to act."""
+    """Widget: the point of the sampling where the module starts to act."""
     return io.Float.Input(
         "start_percent",
         default=0.0,
@@ -50,7 +50,7 @@ def start_percent() -> io.Float.Input:
 
 
 def end_percent() -> io.Float.Input:
-    """Where in the sampling the module stops acting."""
+    """Widget: the point of the sampling where the module stops acting."""
     return io.Float.Input(
         "end_percent",
         default=1.0,
@@ -63,7 +63,7 @@ def end_percent() -> io.Float.Input:
 
 
 def enabled() -> io.Boolean.Input:
-    """The switch; another node can be linked to it."""
+    """Widget: the on/off switch. Another node, e.g. Gate, can be linked to it."""
     return io.Boolean.Input(
         "enabled",
         default=True,
@@ -74,7 +74,7 @@ def enabled() -> io.Boolean.Input:
 
 
 def module_name() -> io.String.Input:
-    """Where a module is written."""
+    """Widget: the name to save a module under."""
     return io.String.Input(
         "name",
         default="my_module",
@@ -84,15 +84,15 @@ def module_name() -> io.String.Input:
 
 
 def is_off(enabled: bool, strength: float, start_percent: float, end_percent: float) -> bool:
-    """True when nothing is to be added at any step. An empty range counts, and so does one that is not a number."""
+    """Return whether nothing would be added at any step. An empty range is off, and so is one that is not a number."""
     return not enabled or strength == 0 or not start_percent < end_percent
 
 
 def record(tooltip: str) -> io.Input:
-    """A run to follow; made only when `inputs_to_make` asks for it."""
+    """Input: a recorded run. Lazy, so that the run is only sampled when `inputs_to_make` requests it."""
     return RespoRecord.Input("record", optional=True, lazy=True, tooltip=tooltip)
 
 
 def inputs_to_make(enabled: bool, linked: Mapping[str, Any]) -> list[str]:
-    """Answer the host's `check_lazy_status`: an unmodified run is drawn for a node that is on, and for no other."""
+    """Answer the host's `check_lazy_status`: request the record only when the node is enabled."""
     return [] if enabled is False else [name for name, value in linked.items() if name == "record" and value is None]

@@ -1,4 +1,4 @@
-"""What travels on a RESPO_MODULE wire: an attribute, and which file it was read from."""
+"""The types on Respo's wires. RESPO_MODULE carries an attribute and the file that it was read from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ RespoJudge = io.Custom("RESPO_JUDGE")  # a core.judge.AnyJudge
 
 @dataclass(frozen=True)
 class LoadedModule:
-    """`file`: its name in the list of modules, or what it is where there is no file; `sha256`: of the file's bytes.
+    """An attribute, and where it came from.
 
-    The SHA-256 is 64 hexadecimal digits; without a file it is that of the file that would be written.
+    `file`: its name in the list of modules, or a description where there is no file; `sha256`: of the file's bytes, 64
+    hexadecimal digits. Without a file it is the hash of the file that would be written.
     """
 
     attribute: Attribute
@@ -33,7 +34,7 @@ class LoadedModule:
         return cls(attribute, name, hashlib.sha256(to_bytes(attribute)).hexdigest())
 
     def describe(self) -> str:
-        """Five short lines for the face of the Load Module node, six where the file recommends a strength."""
+        """Return five short lines to show on Load Module, six when the file recommends a strength."""
         attribute = self.attribute
         base = attribute.base.get("name", "an unnamed checkpoint")
         objective = attribute.training.get("objective", "unknown")
@@ -50,7 +51,7 @@ class LoadedModule:
 
 
 def size_of(attribute: Attribute) -> str:
-    """For people: "131 kB, grid 8 x 8" – the numbers' bytes, and every kind and size of grid that there is."""
+    """Return e.g. "131 kB, grid 8 x 8": the size of the numbers, and each kind and size of grid."""
     modules = attribute.concepts.values()
     grids = [grid for module in modules for grid in (module.responsible, module.semantic)]
     size = sum(4 * parameter.numel() for module in modules for parameter in module.parameters())
@@ -61,7 +62,7 @@ def size_of(attribute: Attribute) -> str:
 
 def _kind(grid: Grid) -> str:
     if grid.kind == "channel":
-        return "one number a channel"
+        return "one number per channel"
     parameter = grid.space if grid.kind == "low_rank" else grid.full
     height, width = parameter.shape[1:]
     return (

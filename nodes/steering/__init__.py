@@ -1,1 +1,1 @@
-"""What is added to h, and the one file that patches the host's model."""
+"""What is added to h, and the only file that patches the host's model."""

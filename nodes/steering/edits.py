@@ -1,7 +1,7 @@
-"""What Respo can do to h, the output of the U-Net's middle block: plain values, and the numbers that they add.
+"""What Respo can do to h, the output of the U-Net's middle block: immutable values, and the tensors that they add.
 
-Nothing of the host is in here. An edit is asked for its `addition` once, when a model is patched; the answer is a
-closure that keeps what it has resized and moved, for hosts deep-copy patch objects and may call from several threads.
+Nothing here depends on the host. When a model is patched, `addition` is called once for each edit. It returns a closure
+that caches resized and moved tensors: the host deep-copies patch objects and may call them from several threads.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from ..recording.record import RecordedCall
 
 Size = tuple[int, int]
 WHOLE_RUN = (math.inf, 0.0)
-_SIZES_KEPT = 8  # sizes of h whose tensors stay in memory: a second pass and a few area prompts
+_SIZES_KEPT = 8  # sizes of h whose tensors are cached: enough for a second pass and a few area prompts
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where one chunk of one call of the U-Net stands. `sigmas`: `[b]`; `latent`: the size of the whole latent.
+    """The context of one chunk in one call of the U-Net.
 
-    `recorded`: what the records that the run follows say of this call, by their SHA-256. `prompts`: the chunk's
-    encoded prompts `[b or 1, places, D]`, None where they are not known.
+    `sigmas`: noise levels `[b]`; `latent`: (height, width) of the whole latent; `recorded`: recorded data for this
+    U-Net call, keyed by the record's SHA-256; `prompts`: the chunk's encoded prompts `[b or 1, places, D]`, None when
+    unknown.
     """
 
     cond: Cond
@@ -45,7 +46,7 @@ class Moment:
     prompts: Tensor | None = None
 
 
-# (the chunk's h `[b, C, H, W]`, where it stands) -> `[C, H, W]` or `[b, C, H, W]`, float32
+# (a chunk's h `[b, C, H, W]`, its context) -> what to add to it, `[C, H, W]` or `[b, C, H, W]`, float32
 Addition = Callable[[Tensor, Moment], Tensor]
 
 
@@ -67,14 +68,17 @@ class Edit(Protocol):
 
 @dataclass(frozen=True)
 class Area:
-    """Where in the picture an edit acts: `mask` `[b or 1, H, W]`, 0 … 1, of any size; equal by its contents."""
+    """A mask for an edit: `mask` `[b or 1, H, W]`, 0 … 1, of any size. Areas with the same contents are equal."""
 
     sha256: str
     mask: Tensor = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, mask: Tensor) -> Area:
-        """Take a host MASK, `[H, W]` or `[b, H, W]`. Raises RespoError for another shape, or when it is not finite."""
+        """Take a host MASK, `[H, W]` or `[b, H, W]`.
+
+        Raises RespoError for another shape or values that are not finite.
+        """
         mask = mask.detach().float().cpu().clone()
         mask = mask[None] if mask.ndim == 2 else mask
         if mask.ndim != 3 or mask.numel() == 0 or not torch.isfinite(mask).all():
@@ -83,7 +87,7 @@ class Area:
         return cls(hashlib.sha256(sizes + mask.numpy().tobytes()).hexdigest(), mask.clamp(0, 1))
 
     def at(self, size: Size, moment: Moment) -> Tensor:
-        """Return the mask over the part of the picture that a chunk sees, `[b or 1, 1, *size]`."""
+        """Return the mask for the part of the picture that a chunk covers, resized: `[b or 1, 1, *size]`."""
         mask = self.mask
         if moment.cond.area is not None and moment.latent is not None:
             height, width, y, x = moment.cond.area
@@ -93,10 +97,10 @@ class Area:
 
 @dataclass(frozen=True)
 class ModuleEdit:
-    """A concept's change of h, at every step alike (RespoDiff, arXiv 2509.15257, section 3).
+    """A concept's change of h, the same at every step (RespoDiff, arXiv 2509.15257, section 3).
 
-    `file`, `sha256`, `concept`: which numbers; `module` holds them. `probe`: tells which prompts it acts on; None for
-    all. Raises RespoError when a number is not finite.
+    `file`, `sha256` and `concept` identify the tensors, which `module` holds. `probe`: decides from the encoded prompt
+    whether to act; None means always. Raises RespoError when strength or fidelity is not finite.
     """
 
     sha256: str
@@ -118,7 +122,7 @@ class ModuleEdit:
                 raise RespoError(f"expected {name} as a finite number, found {getattr(self, name)}.")
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for a picture's metadata, and "images"."""
+        """Return plain values for a picture's metadata, and "images" (see `Edit`)."""
         start, end = self.sigmas
         named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.guidance}
         amounts = {"strength": self.strength, "fidelity": self.fidelity, "masked": self.area is not None}
@@ -134,7 +138,7 @@ class ModuleEdit:
         def constant(height: int, width: int, device: torch.device) -> Tensor:
             return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
 
-        # Copies: the module's own belong to all who have loaded it.
+        # Copies, because the module's own tensors are shared by every node that uses the module.
         @lru_cache(maxsize=1)
         def map_on(device: torch.device) -> HMap | None:
             return None if self.module.map is None else deepcopy(self.module.map).to(device)
@@ -154,16 +158,16 @@ class ModuleEdit:
             probe = probe_on(h.device)
             if probe is None or moment.prompts is None:
                 return value
-            asked = images_of(probe.leaves_open(moment.prompts.to(h.device)), len(h))
-            return torch.where(asked[:, None, None, None], value, 0.0)
+            is_open = images_of(probe.leaves_open(moment.prompts.to(h.device)), len(h))
+            return torch.where(is_open[:, None, None, None], value, 0.0)
 
         return add
 
 
 def images_of(values: Tensor, count: int) -> Tensor:
-    """Fit `[b, …]` to `count` images as the host fits batches: dropping the last ones, or starting again at the first.
+    """Fit `[b, …]` to `count` images as the host fits batches: cut off the end, or repeat from the start.
 
-    A single one is left to be broadcast.
+    A single row is returned as it is, to be broadcast.
     """
     if len(values) in (1, count):
         return values

@@ -1,4 +1,4 @@
-"""What Background adds to h: a low band of it (Learning Where It Matters, TMLR 2026)."""
+"""What Background adds: a low band of h (Learning Where It Matters, TMLR 2026)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from .edits import Addition, Guidance, Moment
 
 @dataclass(frozen=True)
 class LowBand:
-    """`strength` times the low band of h, of `levels` levels; `record`: the run whose h is meant, None for this one.
+    """`strength` times the low band of h, with `levels` levels.
 
-    The paper takes that of the run without changes. Raises RespoError for a strength that is not finite.
+    `record`: the run whose h is used; None for the current run. The paper uses the run without changes. Raises
+    RespoError when the strength is not finite.
     """
 
     strength: float

@@ -1,7 +1,7 @@
-"""Keeps modules to a part of the picture: a mask, or where chosen words of the prompt are heard.
+"""Limit modules to a part of the picture: a mask, or the places that attend to chosen words of the prompt.
 
-The words are listened to in the cross-attention before the bottleneck, so that a step's own attention says where its
-modules act: the first step is no exception.
+The attention is read in the cross-attention layers before the bottleneck. So each step's own attention decides where
+modules act, from the first step on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ...respo_train.core.pictures.region import share_of_words, subject
 from ..calls.prompts import with_options
 from .edits import Area, Moment, Size, images_of
 
-_SHARES = "respo_shares"  # in transformer_options: {Words: [one layer's shares `[n * b, 1, H, W]`, …]} of one call
+_SHARES = "respo_shares"  # in transformer_options of a call: {Words: [share of attention `[n * b, 1, H, W]` per layer]}
 
 
 @dataclass(frozen=True)
 class Words:
-    """Places in the encoded prompt: of the words that name the subject, and of all the others."""
+    """Places in the encoded prompt: those of the words that name the subject, and those of all other words."""
 
     chosen: tuple[int, ...]
     others: tuple[int, ...]
@@ -32,50 +32,50 @@ class Words:
 
 @dataclass(frozen=True)
 class WordAttention:
-    """What a call's attention has said so far, of the images in `rows` of its batch."""
+    """The attention that the current call has read so far, for the images in `rows` of its batch."""
 
     heard: Mapping[Words, Sequence[Tensor]]
     rows: slice
 
     @classmethod
     def of(cls, transformer_options: Mapping[str, Any], rows: slice) -> WordAttention:
-        """Read the options of a call; nothing has been heard where nobody listens."""
+        """Read a call's options. It is empty when no patch reads the attention."""
         return cls(transformer_options.get(_SHARES) or {}, rows)
 
     def subject(self, words: Words, size: Size) -> Tensor | None:
-        """Return where `words` are heard, `[b, 1, *size]`; None where no layer has said anything."""
+        """Return where the image attends to `words`, `[b, 1, *size]`; None when no layer has been read."""
         layers = self.heard.get(words)
         return subject(torch.stack([fitted(layer[self.rows], size) for layer in layers]).mean(0)) if layers else None
 
 
 @dataclass(frozen=True)
 class Region:
-    """Where modules may act: in `area` and where `words` are heard; None is no limit."""
+    """Where modules may act: inside `area` and where the image attends to `words`; None means no limit."""
 
     area: Area | None
     words: Words | None
 
-    def weight(self, h: Tensor, moment: Moment, shares: WordAttention) -> Tensor | None:
-        """Return what one chunk's changes of h are multiplied by, `[b or 1, 1, H, W]`; None where there is no limit."""
+    def weight(self, h: Tensor, moment: Moment, attention: WordAttention) -> Tensor | None:
+        """Return the factor on one chunk's changes of h, `[b or 1, 1, H, W]`; None when there is no limit."""
         size = h.shape[2], h.shape[3]
         area = None if self.area is None else self.area.at(size, moment).to(h.device)
-        words = None if self.words is None else shares.subject(self.words, size)
+        words = None if self.words is None else attention.subject(self.words, size)
         return product(h, [area, words])
 
 
 def product(h: Tensor, weights: Sequence[Tensor | None]) -> Tensor | None:
-    """Multiply masks `[b or 1, 1, H, W]` over the images of `h`; None is no limit."""
+    """Multiply masks `[b or 1, 1, H, W]` over the images of `h`. None among them means no limit."""
     limits = [images_of(weight, len(h)) for weight in weights if weight is not None]
     return reduce(torch.mul, limits) if limits else None
 
 
 def fresh_word_attention(executor: Any, *given: Any, **named: Any) -> Any:
-    """Wrap each call of the model (WrappersMP.APPLY_MODEL): nothing has been heard in it yet."""
+    """Wrap each call of the model (WrappersMP.APPLY_MODEL): start with no attention read."""
     return with_options(executor, given, named, {_SHARES: {}})
 
 
 def listening(words: Words, network: Any) -> Callable:
-    """Build the host's `fn(n, context, value, options)` that hears where `words` are, and changes nothing."""
+    """Build the host's `fn(n, context, value, options)` that reads the attention to `words` and changes nothing."""
 
     def listen(n: Tensor, context: Tensor, value: Any, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Any]:
         heard = options.get(_SHARES)
@@ -91,11 +91,11 @@ def listening(words: Words, network: Any) -> Callable:
 
 
 def _cross_attention(network: Any, options: Mapping[str, Any]) -> Any:
-    """Return the layer that is about to run, None after the bottleneck."""
-    half, number = options["block"]
-    if half not in ("input", "middle"):
+    """Return the cross-attention layer that is about to run; None after the bottleneck."""
+    side, number = options["block"]
+    if side not in ("input", "middle"):
         return None
-    block = network.input_blocks[number] if half == "input" else network.middle_block
+    block = network.input_blocks[number] if side == "input" else network.middle_block
     transformer = next(layer for layer in block if hasattr(layer, "transformer_blocks"))
     return transformer.transformer_blocks[options["block_index"]].attn2
 

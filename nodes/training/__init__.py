@@ -1,1 +1,1 @@
-"""Train Module's run: the trainer on a borrowed model, with progress and previews on the node."""
+"""How Train Module runs the trainer: on a borrowed model, with progress and previews on the node."""

@@ -1,4 +1,4 @@
-"""The host's progress bar, live previews and Cancel, for a training run."""
+"""The host's progress bar, live previews and Cancel for a training run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import comfy.model_management as management
 import comfy.utils
 from PIL import Image
 
-_PREVIEW_SIZE = 1024  # pixels: the host reduces larger ones
+_PREVIEW_SIZE = 1024  # pixels; the host shrinks larger previews
 
 
 class Cancel:
-    """The host's Cancel, heard where nothing is lost by it."""
+    """Handles the host's Cancel only where it loses no work."""
 
     def __init__(self) -> None:
         self.cancelled = False
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let nobody but `check` raise.
+        """Keep the host from raising its exception; only `check` raises it.
 
-        The host asks in every layer of every network, in whatever thread, and would tear a step apart: one concept
-        further along its trajectory than the other is no state to go on from.
+        The host checks for Cancel in every layer of every network, in any thread. An exception in the middle of a step
+        would leave one concept further along its trajectory than the other, and training could not continue from that
+        state.
         """
         theirs = management.throw_exception_if_processing_interrupted
         management.throw_exception_if_processing_interrupted = lambda: None
@@ -44,10 +45,9 @@ class Cancel:
 
 
 class HostProgress:
-    """A watcher: shows steps and each new sheet of pictures of `report`, and ends the run when the user cancels.
+    """A watcher that shows the steps and each new picture sheet of `report`, and stops the run on Cancel.
 
-    While no step is under way, `unet` asks before each pass whether to stop: drawing
-    pictures takes long.
+    Drawing pictures takes long. So between training steps, `unet` also checks for Cancel before each pass.
     """
 
     def __init__(self, report: Any, steps: int, cancel: Cancel, unet: Any):
@@ -56,7 +56,7 @@ class HostProgress:
         unet.before_pass = cancel.check
 
     def after_step(self, state: Any) -> None:
-        """Raises the host's InterruptProcessingException."""
+        """Raises the host's InterruptProcessingException when the user has cancelled."""
         self._unet.before_pass = self._cancel.check
         known = self._written(state.step)
         self._report.after_step(state)
@@ -65,10 +65,10 @@ class HostProgress:
         self._unet.before_pass = None
 
     def finish(self, state: Any) -> None:
-        """Let the report draw its last sheet and show it, or say that a cancelled run is kept."""
+        """Show the report's last sheet, or say that a cancelled run is kept."""
         if self._cancel.cancelled:
             self._unet.before_pass = None
-            text = "Respo: stopped at step %d of %d, and all is kept. Queue the same graph again to go on."
+            text = "Respo: stopped at step %d of %d, and everything is kept. Queue the same graph again to continue."
             logging.info(text, state.step, self._steps)
         self._report.finish(state)
         self._show(state.step, state.step == self._steps)
@@ -82,6 +82,6 @@ class HostProgress:
         self._bar.update_absolute(step, self._steps, preview)
 
     def _written(self, step: int) -> int:
-        """When the sheet of a step was written: an earlier run may have left one of the same name."""
+        """Return when the sheet of a step was written: an earlier run may have left a file of the same name."""
         sheet = self._report.sheet(step)
         return sheet.stat().st_mtime_ns if sheet.is_file() else 0

@@ -1,7 +1,6 @@
-"""What Train Module does: choose a configuration, train on the linked model, keep everything.
+"""What Train Module does: build a configuration, train on the linked model, and keep the result.
 
-The trainer is imported when it is used, for the nodes that only apply modules have to load where a package that only
-training needs is missing.
+The trainer is imported only when it is used: it needs more packages, and the other nodes must load without them.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ Existing = Literal["continue", "start anew", "refuse"]
 EXISTING: tuple[Existing, ...] = get_args(Existing)
 OWN_RECIPE = "the preset's"
 _TRAINER = Path(__file__).resolve().parents[2] / "respo_train" / "settings"
-_PACKAGES = ("pydantic", "matplotlib", "jinja2", "tqdm", "PIL")  # what training needs beside what the other nodes need
+_PACKAGES = ("pydantic", "matplotlib", "jinja2", "tqdm", "PIL")  # what only training needs
 # The trainer speaks of its command line.
 _WIDGETS = {"--resume": "existing: continue", "--overwrite": "existing: start anew", "--checkpoint": "the input model"}
 _WIDGETS |= {"--out": "name", "--steps": "steps"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What to show: a few lines, and the last sheet of pictures."""
+class Outcome:
+    """What to show: a few lines of text, and the last sheet of pictures."""
 
     summary: str
     sheet: Path | None
 
 
 def shipped(kind: Literal["presets", "recipes"]) -> list[str]:
-    """Return the names of the files that ship with the trainer."""
+    """Return the names of the presets or recipes that ship with the trainer."""
     return sorted(path.stem for path in (_TRAINER / kind).glob("*.toml"))
 
 
 def configuration(
     preset: str, custom_preset: str, recipe: str = OWN_RECIPE, steps: int = 0, seed: int = 0
 ) -> TrainConfig:
-    """Turn the widgets' values into a configuration; `custom_preset` wins over `preset`. Raises RespoError."""
+    """Build a configuration from the widgets' values. `custom_preset` replaces `preset`. Raises RespoError."""
     _require_packages()
     from ...respo_train.settings.preset_files import parse_config, read_config
 
@@ -63,8 +62,8 @@ def configuration(
 
 def run(
     config: TrainConfig, model: Any, clip: Any, vae: Any, path: Path, existing: Existing, preview_every: int
-) -> Told:
-    """Train `config` on a host MODEL and write `path`, unless a finished training of the same is there.
+) -> Outcome:
+    """Train `config` on a host MODEL and write `path`, unless `path` already holds the finished module.
 
     Raises RespoError, and whatever the host raises when the user cancels.
     """
@@ -75,22 +74,22 @@ def run(
     began = time.monotonic()
     with borrowed(model, clip, vae, size=config.size, batch=config.batch) as loan:
         base = Base(_name_of(model), loan.sha256)
-        # Of the checkpoint's own weight, as Apply Module and Balance look at it: a LoRA is no other checkpoint.
+        # From the checkpoint's original weight, as in Apply Module and Balance: a LoRA does not make it another one.
         loan.unet.fingerprint = fingerprint(own_weight(model))
         done = existing == "continue" and _is_finished(path, config, base)
         every = 0 if vae is None else preview_every
         warnings = {} if done else _train(config, loan.unet, base, path, existing, every)
     seconds = time.monotonic() - began
-    first = "Was trained before: taken as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
+    first = "Already trained: used as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
     summary = "\n".join([first, *(f"{name}: {warning}" for name, warning in warnings.items())])
     sheet = sheet_path(training_folder(path), config.steps)
-    return Told(summary, sheet if sheet.is_file() else None)
+    return Outcome(summary, sheet if sheet.is_file() else None)
 
 
 def _train(
     config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int
 ) -> dict[str, str]:
-    """Train into `path`; return a warning for each concept with hardly any or far too much effect."""
+    """Train into `path`; return a warning for each concept with almost no effect or far too much."""
     from ...respo_train.job import train_to_file
     from ...respo_train.report import Report
 
@@ -110,18 +109,18 @@ def _train(
 
 
 def _is_finished(path: Path, config: TrainConfig, base: Base) -> bool:
-    """Say whether `path` is what training `config` on `base` gives."""
+    """Return whether `path` holds the result of training `config` on `base`."""
     if not path.is_file():
         return False
     found = load_attribute(path)
     same = found.training.get("config") == config.trained() and found.base.get("sha256") == base.sha256
-    # Only the words differ: going on from the last step writes them in.
+    # If only the words differ, continuing from the last step rewrites them.
     same = same and found.words == config.words
     return same and found.training.get("steps_done") == config.steps
 
 
 def _name_of(model: Any) -> str:
-    """A node does not know which file its model came from."""
+    """Return a description of the model, as a node does not know which file its model came from."""
     patches = len(model.patches)
     return "a model loaded in ComfyUI" + (f", with {patches} of its weights patched (LoRA)" if patches else "")
 
@@ -136,6 +135,6 @@ def _require_packages() -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise RespoError(
-            f"training needs the Python packages {', '.join(missing)}, which this ComfyUI does not have. Install them "
-            "into its Python with pip, and start it again."
+            f"training needs the Python packages {', '.join(missing)}, which are not installed. Install them into "
+            "ComfyUI's Python with pip, and restart ComfyUI."
         )

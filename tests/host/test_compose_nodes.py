@@ -114,10 +114,10 @@ def test_nobody_loses_a_file(compose, save, pack, tmp_path):
     file = tmp_path / "new.safetensors"
     data, written = file.read_bytes(), file.stat().st_mtime_ns
     assert "already" in save(compose()).ui.as_dict()["text"][0]
-    with pytest.raises(pack.core.errors.RespoError, match="there already"):
+    with pytest.raises(pack.core.errors.RespoError, match="already exists"):
         save(compose(weight_a=2.0))
     for wrong in ("nonsense", None, True):  # a workflow's JSON may hold anything; only the word itself overwrites
-        with pytest.raises(pack.core.errors.RespoError, match=r"there already|'existing'"):
+        with pytest.raises(pack.core.errors.RespoError, match=r"already exists|'existing'"):
             save(compose(weight_a=2.0), existing=wrong)
     assert (file.read_bytes(), file.stat().st_mtime_ns) == (data, written)
     assert save(compose(weight_a=2.0), existing="overwrite").ui.as_dict()["text"][0].startswith("Saved as")

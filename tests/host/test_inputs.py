@@ -90,7 +90,7 @@ def test_what_comes_with_the_request_is_an_object(nodes: Any, pack: Any) -> None
 
 
 def test_half_a_letter_is_refused(nodes: Any, pack: Any) -> None:
-    with pytest.raises(pack.core.errors.RespoError, match="half of a letter"):
+    with pytest.raises(pack.core.errors.RespoError, match="unpaired surrogate"):
         nodes["RespoWhere"].execute(words="doctor \ud83d")
 
 

@@ -103,7 +103,7 @@ def test_attribute_and_concepts(fairness, pack):
     labels = "dark\nlight"
     assert fairness(pictures(0, 1), labels=labels).report["attribute"] == "skin"
     done = fairness(pictures(0, 1), labels=labels, attribute=" gender ")
-    assert "The labels ask for nothing that Reader counts as gender" in done.text
+    assert "No label names anything that Reader counts as gender" in done.text
     assert done.report["agreement"] == {"agreed": 0, "asked": 0}
     for given, words in (
         ({"attribute": "age"}, r"expected an attribute that Reader knows \(gender, skin, weapon\), found 'age'"),

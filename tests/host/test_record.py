@@ -69,7 +69,7 @@ def test_keeps_every_call(record_run, model):
     assert max(ordinal for _, ordinal in keys) == 1
     assert list(record.calls) == keys
     for key, (_, picture), (chunks, h) in zip(keys, denoised, seen, strict=True):
-        assert torch.equal(record.denoised_at(*key), picture)
+        assert torch.equal(record.call(*key).denoised, picture)
         assert chunks == [1, 0]
         bands = record.call(*key).bands
         assert set(bands) == {("positive", 0), ("negative", 0)}
@@ -92,7 +92,7 @@ def test_knows_its_run(record_run, model):
 def test_says_which_call_is_missing(record_run, pack):
     _, record = record_run()
     with pytest.raises(pack.core.errors.RespoError, match="call number 2"):
-        record.denoised_at(record.run.sigmas[0], 1)
+        record.call(record.run.sigmas[0], 1)
 
 
 def test_nothing_sampled(record_run, pack):

@@ -129,7 +129,7 @@ def test_what_is_finished_is_not_trained_again(server: Any) -> None:
     assert TRAIN in dict(again["status"]["messages"])["execution_cached"]["nodes"]
     # Another entry, so that the host runs the node, but the same training.
     entry = server.run(training("twice", preview_every=7))
-    assert "Was trained before" in text(entry)
+    assert "Already trained" in text(entry)
     assert file.stat().st_mtime_ns == written
     longer = server.run(training("twice", steps=4))
     assert "4 steps" in text(longer)
