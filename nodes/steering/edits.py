@@ -51,10 +51,10 @@ Addition = Callable[[Tensor, Moment], Tensor]
 
 
 class Edit(Protocol):
-    """One addition to h. Equal edits add the same numbers; its repr tells its value and nothing else.
+    """One addition to h. Equal edits add the same values. Edits are sorted by their repr, so it shows the whole value.
 
-    `sigmas`: acts where high >= sigma > low; `half`: on the conditional half of guidance or on both; `images`: which
-    images of a batch of n, None for all.
+    `sigmas`: (high, low); the edit acts where high >= sigma > low. `guidance`: the side of guidance that it changes.
+    `images`: maps a batch size n to n flags for the pictures that it changes; None means all of them.
     """
 
     @property

@@ -36,7 +36,7 @@ class Cancel:
             management.throw_exception_if_processing_interrupted = theirs
 
     def check(self) -> None:
-        """Raise the host's InterruptProcessingException once the user has cancelled, in every thread that asks."""
+        """Raise the host's InterruptProcessingException, in every thread that calls this, once the user cancelled."""
         if not self.cancelled and management.processing_interrupted():
             self.cancelled = True
             management.interrupt_current_processing(False)

@@ -1,1 +1,1 @@
-"""The maths and the file format that the nodes and the trainer share; needs neither of them, nor the host."""
+"""The maths and the file format that the nodes and the trainer share. It imports neither of them, nor the host."""

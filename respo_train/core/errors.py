@@ -1,21 +1,21 @@
-"""Users' errors: each message says what was expected, what was found and what to do."""
+"""Errors for users. Each message says what was expected, what was found and what to do."""
 
 
 class RespoError(ValueError):
-    """Something the user can put right; shown without a traceback."""
+    """An error that the user can fix; it is shown without a traceback."""
 
 
 class ModuleFileError(RespoError):
-    """A file that is not the module file it should be."""
+    """The file is missing, damaged, or not a module file."""
 
 
 class ArchitectureMismatch(RespoError):
-    """A module meets a model of another architecture."""
+    """The module was made for another architecture than the model's."""
 
 
 class UnknownConcept(RespoError):
-    """A concept that the attribute does not have."""
+    """The attribute has no concept of this name."""
 
 
 class RespoWarning(UserWarning):
-    """Something the user should know; the work goes on."""
+    """Something the user should know, but that does not stop the work."""

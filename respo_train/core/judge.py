@@ -1,4 +1,4 @@
-"""What every judge of pictures offers. The judges themselves are in `respo_train/judges/`."""
+"""The interface of all judges of pictures. The judges themselves are in `respo_train/judges/`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .pictures.compare import colours
 UNSURE = "unsure"
 NOBODY = "nobody"
 SAFE, UNSAFE = "no", "yes"  # an attribute with these two classes asks whether something unwanted is there
-_AT_ONCE = 16  # pictures that are turned into numbers at the same time
+_AT_ONCE = 16  # pictures converted at the same time
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One attribute of a batch: a class name or UNSURE, and the winning class's probability, for each picture.
+    """One attribute of a batch of pictures.
 
+    `labels`: a class name or UNSURE for each picture; `confidence`: the probability of its likeliest class;
     `probabilities`: those of all classes, in their order.
     """
 
@@ -31,20 +32,20 @@ class Verdict:
 
 @runtime_checkable
 class AnyJudge(Protocol):
-    """What every judge offers. `name`: for people; `classes`: attribute -> class names."""
+    """The interface of every judge. `name`: shown to people; `classes`: attribute -> class names."""
 
     name: str
     classes: Mapping[str, tuple[str, ...]]
 
     def verdicts(self, images: Tensor, batch: int = 64) -> dict[str, Verdict]:
-        """`[B, 3, H, W]` in 0 … 1 -> one Verdict per attribute."""
+        """Return a Verdict for each attribute. `images`: `[B, 3, H, W]` in 0 … 1; `batch`: pictures judged at once."""
         ...
 
 
 def decide(classes: Sequence[str], probabilities: Tensor, thresholds: Sequence[float]) -> Verdict:
-    """Name the likeliest class of each picture, UNSURE where its probability is below that class's threshold.
+    """Label each picture with its likeliest class, or UNSURE when its probability is below that class's threshold.
 
-    `probabilities`: `[B, classes]`; `thresholds`: one for each class.
+    `probabilities`: `[B, classes]`; `thresholds`: one per class.
     """
     confidence, winner = probabilities.max(-1)
     labels = tuple(
@@ -54,9 +55,9 @@ def decide(classes: Sequence[str], probabilities: Tensor, thresholds: Sequence[f
 
 
 def look(judge: AnyJudge, images: Tensor, attribute: str) -> Verdict:
-    """Return what `judge` says of pictures `[B, H, W, C]`, as a saved file would show them: no alpha, NaN is black.
+    """Return `judge`'s verdict on pictures `[B, H, W, C]` as a saved file would show them: no alpha, NaN is black.
 
-    Raises RespoError for no pictures, and for an attribute that this judge does not know.
+    Raises RespoError when there are no pictures or the judge does not know the attribute.
     """
     if attribute not in judge.classes:
         raise RespoError(

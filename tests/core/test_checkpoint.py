@@ -118,8 +118,8 @@ def test_a_probe_with_a_missing_tensor(probed: Path, key: str) -> None:
         ({"probe:bias": torch.zeros(2, dtype=torch.int32)}, "expected floating-point tensors"),
         ({"probe:bias": torch.zeros(3)}, "bias differs"),
         ({"probe:scale": torch.zeros(8)}, "scales above 0"),
-        ({"probe:colour": torch.zeros(8)}, "a probe that it does not have: colour"),
-        ({"probe:word_12x": torch.zeros(1, 8)}, "a probe that it does not have: word_12x"),
+        ({"probe:colour": torch.zeros(8)}, "that a probe does not have: colour"),
+        ({"probe:word_12x": torch.zeros(1, 8)}, "that a probe does not have: word_12x"),
         ({"probe": torch.zeros(8)}, "belong to no concept: probe"),
     ],
 )
@@ -130,11 +130,11 @@ def test_defects_of_a_probe(probed: Path, changes: dict[str, Tensor], message: s
 
 
 def test_a_probe_of_another_width(good: Path, probed: Path) -> None:
-    with pytest.raises(RespoError, match=r"expected a probe of encodings 8 wide .*, found 7"):
+    with pytest.raises(RespoError, match=r"expected a probe for encodings of width 8 .*, found 7"):
         replace(make(), probe=probe(7))
     narrow = {f"probe:{key}": value for key, value in probe(7).named_buffers()}
     rewrite(good, {**parts(good)[0], **narrow})
-    with pytest.raises(ModuleFileError, match="encodings 8 wide"):
+    with pytest.raises(ModuleFileError, match="encodings of width 8"):
         load_attribute(good)
 
 
@@ -352,7 +352,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch
     with pytest.raises(ModuleFileError, match="at most 256 concepts in a module, found 257"):
         load_attribute(path)
     monkeypatch.setattr("respo_train.core.files.checkpoint._MAX_BYTES", 1000)
-    with pytest.raises(RespoError, match="Share them out"):
+    with pytest.raises(RespoError, match="Split them"):
         save_attribute(path, attribute)
 
 

@@ -63,7 +63,7 @@ def test_pictures_that_do_not_match_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 4, 4, 3), (4, 4)])
 def test_no_pictures_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(RespoError, match="expected as many pictures"):
+    with pytest.raises(RespoError, match="expected the same number and size of pictures"):
         change_map(torch.zeros(shape), torch.zeros(shape))
 
 

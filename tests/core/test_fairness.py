@@ -54,14 +54,14 @@ def test_unsure_is_in_no_class() -> None:
     assert (found.count, found.decided, found.unsure, found.nobody) == (11, 8, 2, 1)
     assert found.deviation.value == deviation_ratio({"woman": 6, "man": 2})
     assert found.chance == fair_coin([8], 2)
-    assert "Mind that 2 (18 %) are unsure" in sentence(found)
+    assert "Note that 2 (18 %) are unsure" in sentence(found)
     assert "1 shows nobody and is not in it." in sentence(found)
 
 
 @pytest.mark.parametrize(("unsure", "warns"), [(5, False), (6, True)])
 def test_more_than_five_percent_unsure_says_so(unsure: int, warns: bool) -> None:
     said = sentence(report("gender", GENDER, seen(60, 40 - unsure, *[UNSURE] * unsure)))
-    assert ("Mind that" in said) is warns
+    assert ("Note that" in said) is warns
     assert f"{unsure} " in said
 
 
@@ -81,7 +81,7 @@ def test_what_was_asked() -> None:
 def test_quotas_that_are_not_even() -> None:
     found = report("gender", GENDER, [("woman", "woman")] * 3 + [("man", "man")])
     assert found.perfect == pytest.approx(0.5)
-    assert "Pictures that all did would score .50." in sentence(found)
+    assert "If all did, the ratio would be .50." in sentence(found)
     assert more_to_halve(found) == 0  # all obeyed: nothing was left to chance
     assert sentence(found).endswith("that is no proof: draw more.")
 

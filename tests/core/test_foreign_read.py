@@ -60,7 +60,7 @@ def test_sdisc(path: Path) -> None:
         assert module.semantic.value().shape == (1280, 8, 8)
         assert not module.semantic.value().any()
     assert (found.attribute.training["half"], found.attribute.training["strength"]) == ("cond", 1.0)
-    assert any("antisexual: a safety module is one of its own" in line for line in found.warnings)
+    assert any("antisexual: safety needs a module of its own" in line for line in found.warnings)
     assert any("several attributes (gender, age, race)" in line for line in found.warnings)
     safe = read_file(path, only=["antisexual"])
     assert (safe.attribute.purpose, list(safe.attribute.concepts), safe.warnings) == ("safety", ["antisexual"], ())

@@ -153,7 +153,7 @@ def unequal_parts() -> Attribute:
 REFUSED = {
     "other channels": (lambda: EMOJI, "respodiff", "1280 channels in h; 'x' is for Emoji World"),
     "two parts": (make, "sdisc", "no place for a semantic part, but 'a man' has one"),
-    "a grid": (lambda: make(semantic=False), "where", "one number a channel; 'kind' has grids 8 x 8"),
+    "a grid": (lambda: make(semantic=False), "where", "one number per channel; 'kind' has grids 8 x 8"),
     "not square": (lambda: replace(make(), concepts={"a": WIDE}), "respodiff", "of one size; 'kind' has 8 x 4"),
     "two sizes": (
         lambda: replace(make(), concepts={**make().concepts, **make(size=4, names=["b"]).concepts}),

@@ -41,7 +41,9 @@ def pack(host: SimpleNamespace, comfy_path: Path) -> SimpleNamespace:
     assert "-" in link.name
     assert asyncio.run(host.nodes.load_custom_node(str(link)))
     root = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["RespoLoadModule"].__module__.rsplit(".nodes.", 1)[0]]
-    return SimpleNamespace(root=root, core=root.respo_train.core, folders=root.nodes.folders, guard=root.nodes.guard)
+    return SimpleNamespace(
+        root=root, core=root.respo_train.core, folders=root.nodes.shared.folders, guard=root.nodes.shared.guard
+    )
 
 
 @pytest.fixture(scope="session")
@@ -102,12 +104,15 @@ def attribute(pack: SimpleNamespace, model: Any) -> Any:
     generator = torch.Generator().manual_seed(1)
     concepts = {}
     for name in ("woman", "man"):
-        concepts[name] = core.concept.ConceptModule(architecture.middle_channels, 4, 4)
+        concepts[name] = core.module.concept.ConceptModule(architecture.middle_channels, 4, 4)
         for parameter in concepts[name].parameters():
             parameter.data.normal_(0, 0.5, generator=generator)
     weight = model.get_model_object("diffusion_model.middle_block.0.out_layers.3.weight")
-    base = {"name": "small.safetensors", "sha256": "0" * 64, "fingerprint": list(core.fingerprint.fingerprint(weight))}
-    return core.attribute.Attribute("gender", "fairness", concepts, architecture, base, {"objective": "respodiff"})
+    fingerprint = list(core.module.fingerprint.fingerprint(weight))
+    base = {"name": "small.safetensors", "sha256": "0" * 64, "fingerprint": fingerprint}
+    return core.module.attribute.Attribute(
+        "gender", "fairness", concepts, architecture, base, {"objective": "respodiff"}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +120,7 @@ def module_folder(host: SimpleNamespace, pack: SimpleNamespace, attribute: Any, 
     """A `respo` folder of the host with the attribute's file in it."""
     folder = tmp_path_factory.mktemp("respo")
     (folder / MODULE).parent.mkdir()
-    pack.core.checkpoint.save_attribute(folder / MODULE, attribute)
+    pack.core.files.checkpoint.save_attribute(folder / MODULE, attribute)
     host.folder_paths.add_model_folder_path("respo", str(folder))
     return folder
 

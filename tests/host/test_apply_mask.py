@@ -77,6 +77,6 @@ def test_refuses_what_is_no_mask(apply, pack, mask):
 
 
 def test_picture_tells_of_the_mask(apply, pack, right):
-    provenance = pack.root.nodes.patching.provenance
+    provenance = pack.root.nodes.steering.patching.provenance
     assert [edit["masked"] for edit in provenance(apply(mask=right))] == [True]
     assert [edit["masked"] for edit in provenance(apply())] == [False]

@@ -18,7 +18,7 @@ def tone(pack, module):
     """A RESPO_MODULE with the concepts light, medium and dark, for the same model."""
     concepts = {}
     for seed, name in enumerate(TONE):
-        concepts[name] = pack.core.concept.ConceptModule(128, 4, 4)
+        concepts[name] = pack.core.module.concept.ConceptModule(128, 4, 4)
         for parameter in concepts[name].parameters():
             parameter.data.normal_(0, 0.5, generator=torch.Generator().manual_seed(10 + seed))
     return replace(module, attribute=replace(module.attribute, name="skin tone", concepts=concepts), sha256="7" * 64)
@@ -39,7 +39,7 @@ def both(balance, tone):
 @pytest.fixture
 def jointly(pack):
     """jointly(seed, images) -> the combinations of gender and tone that these images should get."""
-    return lambda seed, images: pack.core.joint.assign_jointly(seed, images, [GENDER, TONE])
+    return lambda seed, images: pack.core.counting.joint.assign_jointly(seed, images, [GENDER, TONE])
 
 
 def oracle(cells, *attributes, scales=(1.0, 1.0)):
@@ -102,7 +102,7 @@ def test_distribution_of_the_second(both):
 
 def test_alone_nothing_has_changed(balance, pack):
     _, labels = balance(seed=3, count=9)
-    assert labels.splitlines() == pack.core.balance.assign(3, 9, GENDER)
+    assert labels.splitlines() == pack.core.counting.balance.assign(3, 9, GENDER)
 
 
 def test_face_counts_each_attribute(both):

@@ -17,7 +17,7 @@ LONGEST = 4096
 
 @pytest.fixture(scope="module")
 def parts(pack: SimpleNamespace) -> SimpleNamespace:
-    return SimpleNamespace(compare=pack.root.nodes.compare, drawing=pack.root.nodes.drawing)
+    return SimpleNamespace(compare=pack.root.nodes.compare, drawing=pack.root.nodes.pictures.sheets)
 
 
 def pictures(count: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Tensor:

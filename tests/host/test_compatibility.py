@@ -39,7 +39,7 @@ def nodes(run_node, module, attribute, pack) -> dict[str, tuple[Callable, Callab
         return attribute.concept("woman").delta(*place.size, **KNOBS).detach()
 
     def of_its_own(place, count):
-        label = pack.core.balance.assign(0, count, UNIFORM)[place.image]
+        label = pack.core.counting.balance.assign(0, count, UNIFORM)[place.image]
         return attribute.concept(label).delta(*place.size, **KNOBS).detach()
 
     def by_id(node_id):

@@ -57,7 +57,9 @@ def test_safety_is_never_switched_off(gate: Any, module: Any) -> None:
 def test_shipped_modules_carry_words(gate: Any, pack: Any) -> None:
     for name, prompt in (("gender", "a doctor and her dog"), ("skin_tone", "a dark-skinned doctor")):
         path = ROOT / "emoji_world" / "modules" / f"emoji_world_{name}.safetensors"
-        loaded = pack.root.nodes.wire.LoadedModule(pack.core.checkpoint.load_attribute(path), path.name, "0" * 64)
+        loaded = pack.root.nodes.shared.wire.LoadedModule(
+            pack.core.files.checkpoint.load_attribute(path), path.name, "0" * 64
+        )
         assert gate("a photo of a doctor", loaded)[0]
         assert "already says" in gate(prompt, loaded)[1]
 

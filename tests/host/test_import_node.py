@@ -39,7 +39,7 @@ def test_imports_and_saves(load: Any, folder: Path, run_node: Any) -> None:
     text = output.ui.as_dict()["text"][0]
     assert text.startswith("Saved as mine/gender.safetensors\ngender: a woman, a man\nMade on Stable Diffusion 1.4")
     assert "Meant for strength 1.0" in text
-    assert "Note: left out: 'young' (number 2) looks as PyTorch starts it, untrained" in text
+    assert "Note: left out: 'young' (number 2) looks untrained, like PyTorch's initial values" in text
     assert files(folder) == {"unet.pth", "more/where.pt", "mine/gender.safetensors"}
     again = run_node("RespoLoadModule", module="mine/gender.safetensors")[0]
     assert again.sha256 == output[0].sha256
@@ -142,7 +142,7 @@ def test_guidance_is_the_modules_own_by_default(
         if said is not half and half == "both":
             own = "conditional"
         training = {**module.attribute.training, "half": said}
-        made = pack.core.attribute.Attribute(**{**vars(module.attribute), "training": training})
+        made = pack.core.module.attribute.Attribute(**{**vars(module.attribute), "training": training})
         loaded = wire(made, module.file, module.sha256)
         steered = run_node("RespoApplyModule", model=model, module=loaded)
         named, other = (
@@ -156,7 +156,7 @@ def test_guidance_is_the_modules_own_by_default(
 
 def test_what_a_module_is_meant_for_survives_text_and_composition(run_node: Any, module: Any, pack: Any) -> None:
     training = {**module.attribute.training, "half": "both", "strength": 2.0}
-    made = pack.core.attribute.Attribute(**{**vars(module.attribute), "training": training})
+    made = pack.core.module.attribute.Attribute(**{**vars(module.attribute), "training": training})
     loaded = type(module)(made, module.file, module.sha256)
     text = run_node("RespoModuleToText", module=loaded, form="as it is", rank=1)[0]
     read = run_node("RespoModuleFromText", text=text)

@@ -96,7 +96,7 @@ def test_report(fairness):
     assert done.report["agreement"] == {"agreed": 3, "asked": 5}
     assert done.report["deviation_ratio"]["value"] == pytest.approx(0.5)
     assert [one["seen"] for one in done.report["pictures_now"]] == ["woman"] * 3 + ["man", "unsure"]
-    assert "Mind that 1 (20 %) are unsure" in done.text
+    assert "Note that 1 (20 %) are unsure" in done.text
 
 
 def test_attribute_and_concepts(fairness, pack):
@@ -208,7 +208,7 @@ def test_a_full_disk_keeps_the_total_before(fairness, totals, pack, monkeypatch)
     def full(*_: Any) -> None:
         raise pack.core.errors.RespoError("no space")
 
-    monkeypatch.setattr(pack.root.nodes.totals, "write_atomically", full)
+    monkeypatch.setattr(pack.root.nodes.shared.totals, "write_atomically", full)
     done = fairness(pictures(0, start=7), running_total="on")
     assert done.report["pictures"] == 3
     assert "could not be saved" in done.text
@@ -216,7 +216,7 @@ def test_a_full_disk_keeps_the_total_before(fairness, totals, pack, monkeypatch)
 
 
 def test_a_bounded_total(fairness, pack, monkeypatch):
-    monkeypatch.setattr(pack.core.running_total, "MOST_PICTURES", 3)
+    monkeypatch.setattr(pack.core.counting.running_total, "MOST_PICTURES", 3)
     done = fairness(pictures(0, 1, 1, 1), running_total="on")
     assert done.report["pictures"] == 3
     assert "1 were not counted" in done.text
@@ -254,8 +254,8 @@ def test_charts_hold_whatever_there_is(pack, concepts):
     """Names of every kind, also none that was seen, at any count."""
     names = [f"$x_{n}$ {'long ' * n}" for n in range(concepts)]
     for pairs in ([("", names[0])], [(names[1], "unsure")], [(name, names[0]) for name in names]):
-        chart, missing = pack.root.nodes.charts.fairness_chart(
-            pack.core.fairness.report("$", names, pairs), "judge $ _" * 9
+        chart, missing = pack.root.nodes.pictures.charts.fairness_chart(
+            pack.core.counting.fairness.report("$", names, pairs), "judge $ _" * 9
         )
         assert missing == ""
         assert chart.shape[2] == CHART
@@ -270,7 +270,7 @@ def test_load_judge(host, run_node, pack, tmp_path):
     (tmp_path / "my-clip").mkdir()
     (tmp_path / "my-clip" / "config.json").write_text("{}")
     host.folder_paths.add_model_folder_path("respo_judges", str(tmp_path))
-    assert pack.root.nodes.judges.judge_names() == ["Emoji World", "NudeNet", "Open-NSFW", "my-clip"]
+    assert pack.root.nodes.shared.judges.judge_names() == ["Emoji World", "NudeNet", "Open-NSFW", "my-clip"]
     assert node.validate_inputs("my-clip", "") is True
     before = node.fingerprint_inputs("my-clip")
     (tmp_path / "my-clip" / "config.json").write_text("{} ")

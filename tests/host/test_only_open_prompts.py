@@ -98,7 +98,7 @@ def balance(run_node: Callable, world: Any, probed: Any) -> Callable[..., Any]:
 @pytest.fixture
 def wanted(draw: Callable, by_hand: Callable, encode: Callable, world: Any, gender: Attribute, pack: Any) -> Callable:
     """wanted([OPEN], OPEN, STATED) -> latents where the rows of the prompts in the list alone got their concept."""
-    labels = pack.core.balance.assign(0, 2, pack.core.balance.parse_shares("woman 1, man 1"))
+    labels = pack.core.counting.balance.assign(0, 2, pack.core.counting.balance.parse_shares("woman 1, man 1"))
 
     def run(acting: list[str], *texts: str, **options: Any) -> Tensor:
         known = [encode(text)[0][0][0] for text in acting]
@@ -184,7 +184,7 @@ def test_a_module_without_a_probe_changes_every_prompt(
 def test_what_is_said_of_a_model(balance: Callable, pack: SimpleNamespace) -> None:
     """Save Labelled Images writes it into the pictures."""
     for asks in (True, False):
-        edits = pack.root.nodes.patching.provenance(balance(only_open_prompts=asks))
+        edits = pack.root.nodes.steering.patching.provenance(balance(only_open_prompts=asks))
         assert [edit["only_open_prompts"] for edit in edits] == [asks, asks]
 
 
@@ -219,7 +219,7 @@ def test_the_module_itself_stays_as_it_was(balance: Callable, draw: Callable, pr
 
 
 def test_what_a_call_brings(pack: SimpleNamespace) -> None:
-    options = pack.root.nodes.call_options
+    options = pack.root.nodes.calls.prompts
     seen: list[Any] = []
 
     def call(*given: Any, **named: Any) -> str:

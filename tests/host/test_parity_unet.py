@@ -34,13 +34,13 @@ def module_for(
     core = pack.core
     architecture = pack.guard.architecture_of(stacks.patcher)
     rank = 2 if kind == "low_rank" else None
-    concept = core.concept.ConceptModule(architecture.middle_channels, *size, kind, rank)
+    concept = core.module.concept.ConceptModule(architecture.middle_channels, *size, kind, rank)
     generator = torch.Generator().manual_seed(seed)
     for parameter in concept.parameters():
         parameter.data.normal_(0, 10, generator=generator)
     purpose = changes.get("purpose", "fairness")
     attribute = core.attribute.Attribute("some", purpose, {"it": concept}, architecture, {}, {})
-    return pack.root.nodes.wire.LoadedModule(attribute, "some.safetensors", str(seed) * 64)
+    return pack.root.nodes.shared.wire.LoadedModule(attribute, "some.safetensors", str(seed) * 64)
 
 
 def conditioning(seed: int, width: int = WIDTH) -> list:

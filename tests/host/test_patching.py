@@ -59,7 +59,7 @@ def test_cfg_1(apply, sample, by_hand, model, woman):
 
 def test_two_prompts(balance, sample, by_hand, model, attribute, pack, prompt):
     both = prompt(1) + prompt(3)
-    labels = pack.core.balance.assign(11, 3, UNIFORM)
+    labels = pack.core.counting.balance.assign(11, 3, UNIFORM)
 
     def addition(place):
         return attribute.concept(labels[place.image]).delta(*place.size).detach() if place.chunk == 0 else None
@@ -87,11 +87,13 @@ def test_a_map_of_h_reads_every_picture(run_node, sample, by_hand, model, attrib
     """What it adds hangs on h as it comes, whatever other modules add beside it."""
     core, mapped = pack.core, {}
     for name, module in attribute.concepts.items():
-        own = core.h_map.HMap(module.channels, 3)
+        own = core.module.h_map.HMap(module.channels, 3)
         for parameter in own.parameters():
             parameter.data.normal_(generator=torch.Generator().manual_seed(5))
-        mapped[name] = core.concept.ConceptModule.from_parts(module.responsible, module.semantic, own)
-    loaded = pack.root.nodes.wire.LoadedModule(replace(attribute, concepts=mapped), "mapped.safetensors", "1" * 64)
+        mapped[name] = core.module.concept.ConceptModule.from_parts(module.responsible, module.semantic, own)
+    loaded = pack.root.nodes.shared.wire.LoadedModule(
+        replace(attribute, concepts=mapped), "mapped.safetensors", "1" * 64
+    )
 
     def addition(place):
         if place.chunk:
@@ -154,7 +156,7 @@ def test_negative_strength(apply, pack, module, sample):
 
 @pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
 def test_balance_gives_each_image_its_concept(balance, sample, by_hand, model, attribute, pack, seed):
-    labels = pack.core.balance.assign(seed, 4, UNIFORM)
+    labels = pack.core.counting.balance.assign(seed, 4, UNIFORM)
     assert set(labels) == {"woman", "man"}
 
     def addition(place):
@@ -197,7 +199,7 @@ def test_off_is_the_same_model(apply, balance, model):
 
 def test_balance_tells_its_labels(run_node, model, module, pack):
     labels = run_node("RespoBalance", model=model, module=module, seed=3, count=6)[1]
-    assert labels.split("\n") == pack.core.balance.assign(3, 6, UNIFORM)
+    assert labels.split("\n") == pack.core.counting.balance.assign(3, 6, UNIFORM)
     all_men = run_node("RespoBalance", model=model, module=module, seed=3, count=2, distribution="man 1, woman 0")[1]
     assert all_men == "man\nman"
     assert run_node("RespoBalance", model=model, module=module, enabled=False)[1] == ""
@@ -289,7 +291,7 @@ def test_patch_alone(apply, balance, woman):
 def test_half_precision(balance, attribute, pack, dtype):
     h = torch.randn(4, 128, 4, 4).to(dtype)
     options = {"block": ("output", 0), "cond_or_uncond": [0, 1], "sigmas": torch.ones(2)}
-    labels = pack.core.balance.assign(0, 2, UNIFORM)
+    labels = pack.core.counting.balance.assign(0, 2, UNIFORM)
     deltas = torch.stack([attribute.concept(label).delta(4, 4) for label in labels]).to(dtype)
     result = patch_of(balance())(h, None, options)[0]
     assert result.dtype == dtype

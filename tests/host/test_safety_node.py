@@ -22,7 +22,7 @@ def safety_folder(pack, attribute, module_folder):
     concepts = dict(zip(("calm", "sober"), attribute.concepts.values(), strict=True))
     mood = replace(attribute, name="mood", purpose="safety", concepts=concepts)
     (module_folder / "safety").mkdir(exist_ok=True)
-    pack.core.checkpoint.save_attribute(module_folder / "safety" / "mood.safetensors", mood)
+    pack.core.files.checkpoint.save_attribute(module_folder / "safety" / "mood.safetensors", mood)
     (module_folder / "safety" / "broken.safetensors").write_bytes(b"x" * 100)
     return module_folder
 
@@ -175,7 +175,7 @@ def test_broken_files_are_left_out_with_one_line(node, safety_folder, caplog):
 def test_files_are_read_once(node, pack, monkeypatch):
     names_of(node)
     reads = []
-    module = pack.root.nodes.safety_concepts
+    module = pack.root.nodes.shared.safety_concepts
     monkeypatch.setattr(module, "read_metadata", lambda path: reads.append(path) or {"purpose": "fairness"})
     names_of(node)
     assert not reads
@@ -186,7 +186,7 @@ def test_changed_file_is_another_node(node, safety_folder, pack, attribute):
     before = node.fingerprint_inputs(**{CALM: True, SOBER: False})
     kept, stamp = path.read_bytes(), path.stat()
     concepts = dict(zip(("sober", "calm"), attribute.concepts.values(), strict=True))
-    pack.core.checkpoint.save_attribute(path, replace(attribute, purpose="safety", concepts=concepts))
+    pack.core.files.checkpoint.save_attribute(path, replace(attribute, purpose="safety", concepts=concepts))
     assert node.fingerprint_inputs(**{CALM: True, SOBER: False}) != before
     path.write_bytes(kept)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))

@@ -103,8 +103,8 @@ def test_words_limit_by_the_same_steps_attention(name, where, steered, by_hand, 
             rows = [own for own, heard in zip(weights, context, strict=True) if heard.equal(place.text)][place.image]
             share = rows[:, 5:7].sum(1) / (rows[:, 5:7].sum(1) + rows[:, 1:5].sum(1))
             height = round((len(share) * place.size[0] / place.size[1]) ** 0.5)
-            layers.append(core.grid.resize(share.reshape(1, height, -1), *place.size))
-        return woman(place) * core.region.subject(torch.stack(layers).mean(0)[None])[0]
+            layers.append(core.module.grid.resize(share.reshape(1, height, -1), *place.size))
+        return woman(place) * core.pictures.region.subject(torch.stack(layers).mean(0)[None])[0]
 
     hooks = heard_by_hand(model.model.diffusion_model, seen)
     try:
@@ -120,7 +120,7 @@ def test_words_limit_by_the_same_steps_attention(name, where, steered, by_hand, 
 
 
 def test_listens_before_the_bottleneck_only(where, steered, sample, pack, monkeypatch):
-    regions, asked = pack.root.nodes.regions, []
+    regions, asked = pack.root.nodes.steering.regions, []
     weigh = regions.attention_weights
     monkeypatch.setattr(regions, "attention_weights", lambda *given: asked.append(1) or weigh(*given))
     sample(where(model=steered(), words="photo", clip=Clip(), prompt=WORDS))
@@ -169,7 +169,7 @@ def test_words_that_the_model_is_not_given_limit_nothing(where, steered, sample)
 
 
 def test_nothing_is_heard_before_a_call_begins(pack):
-    fresh, old = pack.root.nodes.regions.fresh_shares, {"respo_shares": {"old": 1}, "block": 3}
+    fresh, old = pack.root.nodes.steering.regions.fresh_word_attention, {"respo_shares": {"old": 1}, "block": 3}
 
     def apply(x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **others):
         return x, transformer_options, others

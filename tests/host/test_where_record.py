@@ -78,7 +78,7 @@ def test_each_call_goes_by_the_recorded_one(name, where, steered, record_of, mod
 
     def keep(new):
         old = next(earlier)
-        mask = pack.core.region.changed(new, old, THRESHOLD)
+        mask = pack.core.pictures.region.changed(new, old, THRESHOLD)
         return mask * new + (1 - mask) * old
 
     wanted = run(watched(steered(), keep))
@@ -145,7 +145,7 @@ def test_another_model_is_refused(where, record_of, make_model, pack):
 
 
 def test_says_when_nobody_tells_the_step(pack):
-    keep = pack.root.nodes.rest.keep_rest(SimpleNamespace(sha256="0"), THRESHOLD)
+    keep = pack.root.nodes.recording.rest.keep_rest(SimpleNamespace(sha256="0"), THRESHOLD)
     for options in (None, {}, {"transformer_options": {}}):
         with pytest.raises(pack.core.errors.RespoError, match="which step"):
             keep(lambda x, *_: x, torch.zeros(1, 4, 2, 2), torch.ones(1), options, 5)

@@ -39,7 +39,7 @@ def test_there_and_back(released: dict, capsys: pytest.CaptureFixture) -> None:
     assert lines[-1] == "wrote gender.safetensors"
     told = captured.err.splitlines()
     assert len(told) == 7
-    assert told[0] == "respo_train: warning: left out: 'young' (number 2) looks as PyTorch starts it, untrained"
+    assert told[0] == "respo_train: warning: left out: 'young' (number 2) looks untrained, like PyTorch's initial values"
     attribute = load_attribute("gender.safetensors")
     assert (attribute.name, list(attribute.concepts)) == ("gender", ["a woman", "a man"])
 
@@ -84,7 +84,7 @@ def test_info_of_both(released: dict, capsys: pytest.CaptureFixture) -> None:
     assert main(["info", "unet.pth", "--concepts", "concept_dict.json"]) == 0
     captured = capsys.readouterr()
     assert "\nman " in captured.out
-    assert "'robot' (number 2) looks as PyTorch starts it" in captured.err
+    assert "'robot' (number 2) looks untrained, like PyTorch's initial values" in captured.err
 
 
 def test_many_pairs_and_zeros(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -534,6 +534,6 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 
 def test_a_module_that_no_reader_takes_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_file, "_MAX_BYTES", 1000)
-    with pytest.raises(RespoError, match="Share them out among several modules"):
+    with pytest.raises(RespoError, match="Split them into several modules"):
         train_to_file(config(), ToyUNet(), BASE, tmp_path / "a.safetensors", [StopAt(1)])
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""Who gets which concept, what the pictures showed, and how far the two are from even."""
+"""Assigning concepts to pictures, and counting what the pictures show."""

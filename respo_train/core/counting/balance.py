@@ -1,7 +1,7 @@
-"""Which concept each image gets: exact shares over any run of seeds, without any state.
+"""Assign one concept to each image, with exact shares over any run of consecutive seeds and without any state.
 
-The positions ..., -1, 0, 1, ... are cut into blocks. In each block of length L every concept stands exactly
-`L * share` times, in an order that is shuffled by the block's number. Image i under seed s takes position s + i.
+The positions ..., -1, 0, 1, ... are cut into blocks. In a block of length L every concept occurs exactly `L * share`
+times, in an order that is shuffled with the block's number as key. Image i under seed s takes position s + i.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SWEEPS = 8
 
 
 def parse_shares(text: str) -> dict[str, Fraction]:
-    """Read "woman 1, man 1" (weights: whole numbers or decimals) into shares that sum to 1, in the order given.
+    """Parse "woman 1, man 1" (weights: whole numbers or decimals) into shares that sum to 1, in the given order.
 
-    Raises RespoError for anything else, for a name given twice, and for weights so fine that a block would exceed
-    10,000 images.
+    Raises RespoError for anything else, for a repeated name, and for weights so fine that a block would exceed 10,000
+    images.
     """
     weights: dict[str, Fraction] = {}
     for entry in re.split(r"[,;\n]", text):
@@ -39,14 +39,14 @@ def parse_shares(text: str) -> dict[str, Fraction]:
     if total == 0:
         raise RespoError("expected at least one concept with a weight above 0, as in 'woman 1, man 1'")
     shares = {name: weight / total for name, weight in weights.items()}
-    block_weights(shares)  # refuses what assign would refuse
+    block_weights(shares)  # raises for what `assign` could not use
     return shares
 
 
 def assign(seed: int, count: int, shares: Mapping[str, Fraction]) -> list[str]:
-    """Return the concepts of the images 0 ... count - 1 under `seed`, any integer.
+    """Return the concepts of images 0 ... count - 1 under `seed`, which is any integer.
 
-    Image i's concept is a pure function of `seed + i` and of the shares (not of the order they are written in).
+    The concept of image i is a pure function of `seed + i` and the shares, whatever order the shares are written in.
     Raises RespoError when the shares do not sum to 1.
     """
     weights = block_weights(shares)
@@ -69,7 +69,7 @@ def imbalance_bound(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
 
 
 def block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:
-    """Return how often each concept stands in one block, sorted by name. Raises RespoError."""
+    """Return how often each concept occurs in one block, sorted by name. Raises RespoError as `assign` does."""
     if sum(shares.values()) != 1 or min(shares.values()) < 0:
         raise RespoError(f"expected shares that sum to 1, found {sum(shares.values())}")
     length = math.lcm(*(Fraction(share).denominator for share in shares.values()))
@@ -82,15 +82,15 @@ def block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:
 
 
 def _block(number: int, weights: Mapping[str, int]) -> list[str]:
-    """Return block `number`: each name `weight` times, every prefix within one of the exact share.
+    """Return block `number`: each name `weight` times, with every prefix less than one away from the exact share.
 
-    Copy k (from 1) of a concept with share p has to stand at one of the places floor((k - 1) / p) + 1 ... ceil(k / p):
-    that is the same as saying that all prefixes hold floor or ceil of their exact share. There is always such an order:
-    the places a ... b must take at most floor(b p) - ceil((a - 1) p) <= (b - a + 1) p copies of each concept, so never
-    more than there are places, and then taking the copy with the earliest last place first finds one (Glover 1967; the
-    rule is Steiner and Yeomans' of 1993). Ties are broken at random; then neighbours that may be swapped are, at
-    random. For equal shares every order is allowed and each is equally likely. The names are part of the random key, so
-    that two attributes with the same shares do not go in step.
+    Copy k (from 1) of a concept with share p must be at one of the places floor((k - 1) / p) + 1 ... ceil(k / p). This
+    is equivalent to every prefix holding the floor or ceiling of its exact share. Such an order always exists: the
+    places a ... b must take at most floor(b p) - ceil((a - 1) p) <= (b - a + 1) p copies of each concept, so never more
+    copies than there are places; and then always taking the copy with the earliest last place finds an order (Glover
+    1967; the rule is from Steiner and Yeomans 1993). Ties are broken at random. Afterwards neighbours are swapped at
+    random where that is allowed. With equal shares every order is allowed and all are equally likely. The names are
+    part of the random key, so two attributes with the same shares get independent orders.
     """
     names, length = list(weights), sum(weights.values())
     draw = Draws(f"{sorted(weights.items())} {number}")
@@ -112,7 +112,7 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
 
 
 def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: Draws) -> None:
-    """Swap each two neighbours with probability 1/2 where every prefix keeps floor or ceil of its exact share."""
+    """Swap adjacent places with probability 1/2 where every prefix keeps the floor or ceiling of its exact share."""
     length = len(order)
     counts = dict.fromkeys(weights, 0)
     for place in range(1, length):
@@ -127,14 +127,14 @@ def _swap_neighbours(order: list[str], weights: Mapping[str, int], draw: Draws) 
 
 
 class Draws:
-    """Pseudo-random whole numbers from a text; the same on every machine and in every version, for ever."""
+    """Pseudo-random integers from a text key. They must stay the same on every machine and in every version."""
 
     def __init__(self, key: str):
         self._key = hashlib.blake2b(key.encode(), digest_size=32).digest()
         self._index = 0
 
     def below(self, n: int) -> int:
-        """Return one of 0 ... n - 1 (the modulo's bias is below 2^-50)."""
+        """Return an integer from 0 ... n - 1. The bias from the modulo is below 2^-50."""
         block = hashlib.blake2b(self._index.to_bytes(8, "little"), key=self._key, digest_size=8).digest()
         self._index += 1
         return int.from_bytes(block, "little") % n

@@ -1,4 +1,4 @@
-"""From what was asked and what a judge saw to a fairness report: figures, and a sentence that says what they mean."""
+"""The fairness report: from what was asked for and what a judge saw to figures, and a sentence that explains them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from ..judge import NOBODY, UNSURE
 from .metrics import Interval, bootstrap_assigned, deviation_ratio, fair_coin, wilson
 
 NOT_ASKED = ""
-MUCH_UNSURE = 0.05  # from this share on a figure says how many are unsure
-_NO_WIDTH = "No picture differs, so the interval has no width; that is no proof: draw more."
-Pair = tuple[str, str]  # what one picture was asked to show, NOT_ASKED if nothing; what it shows
+MUCH_UNSURE = 0.05  # from this share of unsure pictures on, the sentence warns about them
+_NO_WIDTH = "All pictures show the same, so the interval has no width. That proves nothing: draw more."
+Pair = tuple[str, str]  # (what a picture was asked to show, or NOT_ASKED; what it shows)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a number of pictures shows of one attribute.
+    """What a set of pictures shows of one attribute. A picture is decided when it shows one of the concepts.
 
-    `shares`: of the decided pictures, concept -> share with its 95 % interval (Wilson's). `deviation`: the deviation
-    ratio of the decided pictures; None without any. `chance`: what fair coins give at this count, and where 95 % of
-    them fall; `chance_share`: where a concept's share then falls. `perfect`: the ratio of what was asked, None unless
-    every picture was asked. `agreed`: how many of `asked_count` pictures show what they were asked to. `nobody`: judged
-    to be without a person; like the unsure ones they belong to no concept.
+    `shares`: each concept's share of the decided pictures, with its 95 % interval (Wilson). `deviation`: the deviation
+    ratio of the decided pictures; None if there are none. `chance`: the ratio that fair coins give at this count, and
+    the range of 95 % of their results; `chance_share`: the range of a concept's share in the same case. `perfect`: the
+    ratio of the concepts that were asked for; None unless every picture was asked for one. `agreed`: how many of the
+    `asked_count` pictures show what they were asked to. `nobody`: pictures judged to have no person; like the unsure
+    ones they belong to no concept.
     """
 
     attribute: str
@@ -48,12 +49,12 @@ class Report:
 
     @property
     def decided(self) -> int:
-        """How many pictures show one of the concepts."""
+        """Number of pictures that show one of the concepts."""
         return sum(self.seen.values())
 
 
 def concepts_of(classes: Sequence[str], asked: str = "") -> tuple[str, ...]:
-    """Return what to count: `asked`, "woman, man", or every class but NOBODY. Raises RespoError."""
+    """Return the concepts to count: those in `asked` ("woman, man"), or every class but NOBODY. Raises RespoError."""
     known = tuple(name for name in classes if name != NOBODY)
     wanted = tuple(dict.fromkeys(part.strip() for part in asked.split(",") if part.strip())) or known
     unknown = [name for name in wanted if name not in known]
@@ -66,22 +67,22 @@ def concepts_of(classes: Sequence[str], asked: str = "") -> tuple[str, ...]:
 
 
 def asked_for(label: str, concepts: Sequence[str]) -> str:
-    """Return what a label asks of one attribute: of "woman, dark" "woman" among woman and man. NOT_ASKED if nothing."""
+    """Return what a label asks for in one attribute, or NOT_ASKED: "woman" for "woman, dark" among woman and man."""
     named = [part for part in map(str.strip, label.split(",")) if part in concepts]
     return named[0] if named else NOT_ASKED
 
 
 def attribute_of(classes: Mapping[str, Sequence[str]], labels: Sequence[str]) -> str:
-    """Return the first attribute of a judge that a label names a class of; the first one of all where none does."""
+    """Return a judge's first attribute that has a class named in a label, or else its first attribute."""
     named = {part.strip() for label in labels for part in label.split(",")}
     return next((name for name, own in classes.items() if named & (set(own) - {NOBODY})), next(iter(classes)))
 
 
 def report(attribute: str, concepts: Sequence[str], pairs: Sequence[Pair]) -> Report:
-    """Count pictures and put numbers to the counts. Raises RespoError for none, or fewer than two concepts.
+    """Count the pictures and compute the figures. `pairs`: (asked, seen) for each picture.
 
-    `pairs`: one a picture. What is seen but neither a concept nor UNSURE or NOBODY (another class of the judge) is not
-    decided.
+    A picture is undecided when what it shows is neither a concept nor UNSURE nor NOBODY (another class of the judge).
+    Raises RespoError when there are no pictures or fewer than two concepts.
     """
     if not pairs or len(concepts) < 2:
         raise RespoError(f"expected pictures and two or more concepts, found {len(pairs)} and {len(concepts)}.")
@@ -108,7 +109,7 @@ def report(attribute: str, concepts: Sequence[str], pairs: Sequence[Pair]) -> Re
 
 
 def _deviation(concepts: Sequence[str], pairs: Sequence[Pair]) -> Interval:
-    """Resample within what was asked: quotas fix how many that are."""
+    """Resample pictures among those with the same asked concept, because quotas fix how many there are of each."""
     strata: dict[str, dict[str, int]] = {}
     for wish, label in pairs:
         if label in concepts:
@@ -123,18 +124,18 @@ def _fair_share(count: int, concepts: int) -> tuple[float, float]:
 
 
 def more_to_halve(found: Report) -> int:
-    """Return how many pictures more make the interval half as wide: four times as many; 0 where it has no width."""
+    """Return how many more pictures would halve the interval's width (4 times as many in all); 0 if it has no width."""
     if found.deviation is None or found.deviation.high <= found.deviation.low:
         return 0
     return math.ceil(3 * found.count)
 
 
 def sentence(found: Report) -> str:
-    """Say what the figures mean."""
+    """Explain the figures in words."""
     pictures = "1 picture" if found.count == 1 else f"{found.count} pictures"
     if found.deviation is None or found.chance is None:
         said = [f"Of {pictures} none shows {_either(found.concepts)} for sure.", *_undecided(found)]
-        return " ".join([*said, "No ratio can be told."])
+        return " ".join([*said, "There is no ratio to compute."])
     counts = [f"{number} {'show' if number != 1 else 'shows'} {name}" for name, number in found.seen.items()]
     value = found.deviation
     said = [
@@ -146,7 +147,7 @@ def sentence(found: Report) -> str:
     if found.asked_count:
         said.append(f"{found.agreed} of {found.asked_count} show what they were asked to.")
     if found.perfect is not None and found.perfect > 0:
-        said.append(f"Pictures that all did would score {_short(found.perfect)}.")
+        said.append(f"If all did, the ratio would be {_short(found.perfect)}.")
     said += _undecided(found)
     more = more_to_halve(found)
     said.append(f"{more} more pictures would halve the interval." if more else _NO_WIDTH)
@@ -157,7 +158,7 @@ def _undecided(found: Report) -> list[str]:
     said = []
     if found.unsure > MUCH_UNSURE * found.count:
         share = 100 * found.unsure / found.count
-        said.append(f"Mind that {found.unsure} ({share:.0f} %) are unsure and not in the ratio.")
+        said.append(f"Note that {found.unsure} ({share:.0f} %) are unsure and not in the ratio.")
     elif found.unsure:
         said.append(f"{found.unsure} {'is' if found.unsure == 1 else 'are'} unsure and not in the ratio.")
     others = found.count - found.decided - found.unsure - found.nobody
@@ -169,7 +170,7 @@ def _undecided(found: Report) -> list[str]:
 
 
 def to_json(found: Report) -> dict[str, Any]:
-    """Return the report as plain values for a JSON file."""
+    """Return the report as plain values for JSON."""
 
     def interval(value: Interval | None) -> dict[str, float] | None:
         return None if value is None else {"value": value.value, "low": value.low, "high": value.high}

@@ -1,4 +1,4 @@
-"""Labels of pictures as text, one a line: read them, and put them into a file's name."""
+"""Labels of pictures as text, one per line: parse them, and make them fit for file names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _LONGEST_IN_NAME = 40
 
 
 def parse_labels(text: str, count: int) -> list[str]:
-    """Return one label for each of `count` pictures, all "" when `text` is blank.
+    """Return one label for each of `count` pictures; all "" when `text` is blank.
 
-    One line for all pictures is refused, too: with Balance's *count* left at 1 every picture would get the first one's
-    label, and most would be wrong. Raises RespoError.
+    A single line for several pictures is refused too: it would come from a Balance whose *count* was left at 1, and
+    most pictures would get a wrong label. Raises RespoError.
     """
     if not text.strip():
         return [""] * count
     labels = [line.strip() for line in text.removesuffix("\n").split("\n")]
     if len(labels) != count:
         raise RespoError(
-            f"expected one label for each of the {count} pictures, one a line, found {len(labels)}. Set the count of "
+            f"expected one label for each of the {count} pictures, one per line, found {len(labels)}. Set the count of "
             "the Balance node to the batch size, or leave the labels empty."
         )
     longest = max(map(len, labels))
@@ -29,9 +29,9 @@ def parse_labels(text: str, count: int) -> list[str]:
 
 
 def for_file_name(label: str) -> str:
-    """Return a label as a part of a file's name: letters, digits, - and _, at most 40 of them.
+    """Return a label in a form for file names: letters, digits, - and _, at most 40 characters.
 
-    "woman, dark" becomes "woman-dark"; a label with none of these becomes "".
+    "woman, dark" becomes "woman-dark". A label with no such characters becomes "".
     """
     kept = "".join(letter if letter.isalnum() or letter in "-_" else " " for letter in label)
     return "-".join(kept.split())[:_LONGEST_IN_NAME].strip("-_")

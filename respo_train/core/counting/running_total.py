@@ -1,4 +1,4 @@
-"""A running total: what was asked of and seen in every picture so far, each counted once, as a small JSON text."""
+"""A running total: what every picture so far was asked to show and shows, each counted once, stored as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..pictures.compare import colours
 from .fairness import Pair
 
 MOST_PICTURES = 20_000  # about 1 MB
-LARGEST = 8_000_000  # bytes of a file that is read at all
+LARGEST = 8_000_000  # bytes; larger files are not read
 _VERSION = 1
 _LONGEST = 200  # characters of a label
 _DIGITS = 16
@@ -24,20 +24,23 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Total:
-    """`pictures`: the first digits of a picture's SHA-256 -> (asked, seen). `about`: for whoever reads the file."""
+    """`pictures`: the first digits of a picture's SHA-256 -> (asked, seen).
+
+    `about`: information for readers of the file.
+    """
 
     pictures: Mapping[str, Pair] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def picture_key(image: Tensor) -> str:
-    """Return what tells a picture `[H, W, C]` from others: 16 hexadecimal digits of the bytes a file would show."""
+    """Return 16 hexadecimal digits that identify a picture `[H, W, C]`: a hash of the bytes a saved file would have."""
     shown = np.ascontiguousarray((colours(image) * 255).round().byte().cpu().numpy())
     return hashlib.sha256(str(shown.shape).encode() + shown.tobytes()).hexdigest()[:_DIGITS]
 
 
 def add(total: Total, keys: Sequence[str], pairs: Sequence[Pair]) -> tuple[Total, int, int]:
-    """Return the total with what it did not hold yet, how many that were, and how many found no room."""
+    """Return the total with the new pictures added, how many were new, and how many did not fit."""
     new: dict[str, Pair] = {}
     for key, pair in zip(keys, pairs, strict=True):
         if key not in total.pictures:
@@ -47,13 +50,13 @@ def add(total: Total, keys: Sequence[str], pairs: Sequence[Pair]) -> tuple[Total
 
 
 def to_text(total: Total) -> str:
-    """Return the file's content."""
+    """Return the content of the file."""
     pictures = {key: list(pair) for key, pair in total.pictures.items()}
     return json.dumps({"version": _VERSION, "about": dict(total.about), "pictures": pictures}, indent=0)
 
 
 def from_text(text: str) -> Total:
-    """Read what `to_text` wrote. Raises RespoError for anything else."""
+    """Parse what `to_text` wrote. Raises RespoError for anything else."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

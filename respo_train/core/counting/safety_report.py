@@ -1,4 +1,4 @@
-"""From a judge's probabilities to a safety report: which pictures are flagged, and how often that is."""
+"""The safety report: which pictures are flagged by a judge's probabilities, and at what rate."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True)
 class SafetyReport:
-    """`scores`: each picture's probability of what is unwanted, 0 … 1; `flags`: whether it reaches the threshold;
-    `rate`: the share of flagged pictures with its 95 % interval; `unsure`: how many the judge itself would not name."""
+    """The safety figures of a set of pictures.
+
+    `scores`: each picture's probability of being UNSAFE, 0 … 1; `flags`: whether it reaches the threshold; `rate`: the
+    share of flagged pictures with its 95 % interval; `unsure`: how many pictures the judge is unsure about.
+    """
 
     attribute: str
     threshold: float
@@ -29,7 +32,10 @@ class SafetyReport:
 
 
 def safety_attribute(judge: AnyJudge, wanted: str = "") -> str:
-    """Return the attribute that asks whether something unwanted is there; `wanted`, or the first. Raises RespoError."""
+    """Return `wanted`, or the judge's first attribute with the classes SAFE and UNSAFE.
+
+    Raises RespoError without one.
+    """
     known = [name for name, own in judge.classes.items() if set(own) == {SAFE, UNSAFE}]
     if not known or (wanted and wanted not in known):
         what = f"knows {', '.join(known)}" if known else f"knows only {', '.join(judge.classes)}"
@@ -43,7 +49,7 @@ def safety_attribute(judge: AnyJudge, wanted: str = "") -> str:
 def safety_report(
     classes: Mapping[str, Sequence[str]], attribute: str, verdict: Verdict, threshold: float
 ) -> SafetyReport:
-    """Flag every picture whose probability of UNSAFE is `threshold` or more; one that is no number is flagged."""
+    """Flag every picture whose probability of UNSAFE is at least `threshold`; a probability of NaN is flagged too."""
     place = list(classes[attribute]).index(UNSAFE)
     scores = tuple(row[place] if math.isfinite(row[place]) else 1.0 for row in verdict.probabilities)
     flags = tuple(score >= threshold for score in scores)
@@ -52,7 +58,7 @@ def safety_report(
 
 
 def sentence(found: SafetyReport) -> str:
-    """Say which pictures are flagged."""
+    """Say in words which pictures are flagged."""
     count, flagged = len(found.flags), [number for number, flag in enumerate(found.flags, 1) if flag]
     pictures = "1 picture" if count == 1 else f"{count} pictures"
     numbers = ", ".join(map(str, flagged[:_MOST_NAMED])) + (", …" if len(flagged) > _MOST_NAMED else "")
@@ -64,18 +70,18 @@ def sentence(found: SafetyReport) -> str:
         f"The true rate lies between {100 * found.rate.low:.0f} and {100 * found.rate.high:.0f} % in 95 of 100 cases.",
     ]
     if found.unsure:
-        said.append(f"Of {found.unsure} the judge itself is unsure.")
+        said.append(f"The judge itself is unsure about {found.unsure}.")
     said.append("The pictures are passed on as they are.")
     return " ".join(said)
 
 
 def labels(found: SafetyReport) -> str:
-    """Return FLAGGED or FINE for each picture, one a line: labels for Save Labelled Images."""
+    """Return FLAGGED or FINE for each picture, one per line, as labels for Save Labelled Images."""
     return "\n".join(FLAGGED if flag else FINE for flag in found.flags)
 
 
 def to_json(found: SafetyReport) -> dict[str, Any]:
-    """Return the report as plain values for a JSON file."""
+    """Return the report as plain values for JSON."""
     return {
         "attribute": found.attribute,
         "threshold": found.threshold,

@@ -1,4 +1,4 @@
-"""Which runs of a workflow belong together: a key made of everything that leads to a node but its random numbers."""
+"""Find out which runs of a workflow belong together: a key of everything upstream of a node except random seeds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What changes from one run of a queue to the next, or with how many pictures are drawn at once.
+# Inputs that change from one run of a queue to the next, or with the batch size.
 VARYING = frozenset(("seed", "noise_seed", "rand_seed", "batch_size", "batch_index", "count", "amount"))
 _TEXTS = frozenset(("text", "text_g", "text_l", "prompt", "positive", "negative"))
 
 
 def workflow_key(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str], *more: str) -> str:
-    """Return 16 hexadecimal digits for the node and all that leads to it, seeds and batch sizes apart.
+    """Return 16 hexadecimal digits for the node and everything upstream of it, except seeds and batch sizes.
 
-    `prompt`: the host's API format. `own`: inputs of the node itself that do not matter; `more`: what matters besides.
-    What does not lead to the node, titles, places and varying inputs with all that hangs on them alone change nothing;
-    a prompt's text does.
+    `prompt`: in the host's API format. `own`: inputs of the node itself that are ignored; `more`: further texts for the
+    key. Nodes that are not upstream, titles and positions do not change the key, nor do varying inputs and what only
+    they depend on. The text of a prompt does change it.
     """
     kept = {key: (kind, inputs) for key, kind, inputs in _upstream(prompt, node, own)}
     told = json.dumps([str(node), kept, more], sort_keys=True, default=str)
@@ -25,7 +25,7 @@ def workflow_key(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str
 
 
 def prompt_texts(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str]) -> list[str]:
-    """Return the texts written into nodes that lead to this one, for people to recognise the workflow by."""
+    """Return the texts entered in upstream nodes, by which people can recognise the workflow."""
     found = [
         value
         for _, _, inputs in _upstream(prompt, node, own)
@@ -38,7 +38,7 @@ def prompt_texts(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str
 def _upstream(
     prompt: Mapping[str, Any] | None, node: str, own: frozenset[str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (id, class, inputs that matter) of a node and all that leads to it; of all nodes where it is not there."""
+    """Yield (id, class, relevant inputs) of a node and everything upstream; of all nodes when the node is not found."""
     nodes = {str(key): value for key, value in (prompt or {}).items() if isinstance(value, Mapping)}
     waiting = [str(node)] if str(node) in nodes else sorted(nodes)
     done = set()

@@ -1,1 +1,1 @@
-"""The module file: reading, writing, shrinking it, and putting it into text."""
+"""The module file: read it, write it, shrink it, and convert it to text."""

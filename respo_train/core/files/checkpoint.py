@@ -38,27 +38,27 @@ from .header import header_of, opened, parse_json
 FORMAT_VERSION = 1
 _ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-# Ten SDXL concepts at 1024 px are 105 MB. What is larger would not be read within 1 GiB of memory.
+# Ten SDXL concepts at 1024 px take 105 MB. Reading a larger file would need more than 1 GiB of memory.
 _MAX_BYTES = 128 * 2**20
-_MAX_CONCEPTS = 256  # each costs a little time, however small it is
-# Small low-rank factors can stand for more numbers than a computer holds: no more than full grids in a file could.
+_MAX_CONCEPTS = 256  # each takes some time, however small
+# Small low-rank factors can expand beyond any memory. So allow no more than full grids in a file could hold.
 _MAX_NUMBERS = _MAX_BYTES // 4
 _PROBE = "probe:"
 
 
 def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
-    """Write `attribute` to `path`, beside it first and then renamed, so that a crash never leaves half a file.
+    """Write `attribute` to `path` atomically (a temporary file, then a rename): a crash never leaves half a file.
 
-    Raises RespoError when it holds NaN or cannot be written.
+    Raises RespoError when it holds NaN or infinite numbers, is too large, or cannot be written.
     """
     write_atomically(Path(path), to_bytes(attribute))
 
 
 def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
-    """Return a module file's bytes; the same attribute always gives the same.
+    """Return the bytes of a module file. Equal attributes always give equal bytes.
 
-    `dtype`: of the numbers; half precision gives a file of half the size, which reads as float32 all the same.
-    Raises RespoError when it holds NaN, or numbers that `dtype` cannot hold, and when it is too large to be read again.
+    `dtype`: of the stored tensors; with float16 the file has half the size, and still loads as float32. Raises
+    RespoError when a number is NaN or does not fit into `dtype`, and when the file would be too large to be read again.
     """
     tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
@@ -85,20 +85,23 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
     if len(attribute.concepts) > _MAX_CONCEPTS or len(data) > _MAX_BYTES:
         raise RespoError(
             f"expected a module of at most {_MAX_CONCEPTS} concepts and {_MAX_BYTES >> 20} MiB, but {attribute.name!r} "
-            f"has {len(attribute.concepts)} and {len(data) >> 20} MiB. Share them out among several modules."
+            f"has {len(attribute.concepts)} and {len(data) >> 20} MiB. Split them into several modules."
         )
     return data
 
 
 def load_attribute(path: str | os.PathLike[str]) -> Attribute:
-    """Read a module file strictly. Raises ModuleFileError saying what was found, for every defect there can be."""
+    """Read a module file. Raises ModuleFileError for every possible defect, saying what was found."""
     path = Path(path)
     with opened(path) as file:
         return _read(file, path.name)
 
 
 def from_bytes(data: bytes, name: str) -> Attribute:
-    """Undo `to_bytes`, as strictly as `load_attribute`. `name`: for messages. Raises ModuleFileError."""
+    """Parse the bytes of a module file, as strictly as `load_attribute`.
+
+    `name`: for messages. Raises ModuleFileError.
+    """
     return _read(io.BytesIO(data), name)
 
 
@@ -152,7 +155,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside `path`, then rename. Raises RespoError; on failure nothing is left behind."""
+    """Write to a temporary file, then rename it to `path`. Raises RespoError, and then leaves nothing behind."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as file:
@@ -183,7 +186,7 @@ def _tensors(attribute: Attribute) -> dict[str, Tensor]:
 
 
 def _with_sorted_header(data: bytes) -> bytes:
-    # safetensors writes the metadata in random order; sorted, the same module has the same hash everywhere.
+    # safetensors writes the metadata in random order. Sort it, so that equal modules have equal hashes.
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + size]), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     text = header.encode()
@@ -230,7 +233,7 @@ def _take_concepts(tensors: dict[str, Tensor], names: Sequence[str]) -> dict[str
         if responsible is None:
             raise RespoError(f"the concept {name!r} has no responsible part; tensors found: {found}")
         semantic = _take_grid(tensors, f"{name}.semantic")
-        # What the parts stand for: factors are small, and a semantic part that is not there is made, of the same size.
+        # Count the expanded sizes: low-rank factors are small, and a missing semantic part is created at full size.
         numbers += sum(math.prod(part.shape) for part in (responsible, semantic or responsible))
         if numbers > _MAX_NUMBERS:
             raise RespoError(f"expected grids of at most {_MAX_NUMBERS} numbers in all, found {numbers}")
@@ -273,7 +276,7 @@ def _take_probe(tensors: dict[str, Tensor]) -> PromptProbe | None:
     mean, scale, somebody, bias = (found.pop(key, torch.empty(0)) for key in ("mean", "scale", "somebody", "bias"))
     words = [found.pop(key) for key in [f"word_{index}" for index in range(len(found))] if key in found]
     if found:
-        raise RespoError(f"found tensors of a probe that it does not have: {_listed(found)}")
+        raise RespoError(f"found tensors that a probe does not have: {_listed(found)}")
     return PromptProbe(mean, scale, somebody, words, bias)
 
 

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read with limits before anything is allocated."""
+"""Read the header of a safetensors file, with limits that are checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from ..errors import ModuleFileError
 
-# A module's header is a few kB; this leaves room for every prompt and preview caption that one could wish for.
+# A module's header has a few kB; this leaves plenty of room for prompts.
 _MAX_HEADER = 2**20
 
 
@@ -23,8 +23,8 @@ def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read its bytes. Raises ModuleFileError, also when reading fails later."""
-    if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+    """Open a file for reading bytes. Raises ModuleFileError, also when reading fails later."""
+    if path.exists() and not path.is_file():  # reading a pipe could block, and a device has no end
         raise ModuleFileError(f"cannot read {path}: expected a file, found a folder, a pipe or a device.")
     try:
         with open(path, "rb") as file:
@@ -54,10 +54,10 @@ def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:
 
 
 def parse_json(text: str, what: str) -> Any:
-    """Parse strict JSON: no key twice, no NaN, no bottomless nesting. Raises ModuleFileError naming `what`."""
+    """Parse strict JSON: no duplicate keys, no NaN, limited nesting. `what`: for messages. Raises ModuleFileError."""
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-        # Numbers beyond a float's range and lone surrogates could be read, but never be written again.
+        # Refuse numbers beyond a float's range and lone surrogates: they could be read but not written again.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         return value
     except (ValueError, RecursionError) as error:

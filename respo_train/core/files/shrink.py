@@ -1,4 +1,4 @@
-"""A smaller form of a module, for where every byte counts, and how much of the module is left in it."""
+"""Smaller forms of a module, and how much of the module they keep."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def shrunk(attribute: Attribute, form: Form, rank: int = 1) -> Attribute:
-    """Return `attribute` with every part in a smaller form; a part that is as small already stays what it is,
-    and so does a map of h.
+    """Return `attribute` with every part in a smaller form. Maps of h, and parts that are as small already, stay.
 
-    "channel": its mean over the picture, one number a channel. "low rank": its `rank` strongest patterns, the best
-    approximation of that rank in least squares (truncated SVD of `[C, H * W]`; Eckart and Young, 1936).
-    Raises RespoError for another form or a rank below 1.
+    "channel": the mean over all places, one number per channel. "low rank": the best approximation of rank `rank` in
+    least squares (truncated SVD of `[C, H * W]`; Eckart and Young, 1936). "as it is": unchanged. Raises RespoError for
+    another form or a rank below 1.
     """
     if form not in FORMS:
         raise RespoError(f"expected the form {', '.join(FORMS)}, found {str(form)[:80]!r}.")
@@ -40,9 +39,9 @@ def shrunk(attribute: Attribute, form: Form, rank: int = 1) -> Attribute:
 
 @torch.no_grad()
 def kept(whole: ConceptModule, small: ConceptModule) -> float:
-    """Return the share of `whole`'s energy that `small` holds, `1 - |whole - small|² / |whole|²` over both parts.
+    """Return the share of `whole`'s energy that `small` keeps: `1 - |whole - small|² / |whole|²` over both parts.
 
-    1 for a module of zeros. Below 0 where `small` has little to do with `whole`.
+    It is 1 for a module of zeros, and below 0 when `small` has little in common with `whole`.
     """
     lost = energy = 0.0
     for part, own in ((whole.responsible, small.responsible), (whole.semantic, small.semantic)):
@@ -64,9 +63,9 @@ def _strongest(part: Grid, rank: int) -> Grid:
     if part.kind == "low_rank" and part.channels.shape[1] <= rank:
         return part
     if rank * (channels + height * width) >= sum(p.numel() for p in part.parameters()):
-        return part  # the factors would take more room than what is there
+        return part  # the factors would be larger than the part itself
     left, sizes, right = torch.linalg.svd(value.double().reshape(channels, -1), full_matrices=False)
-    # Half of each size on either side: both factors then stay well inside what half precision can hold.
+    # The square root of each singular value goes to either side, so both factors stay in the range of float16.
     scale = sizes[:rank].sqrt()
     space = scale[:, None] * right[:rank]
     return Grid.from_tensors(left[:, :rank] * scale, space.reshape(-1, height, width))

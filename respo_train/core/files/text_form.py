@@ -1,7 +1,7 @@
-"""A module as text, small enough to travel inside a workflow: "respo1:<SHA-256>:<base64>".
+"""A module as text, small enough to be stored in a workflow: "respo1:<SHA-256>:<base64>".
 
-The base64 is zlib of a module file's bytes in half precision; the SHA-256 is of those bytes. Only what an attribute
-needs goes in and comes out: its numbers, names, words, architecture, and where the numbers are from.
+The base64 is the zlib-compressed module file with float16 tensors; the SHA-256 is of that file. Only what applying the
+module needs is stored and read: tensors, names, words, architecture, and where it came from.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from .checkpoint import from_bytes, to_bytes
 
 PREFIX = "respo1"
 MAX_CHARACTERS = 256 * 1024
-_MAX_BYTES = 2**20  # of the module file inside: what is larger never fits into the text, unless it is made to burst
+_MAX_BYTES = 2**20  # of the module file inside. Only a decompression bomb is larger: no such module fits into the text
 _TEXT = re.compile(rf"{PREFIX}:([0-9a-f]{{64}}):([0-9A-Za-z+/]+={{0,2}})")
-_DESCRIBES = ("objective", "recipe", "licence", "half", "strength")  # of an attribute's training
-_DIGITS = 5  # of a fingerprint: the cosines that it is for differ from the fourth on
+# The entries of an attribute's `training` that are kept.
+_DESCRIBES = ("objective", "recipe", "licence", "half", "strength")
+_DIGITS = 5  # digits of a fingerprint that are kept: other checkpoints differ in the fourth digit of the cosine
 _LONGEST = 200
 
 
 def to_text(attribute: Attribute) -> str:
-    """Return `attribute` as ASCII text. Its numbers are rounded to half precision.
+    """Return `attribute` as ASCII text, with its numbers rounded to float16.
 
-    Raises RespoError when the text would be longer than MAX_CHARACTERS, saying how to make it shorter.
+    Raises RespoError when the text would be longer than MAX_CHARACTERS; the message says how to shorten it.
     """
     data = to_bytes(_essential(attribute), torch.float16)
     text = f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}"
@@ -48,9 +49,9 @@ def to_text(attribute: Attribute) -> str:
 
 
 def from_text(text: str) -> Attribute:
-    """Read what `to_text` wrote; white space in it does not matter, for mails and chats break lines.
+    """Parse what `to_text` wrote. White space in it is ignored, because mails and chats break lines.
 
-    Raises ModuleFileError for anything else, saying what is wrong with it.
+    Raises ModuleFileError for anything else, saying what is wrong.
     """
     if not isinstance(text, str):  # a workflow's JSON may hold anything
         raise ModuleFileError(f"expected a module's text, found {type(text).__name__}.")
@@ -63,7 +64,7 @@ def from_text(text: str) -> Attribute:
         raise ModuleFileError(_not_a_module(text.strip()))
     data = _inflated(found[2])
     if hashlib.sha256(data).hexdigest() != found[1]:
-        raise ModuleFileError("the module's text was changed on its way: its SHA-256 is another one. Copy it again.")
+        raise ModuleFileError("the module's text was changed on its way: its SHA-256 does not match. Copy it again.")
     return _essential(from_bytes(data, "the module in the text"))
 
 
@@ -96,10 +97,10 @@ def _inflated(block: str) -> bytes:
 
 
 def _essential(attribute: Attribute) -> Attribute:
-    """Leave out what only training needs, and whatever a stranger may have put there."""
+    """Drop what only training needs, and anything else that a stranger may have added."""
     base = {key: _short(attribute.base[key]) for key in ("name", "sha256") if isinstance(attribute.base.get(key), str)}
     if "name" in base:
-        base["name"] = re.split(r"[/\\]", base["name"])[-1]  # a folder of somebody's computer is nobody's business
+        base["name"] = re.split(r"[/\\]", base["name"])[-1]  # without the folder, which is private
     points = attribute.base.get("fingerprint")
     fingerprint = {"fingerprint": [float(f"{x:.{_DIGITS}g}") for x in points]} if points else {}
     training: Mapping[str, Any] = attribute.training

@@ -1,1 +1,1 @@
-"""Files of other projects: what the papers released, read into an attribute and written back."""
+"""Files of other projects, as released with their papers: read into an attribute, and written back."""

@@ -1,4 +1,4 @@
-"""The layouts that the papers released, as plain data, and which of them a file has.
+"""The file layouts of the released projects, as plain data, and how to recognise them.
 
 RespoDiff (arXiv 2509.15257), SDisc (InterpretDiffusion, CVPR 2024), Learning Where It Matters (TMLR 2026).
 """
@@ -16,13 +16,13 @@ from torch import Tensor
 from ..errors import ModuleFileError, RespoError
 from ..module.architecture import Architecture
 
-CHANNELS = 1280  # of h in SD 1.x, 2.x and SDXL: all three layouts are for these alone
+CHANNELS = 1280  # of h in SD 1.x, 2.x and SDXL, the only models that the three layouts are for
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
 class Base:
-    """The kind of checkpoint that a file was trained on; no released file says which one."""
+    """The kind of checkpoint that a file was trained on. The released files do not say which one it was."""
 
     name: str
     architecture: Architecture
@@ -36,11 +36,11 @@ BASES = {
 
 @dataclass(frozen=True)
 class Family:
-    """One layout: the keys of its matrices, where its concepts lie in them, and what its own inference does.
+    """One layout: the keys of its matrices, where its concepts lie in them, and how the project's code applies them.
 
-    `rows`: a concept is a row `[1280]`, else a column `[1280 * S * S]`. `count`: how many a released file has.
-    `concepts`: their numbers, where no list says otherwise. `half`, `strength`: which half of guidance its code adds
-    the numbers to, and times what. `base`: a key of BASES.
+    `rows`: whether a concept is a row `[1280]`; else it is a column `[1280 * S * S]`. `count`: the number of concepts
+    in the released files. `concepts`: their indices when no list is given. `half`, `strength`: the half of guidance
+    that the project's code adds a concept to, and the factor. `base`: a key of BASES.
     """
 
     key: str
@@ -60,11 +60,11 @@ class Family:
         return (self.responsible,) if self.semantic is None else (self.responsible, self.semantic)
 
     def column(self, matrix: Tensor, index: int) -> Tensor:
-        """Return the numbers of one concept, as they lie in the file, `[n]`."""
+        """Return the numbers of one concept in file order, `[n]`."""
         return matrix[index] if self.rows else matrix[:, index]
 
     def size(self, matrix: Tensor) -> int:
-        """Return S, the height and width of the matrix's grids. Raises ModuleFileError for a shape that has none."""
+        """Return S, the height and width of the grids. Raises ModuleFileError when the matrix's shape does not fit."""
         length = (matrix.shape[1] if self.rows else matrix.shape[0]) if matrix.ndim == 2 and matrix.numel() else 0
         size = math.isqrt(length // CHANNELS)
         if not length or size * size * CHANNELS != length or (self.rows and size != 1):
@@ -93,7 +93,7 @@ FAMILIES = {
 
 
 def family_of(tensors: Mapping[str, Tensor]) -> Family:
-    """Tell from its keys which layout a file has, and check its matrices. Raises ModuleFileError."""
+    """Recognise a file's layout by its keys, and check its matrices. Raises ModuleFileError."""
     found = next((family for family in FAMILIES.values() if set(family.keys) == set(tensors)), None)
     if found is None:
         wanted = "; ".join(f"{' and '.join(family.keys)} ({family.title})" for family in FAMILIES.values())
@@ -102,7 +102,7 @@ def family_of(tensors: Mapping[str, Tensor]) -> Family:
     matrices = [tensors[key] for key in found.keys]
     for key, matrix in zip(found.keys, matrices, strict=True):
         if matrix.dtype not in DTYPES:
-            raise ModuleFileError(f"expected numbers of 32 or 16 bits with a point in {key!r}, found {matrix.dtype}.")
+            raise ModuleFileError(f"expected 32- or 16-bit floating-point numbers in {key!r}, found {matrix.dtype}.")
         found.size(matrix)
         _require_finite(found, key, matrix)
     if len({(matrix.shape, matrix.dtype) for matrix in matrices}) > 1:
@@ -119,14 +119,14 @@ def _require_finite(family: Family, key: str, matrix: Tensor) -> None:
 
 
 def family_named(key: str) -> Family:
-    """Return a layout by its key. Raises RespoError naming the ones there are."""
+    """Return a layout by its key. Raises RespoError, which lists the known ones."""
     if key not in FAMILIES:
         raise RespoError(f"expected the format {', '.join(FAMILIES)}, found {str(key)[:80]!r}.")
     return FAMILIES[key]
 
 
 def base_named(key: str) -> Base:
-    """Return a kind of checkpoint by its key. Raises RespoError naming the ones there are."""
+    """Return a kind of checkpoint by its key. Raises RespoError, which lists the known ones."""
     if key not in BASES:
         raise RespoError(f"expected the base {' or '.join(BASES)}, found {str(key)[:80]!r}.")
     return BASES[key]

@@ -1,4 +1,4 @@
-"""Which concept stands where in a file: the list beside it, or the paper's own."""
+"""Which concept has which index in a file: from the list beside it, or from the paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..module.attribute import check_name
 from .families import Family
 
 _LONGEST = 100_000  # characters of a list
-# What a name says of its concept. Safety: the categories of I2P (Schramowski et al., 2023) and the papers' own.
+# Names by topic. Safety: the categories of I2P (Schramowski et al., 2023) and those of the papers.
 _ABOUT = {
     "gender": re.compile(r"\b(woman|man|women|men|female|male)\b"),
     "age": re.compile(r"\b(young|old)\b"),
@@ -22,14 +22,14 @@ _ABOUT = {
 
 
 def parse_concepts(text: str) -> dict[str, int]:
-    """Read a concept list: JSON, {"name": number, …} as released, or a list of names in order. Raises RespoError."""
+    """Parse a list of concepts: JSON {"name": index, …} as released, or a list of names in order. Raises RespoError."""
     if len(text) > _LONGEST:
         raise RespoError(f"expected a list of concepts of at most {_LONGEST} characters, found {len(text)}.")
     return checked_concepts(parse_json(text, "the list of concepts"))
 
 
 def checked_concepts(found: Any) -> dict[str, int]:
-    """Return the number of each concept. Raises RespoError unless all are names and whole numbers from 0."""
+    """Return {name: index}. Raises RespoError unless all names are texts and all indices integers from 0."""
     if isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found):
         if len(set(found)) < len(found):
             raise RespoError("expected a list of different concepts, found one of them twice.")
@@ -47,11 +47,11 @@ def checked_concepts(found: Any) -> dict[str, int]:
 
 
 def numbers_of(family: Family, room: int, given: Mapping[str, int] | None) -> dict[str, int]:
-    """Return the concepts of a file with room for so many. Raises RespoError when the list is of another file."""
+    """Return {name: index} for a file with `room` concepts. Raises RespoError when the list does not fit the file."""
     if given is None and room != family.count:
         raise RespoError(
-            f"the file has room for {room} concepts, not for {family.count} as the released ones of {family.title}, so "
-            "their names cannot be known. Give the list of concepts that came with it (concept_dict.json)."
+            f"the file has room for {room} concepts, but {family.title}'s released files have {family.count}, so their "
+            "names are unknown. Give the list of concepts that came with it (concept_dict.json)."
         )
     given = family.concepts if given is None else given
     beyond = [name for name, number in given.items() if number >= room]
@@ -64,7 +64,7 @@ def numbers_of(family: Family, room: int, given: Mapping[str, int] | None) -> di
 
 
 def wanted_of(known: Mapping[str, int], only: Sequence[str]) -> dict[str, int]:
-    """Return the concepts that were asked for. Raises UnknownConcept; RespoError for two with the same number."""
+    """Return the concepts asked for by name. Raises UnknownConcept; RespoError when two have the same index."""
     wanted: dict[str, int] = {}
     for name in only:
         if name not in known:
@@ -80,18 +80,18 @@ def wanted_of(known: Mapping[str, int], only: Sequence[str]) -> dict[str, int]:
 
 
 def namesakes(name: str, known: Mapping[str, int]) -> list[str]:
-    """Return the other concepts with the same number."""
+    """Return the other names with the same index."""
     return [other for other, number in known.items() if number == known[name] and other != name]
 
 
 def about(name: str) -> str:
-    """Return what a concept is about: "gender", "age", "race", "safety", else its own name."""
+    """Return the topic of a concept by its name: "gender", "age", "race" or "safety", else the name itself."""
     lowered = name.lower()
     return next((topic for topic, pattern in _ABOUT.items() if pattern.search(lowered)), lowered)
 
 
 def fitting_name(stem: str) -> str | None:
-    """Return a file's name without its ending where an attribute can be called so, else None."""
+    """Return a file name without its ending if it is a valid name for an attribute, else None."""
     try:
         check_name("attribute", stem)
     except RespoError:

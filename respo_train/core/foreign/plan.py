@@ -1,8 +1,8 @@
-"""What a pickle of tensors would build, found without building anything.
+"""Find out what a pickle of tensors would build, without building anything.
 
-A strict machine for the few instructions that `torch.save` writes for named tensors. Whatever else stands in a pickle,
-above all a call of anything but PyTorch's own rebuilding of a tensor, is refused here, before PyTorch sees the file.
-Sizes are only looked at: a lying one allocates nothing and reads beyond nothing.
+A strict interpreter of the few instructions that `torch.save` writes for named tensors. Everything else in a pickle,
+above all calls of anything but PyTorch's own function for rebuilding a tensor, is refused here, before PyTorch sees the
+file. Sizes are only compared, so a false one neither allocates memory nor reads out of bounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MARK = object()
 
 @dataclass(frozen=True)
 class Stored:
-    """A run of `count` numbers, in the archive's member "data/<key>"."""
+    """`count` numbers, stored in the archive's member "data/<key>"."""
 
     dtype: torch.dtype
     key: str
@@ -48,7 +48,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Planned:
-    """A tensor that would be built of stored numbers."""
+    """A tensor that would be built from stored numbers."""
 
     stored: Stored
     offset: int
@@ -57,7 +57,7 @@ class Planned:
 
     @property
     def is_plain(self) -> bool:
-        """True when it lies in order within what is stored: no view, no repetition, nothing beyond the end."""
+        """Whether it is contiguous and within the stored numbers: not a view, no repetition, nothing out of bounds."""
         step, ordered = 1, True
         for size, stride in zip(reversed(self.shape), reversed(self.stride), strict=True):
             ordered &= size == 1 or stride == step
@@ -71,13 +71,13 @@ class _Global:
 
 
 class _Unfit(Exception):
-    """What a state of tensors never has."""
+    """Raised for anything that a state_dict of tensors does not contain."""
 
 
 def plan(pickled: bytes) -> dict[str, Any]:
-    """Return what the pickle would build: a dict of `Planned`, of dicts, and of values that no one needs.
+    """Return what the pickle would build: nested dicts of `Planned` tensors and of other values, which are ignored.
 
-    Raises ModuleFileError for every other pickle, naming what was found.
+    Raises ModuleFileError for any other pickle, naming what was found.
     """
     machine = _Machine()
     try:
@@ -130,7 +130,7 @@ class _Machine:
         _put(self.stack[-1], items)
 
     def build(self) -> None:
-        _dict(self.stack.pop())  # a state_dict's own notes of versions
+        _dict(self.stack.pop())  # a state_dict's version metadata
         _dict(self.stack[-1])
 
     def persistent(self) -> None:
@@ -138,7 +138,7 @@ class _Machine:
             case ("storage", _Global(name), str(key), str(), int(count)) if name.removeprefix("torch ") in _STORAGES:
                 self.stack.append(Stored(_STORAGES[name.removeprefix("torch ")], key, count))
             case other:
-                raise _Unfit(f"numbers stored in a way that is not known ({type(other).__name__})")
+                raise _Unfit(f"an unknown kind of storage ({type(other).__name__})")
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
@@ -153,7 +153,7 @@ class _Machine:
             ) if offset >= 0 and len(shape) == len(stride) < 9 and _are_sizes(shape) and _are_sizes(stride):
                 self.stack.append(Planned(stored, offset, shape, stride))
             case _:
-                raise _Unfit("a tensor that is put together in a way that is not known")
+                raise _Unfit("a tensor that is built in an unknown way")
 
 
 def _global(name: str) -> _Global:

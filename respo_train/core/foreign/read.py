@@ -1,4 +1,4 @@
-"""A released file becomes an attribute: the same numbers, unscaled, with where they are from and how they are meant."""
+"""Convert a released file to an attribute: the same numbers, unscaled, with their origin and intended use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .untrained import is_normal_start, is_uniform_start, spread_of_untouched
 
 @dataclass(frozen=True)
 class Imported:
-    """What was read, and what people should know of it, one line each."""
+    """The attribute that was read, its layout, and warnings for the user, one line each."""
 
     attribute: Attribute
     family: Family
@@ -40,9 +40,10 @@ def read_file(
 ) -> Imported:
     """Read a file of RespoDiff, SDisc or Learning Where It Matters.
 
-    `concepts`: the list beside the file, number by name, or names in order; default: the paper's. `only`: the concepts
-    to take; default: all that were trained, save safety concepts beside others. `base`: a key of BASES; default: what
-    the paper trained on. `name`: of the attribute. Raises RespoError: ModuleFileError for the file's own defects.
+    `concepts`: the list beside the file, as {name: index} or as names in order; default: the paper's. `only`: the
+    concepts to take; default: all trained ones, but safety concepts only when there are no others. `base`: a key of
+    BASES; default: what the paper trained on. `name`: of the attribute. Raises ModuleFileError for defects of the file,
+    and RespoError for arguments that do not fit it.
     """
     source = read_tensors(Path(path))
     try:
@@ -68,7 +69,7 @@ def _imported(
 
 
 class _Judge:
-    """Says what is wrong with a concept's numbers: whatever has not been trained must not be added to h."""
+    """Finds out what is wrong with a concept's numbers: untrained numbers must not be added to h."""
 
     def __init__(self, family: Family, tensors: Mapping[str, Tensor], known: Mapping[str, int]):
         self._family = family
@@ -81,13 +82,13 @@ class _Judge:
             self._spread = spread_of_untouched(matrix[unnamed])
 
     def defect(self, number: int) -> str:
-        """Return "" for a trained concept."""
+        """Return what is wrong with the concept of this index; "" if it is trained."""
         columns = [self._family.column(matrix, number) for matrix in self._matrices]
         empty, fresh = [not column.any() for column in columns], [self._is_fresh(column) for column in columns]
         if all(empty):
             return "is zero everywhere"
         if all(fresh):
-            return "looks as PyTorch starts it, untrained"
+            return "looks untrained, like PyTorch's initial values"
         if any(fresh) or empty[0]:
             says = ["zero" if e else "untrained" if f else "trained" for e, f in zip(empty, fresh, strict=True)]
             parts = zip(("responsible", "semantic"), self._family.keys, says, strict=False)
@@ -112,7 +113,7 @@ def _asked(judge: _Judge, known: Mapping[str, int], only: Sequence[str]) -> tupl
     if safe and len(safe) < len(wanted):
         rest = ", ".join(name for name in wanted if name not in safe)
         raise RespoError(
-            f"{', '.join(safe)} is about safety, {rest} is not: one module is for one of both. Import twice."
+            f"{', '.join(safe)} is about safety, {rest} is not: a module is for one or the other. Import twice."
         )
     shared = {name: namesakes(name, known) for name in wanted}
     return wanted, [
@@ -140,7 +141,7 @@ def _all(judge: _Judge, known: Mapping[str, int]) -> tuple[dict[str, int], list[
     safe = [name for name in good if about(name) == "safety"]
     if safe and len(safe) < len(good):
         good = {name: number for name, number in good.items() if name not in safe}
-        warnings.append(f"left out: {', '.join(safe)}: a safety module is one of its own; ask for that by name")
+        warnings.append(f"left out: {', '.join(safe)}: safety needs a module of its own; ask for it by name")
     return good, warnings
 
 
@@ -155,7 +156,7 @@ def _of_several(taken: Mapping[str, int]) -> list[str]:
 
 
 def _module(family: Family, tensors: Mapping[str, Tensor], number: int) -> ConceptModule:
-    """Build a concept's module; without a semantic part it is zero, of the same size."""
+    """Build a concept's module. If the layout has no semantic part, it is zero, of the same size."""
     size = family.size(tensors[family.responsible])
     columns = [family.column(tensors[key], number) for key in family.keys]
     grids = [Grid.from_tensors(column.float().reshape(CHANNELS, size, size)) for column in columns]
@@ -164,7 +165,7 @@ def _module(family: Family, tensors: Mapping[str, Tensor], number: int) -> Conce
 
 
 def _training(family: Family, source: Source, taken: Mapping[str, int]) -> dict[str, Any]:
-    """Return what the file says of its making. The strength is told, never multiplied in: the numbers stay."""
+    """Return the metadata on how the file was made. The strength is recorded, not multiplied into the numbers."""
     matrix = source.tensors[family.responsible]
     origin: dict[str, Any] = {"format": family.key, "of": family.title, "file": source.file, "sha256": source.sha256}
     origin |= {"dtype": str(matrix.dtype).removeprefix("torch."), "keys": list(family.keys)}

@@ -1,8 +1,8 @@
-"""The one place that reads files of PyTorch's own format, in which strangers can hide programs and bombs.
+"""The only place that reads files in PyTorch's own format, in which strangers can hide programs and zip bombs.
 
-The archive's list is checked, then what its pickle would build (`plan.py`). Only then PyTorch reads the tensors, with
-`weights_only`, from a clean archive that is made of what was checked, so that no second reading of a crooked archive
-can find something else. Nothing of it is run at any time.
+First the archive's directory is checked, then what its pickle would build (`plan.py`). Only then does PyTorch read the
+tensors, with `weights_only`, from a new archive that holds just what was checked, so a second parser cannot find
+anything else in a crafted archive. No code from the file is ever run.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .plan import Planned, plan
 
 # Both matrices of ten SDXL concepts at 1024 px are 105 MB; reading takes about four times a file's size.
 _MAX_BYTES = 128 * 2**20
-_MAX_PICKLE = 2**16  # two tensors' is half a kB
+_MAX_PICKLE = 2**16  # bytes; that of two tensors has about 500
 _MAX_MEMBERS = 64
-_MEMBER = b"PK\1\2"  # how each entry of an archive's list begins
+_MEMBER = b"PK\1\2"  # the signature of each entry in a zip directory
 _ALSO = {"version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
-# Whatever zipfile, the unpickler and PyTorch raise for bytes that are not what they should be.
+# What zipfile, the unpickler and PyTorch raise for malformed data.
 _DAMAGED: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, EOFError, OSError, RuntimeError),
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError),
@@ -41,7 +41,7 @@ _DAMAGED: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Source:
-    """The tensors of a file by their keys, its name and the SHA-256 of its bytes."""
+    """The tensors of a file by key, the file's name, and the SHA-256 of its bytes."""
 
     tensors: dict[str, Tensor]
     file: str
@@ -49,7 +49,7 @@ class Source:
 
 
 def read_tensors(path: Path) -> Source:
-    """Read a file that `torch.save` wrote of named tensors, flat or below "state_dict".
+    """Read a file of named tensors that `torch.save` wrote, flat or under "state_dict".
 
     Raises ModuleFileError for everything else.
     """
@@ -85,8 +85,8 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
 
 
 def _members(data: bytes) -> dict[str, bytes]:
-    """Return the contents of the archive by their names below its one folder."""
-    if data.count(_MEMBER) > _MAX_MEMBERS:  # before zipfile makes an object of each
+    """Return the contents of the archive by their names inside its only folder."""
+    if data.count(_MEMBER) > _MAX_MEMBERS:  # checked before zipfile creates an object for each
         raise ModuleFileError(f"expected at most {_MAX_MEMBERS} entries in the archive, found more. Is it a model?")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
@@ -95,7 +95,7 @@ def _members(data: bytes) -> dict[str, bytes]:
                 "expected an archive without compression and passwords, found one. torch.save has none."
             )
         if sum(entry.file_size for entry in entries) > len(data):
-            raise ModuleFileError("its parts claim to be larger than the whole. Get the file again.")
+            raise ModuleFileError("its entries claim to be larger than the file. Get the file again.")
         folders = [name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(folders) != 1:
             raise ModuleFileError("expected one list of tensors (data.pkl) in the archive, found none or several.")
@@ -109,7 +109,9 @@ def _members(data: bytes) -> dict[str, bytes]:
             raise ModuleFileError(f"its list of tensors has {sizes['data.pkl']} bytes, far more than a module's.")
         contents = {name: archive.read(entry) for name, entry in zip(names, entries, strict=True)}
     if contents.get("byteorder", b"little") != b"little":
-        raise ModuleFileError("expected numbers in little-endian order, found another. Save it on a usual computer.")
+        raise ModuleFileError(
+            "expected little-endian numbers, found another byte order. Save it on a little-endian computer."
+        )
     return contents
 
 

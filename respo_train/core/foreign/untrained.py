@@ -1,15 +1,15 @@
-"""Do numbers look as PyTorch starts them, before any training? Released files are full of such places.
+"""Do numbers look like PyTorch's initial values, before any training? Released files are full of such concepts.
 
-The released matrices have room for ten or a hundred concepts, and the training of one touches its own place alone.
-What stands in the others is noise; added to h it would break pictures without a word.
+The released matrices have room for ten or a hundred concepts, and training one concept changes only its own place. The
+other places still hold random initial values. Added to h, they would silently ruin pictures.
 
-- A column of `nn.Linear` starts uniform in ±1/sqrt(number of columns). The test is whether a value lies outside: of
-  81,920 some lie so close to the border that even a training that moves each by 1e-4 takes some over it. Measured on
-  the released SDisc file, trained columns have norms of 465 to 1482, untrained ones sqrt(81920 / 30) = 52.
-- A row of an embedding starts standard normal. AdamW's weight decay shrinks untouched rows too (1e-2 × 1e-2 over 10,000
-  steps: to 0.37), all alike; so rows are compared with those that no concept names.
+- A column of `nn.Linear` starts uniform in ±1/sqrt(number of columns). The test is whether any value lies outside: of
+  81,920 values some are so close to the bound that even training which moves each by 1e-4 takes a few beyond it. In the
+  released SDisc file, trained columns have norms of 465 to 1482, untrained ones sqrt(81920 / 30) = 52.
+- A row of an embedding starts standard normal. AdamW's weight decay also shrinks untouched rows (1e-2 × 1e-2 over
+  10,000 steps: to 0.37), all by the same factor. So rows are compared with those that no concept names.
 
-The tolerances are five standard deviations of what a start of that length has: about one mistake in a million.
+The tolerances are five standard deviations for initial values of that length: about one mistake in a million.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ import torch
 from torch import Tensor
 
 _SIGMAS = 5.0
-_LARGEST = 6.0  # of a normal start's numbers, in standard deviations: exceeded once in 10^9
-_FEW = 8  # rows that tell what an untouched row has become
+_LARGEST = 6.0  # of normal initial values, in standard deviations: exceeded once in 10^9
+_FEW = 8  # rows needed to estimate the spread of untouched rows
 
 
 def is_uniform_start(values: Tensor, columns: int) -> bool:
-    """Say whether `values` `[n]` look like a column of a fresh `nn.Linear(columns, n)`."""
+    """Return whether `values` `[n]` look like a column of a fresh `nn.Linear(columns, n)`."""
     bound, found = columns**-0.5, values.double()
-    # Rounded to half precision, a number may end up above the border by its last digit.
+    # Rounding to half precision can move a number beyond the bound by its last digit.
     if float(found.abs().max()) > bound * (1 + torch.finfo(values.dtype).eps):
         return False
     return _has(found, bound / math.sqrt(3), excess=0.2)
 
 
 def is_normal_start(values: Tensor, spread: float) -> bool:
-    """Say whether `values` `[n]` look like a normal start of that standard deviation."""
+    """Return whether `values` `[n]` look like initial values from a normal distribution of that spread."""
     found = values.double()
     return float(found.abs().max()) <= _LARGEST * spread and _has(found, spread, excess=0.5)
 
 
 def spread_of_untouched(rows: Tensor) -> float:
-    """Return the standard deviation of rows `[m, n]` that nobody trained: 1 where they are too few to tell, or larger.
+    """Return the standard deviation of untrained rows `[m, n]`, at most 1; 1 when there are too few rows to tell.
 
-    Weight decay only ever shrinks; larger rows have been trained, whatever a list of concepts leaves out.
+    Weight decay only shrinks rows. Rows with larger values have been trained, even if no list of concepts names them.
     """
     spreads = rows.double().std(1, correction=0)
     found = float(spreads.median()) if len(spreads) >= _FEW else 1.0
@@ -50,7 +50,10 @@ def spread_of_untouched(rows: Tensor) -> float:
 
 
 def _has(found: Tensor, spread: float, excess: float) -> bool:
-    """`excess`: (kurtosis - 1) / 4, by which the variance of a sample's standard deviation follows from its length."""
+    """Return whether `found` has mean 0 and standard deviation `spread`, within the tolerance.
+
+    `excess`: (kurtosis - 1) / 4, which gives the sampling error of the standard deviation.
+    """
     error = spread / math.sqrt(len(found))
     near_zero = abs(float(found.mean())) <= _SIGMAS * error
     return near_zero and abs(float(found.std(correction=0)) - spread) <= _SIGMAS * error * math.sqrt(excess)

@@ -1,4 +1,4 @@
-"""An attribute becomes a file of one of the papers' own layouts, where that can hold it: number for number."""
+"""Write an attribute in one of the papers' own layouts, where that layout can hold it exactly."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..module.attribute import Attribute
 from ..module.concept import ConceptModule
 from .families import CHANNELS, DTYPES, Family
 
-_MAX_NUMBERS = 2**25 - 2**14  # 128 MiB with the archive's own bytes: what the importer reads
+_MAX_NUMBERS = 2**25 - 2**14  # 128 MiB including the archive's overhead, the limit of the importer
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The matrices by their keys, the concepts' numbers, and what people should know, one line each."""
+    """The matrices by key, the concepts' indices, and notes for the user, one line each."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, int]
     notes: tuple[str, ...]
 
     def save(self, path: Path) -> None:
-        """Write the file, and the list of concepts beside it (`.json`). Raises RespoError when it cannot."""
+        """Write the file, and beside it the list of concepts (`.json`). Raises RespoError when it cannot."""
         data = io.BytesIO()
         torch.save(self.tensors, data)
         write_atomically(path, data.getvalue())
@@ -39,10 +39,10 @@ class Exported:
 
 @torch.no_grad()
 def exported(attribute: Attribute, family: Family) -> Exported:
-    """Return `attribute` in the layout of `family`; places of other concepts are zero.
+    """Return `attribute` in the layout of `family`; the places of other concepts are zero.
 
-    Numbers that were imported from this layout go back to where they were, in the precision that they had. Raises
-    RespoError when the layout cannot hold them.
+    A concept that was imported from this layout returns to its original index and precision. Raises RespoError when the
+    layout cannot hold the attribute.
     """
     size = _size(attribute, family)
     origin = _origin(attribute, family)
@@ -62,7 +62,7 @@ def exported(attribute: Attribute, family: Family) -> Exported:
 
 
 def _size(attribute: Attribute, family: Family) -> int:
-    """Return the grids' height and width. Raises RespoError for what the layout has no place for."""
+    """Return the grids' height and width. Raises RespoError for anything that the layout cannot store."""
     channels = attribute.architecture.middle_channels
     if channels != CHANNELS:
         raise RespoError(
@@ -76,8 +76,8 @@ def _size(attribute: Attribute, family: Family) -> int:
     size = next(iter(sizes))[0]
     if family.rows and size != 1:
         raise RespoError(
-            f"{family.title}'s files hold one number a channel; {attribute.name!r} has grids {shown}, which would lose "
-            "most of what they do. Choose another format."
+            f"{family.title}'s files hold one number per channel; {attribute.name!r} has grids {shown}, which would "
+            "lose most of what they do. Choose another format."
         )
     return size
 
@@ -100,13 +100,13 @@ def _shape(name: str, module: ConceptModule, family: Family) -> tuple[int, int]:
 
 
 def _origin(attribute: Attribute, family: Family) -> Mapping[str, Any]:
-    """Return what the metadata says of an import from this layout; whoever made the file may have written it."""
+    """Return the metadata of an import from this layout. It may come from a stranger, so it is checked."""
     found = attribute.training.get("imported")
     return found if isinstance(found, Mapping) and found.get("format") == family.key else {}
 
 
 def _numbers(attribute: Attribute, family: Family, origin: Mapping[str, Any]) -> tuple[dict[str, int], int]:
-    """Return each concept's place and how many there are: as imported, else by the paper's list, else a free one."""
+    """Return each concept's index and the number of places: as imported, else by the paper's list, else a free one."""
     room = origin.get("room")
     room = room if isinstance(room, int) and 0 < room <= 10_000 else family.count
     known = origin.get("numbers")
@@ -127,7 +127,7 @@ def _numbers(attribute: Attribute, family: Family, origin: Mapping[str, Any]) ->
 
 
 def _as_it_was(tensors: dict[str, Tensor], origin: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the numbers in the precision that they were imported from, while it holds all of them."""
+    """Return the numbers in the precision that they were imported in, if that holds all of them exactly."""
     dtype = next((d for d in DTYPES if str(d) == f"torch.{origin.get('dtype')}"), torch.float32)
     smaller = {key: tensor.to(dtype) for key, tensor in tensors.items()}
     return smaller if all(torch.equal(smaller[key].float(), tensors[key]) for key in tensors) else tensors

@@ -1,1 +1,1 @@
-"""Whether a prompt leaves an attribute open, told from its words."""
+"""Decide from a prompt's words whether it leaves an attribute open."""

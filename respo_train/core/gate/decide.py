@@ -1,8 +1,8 @@
-"""Does balancing an attribute make sense for a prompt? Only where there is somebody, and nothing says already who.
+"""Decide whether balancing an attribute makes sense for a prompt: only if it has a person in it and does not say who.
 
-One statement anywhere decides for the whole prompt, for a module acts on the whole picture: "a doctor and a woman" is
-closed. A concept that is ruled out ("not a woman") is a statement, too: whoever wrote it has decided. Names of people
-are not understood, and no grammar is: these are lists (person_words.py, the attribute's own) and the few rules below.
+A statement anywhere closes the whole prompt, because a module acts on the whole picture: "a doctor and a woman" is
+closed. A concept that is ruled out ("not a woman") is a statement too, because the author has decided. People's names
+and grammar are not understood: there are only word lists (person_words.py and the attribute's own) and the rules below.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _THINGS, _NOT_PERSONS, _DEPICTIONS, _BODY, _FUNCTION_WORDS, _VERB_BEFORE, _COPUL
     )
 )
 _SUFFIXES = ("er", "or", "ist", "ician", "man", "woman", "person", "smith")
-_REACH = 6  # words that a negation rules out at most
+_REACH = 6  # the most words that a negation rules out
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`open`: balance. `reason`: a sentence for the node's face."""
+    """`open`: whether to balance. `reason`: a sentence to show on the node."""
 
     open: bool
     reason: str
 
 
 def decide(prompt: str, words: Mapping[str, Sequence[str]]) -> Decision:
-    """Decide from the prompt alone whether to balance an attribute.
+    """Decide from a prompt's words whether to balance an attribute. Pure, in time linear in the prompt's length.
 
-    `words`: group -> entries as `word_rules` has them; a group is a concept, or the name of whatever else decides
-    ("another age"); the group "person" adds to the built-in words for people. Pure, linear in the prompt's length.
-    Raises RespoError: no text, longer than MAX_CHARACTERS, an entry that is no words.
+    `words`: group -> entries as in `word_rules`. A group is a concept, or the name of something else that closes a
+    prompt ("another age"); the group "person" adds to the built-in words for people. Raises RespoError: a prompt that
+    is not text or longer than MAX_CHARACTERS, or an invalid entry.
     """
     rules = read_rules(words)
     read = read_words(prompt)
@@ -71,7 +71,7 @@ def decide(prompt: str, words: Mapping[str, Sequence[str]]) -> Decision:
 
 
 def _silent(words: Sequence[Word], rules: Rules) -> list[bool]:
-    """Say which words mean nothing here: in a phrase like "man-made", a statue's model, a thing's owner."""
+    """Return which words count for nothing: parts of phrases like "man-made", what a statue shows, owners of things."""
     silent = [False] * len(words)
     for phrases in (_NOTHING, rules.nothing):
         for match in phrases.all(words):
@@ -88,12 +88,12 @@ def _silent(words: Sequence[Word], rules: Rules) -> list[bool]:
 
 
 def _ruled_out(words: Sequence[Word], silent: Sequence[bool]) -> list[bool]:
-    """Say which words a negation rules out: the rest of its noun phrase, and of a list that ends in "or"."""
+    """Return which words a negation rules out: the rest of its noun phrase, and of a list that ends in "or"."""
     out = [False] * len(words)
     for match in _NEGATIONS.all(words):
         if silent[match.start]:
             continue
-        if words[match.end - 1].hyphen:  # "no-makeup look": nothing but makeup
+        if words[match.end - 1].hyphen:  # "no-makeup look" rules out makeup alone
             out[match.end] = True
             continue
         for i in range(match.end, min(match.end + _REACH, len(words))):
@@ -113,7 +113,7 @@ def _and_another(words: Sequence[Word], i: int) -> bool:
 
 
 def _list_goes_on(words: Sequence[Word], start: int) -> bool:
-    """Say whether "or" comes within the next few words of bare nouns: "no cars, people or dogs"."""
+    """Return whether "or" follows within the next few words of bare nouns: "no cars, people or dogs"."""
     for word in words[start : start + _REACH]:
         if word.text in ("or", "nor"):
             return True
@@ -123,7 +123,7 @@ def _list_goes_on(words: Sequence[Word], start: int) -> bool:
 
 
 def _persons(words: Sequence[Word], rules: Rules) -> Iterator[Match]:
-    """Yield the words for somebody, from left to right. An attribute's own word for a concept may be one of them."""
+    """Yield the words for people, from left to right. An attribute's own word for a concept may be one of them."""
     i = 0
     while i < len(words):
         match = _person_at(words, rules, i)
@@ -144,7 +144,7 @@ def _person_at(words: Sequence[Word], rules: Rules, i: int) -> Match | None:
 
 
 def _looks_like_a_person(word: Word) -> bool:
-    """Say whether a word is made like those for people: gardener, sculptor, dentist, fireman."""
+    """Return whether a word has a suffix typical of words for people: gardener, sculptor, dentist, fireman."""
     for form in word.forms:
         known_thing = form in _NOT_PERSONS or form in _THINGS
         if len(form) > 4 and form.endswith(_SUFFIXES) and not known_thing and form not in _FUNCTION_WORDS:
@@ -153,12 +153,12 @@ def _looks_like_a_person(word: Word) -> bool:
 
 
 def _names_a_thing(words: Sequence[Word], i: int) -> bool:
-    """Say whether the word `i` makes a thing of the person before it: "doctor costume"."""
+    """Return whether word `i` turns the person before it into a thing: "doctor costume"."""
     return any(_THINGS.intersection(word.forms) for word in _clause(words, i, 1))
 
 
 def _noun_ends(words: Sequence[Word], i: int) -> bool:
-    """Say whether a noun may end before the word `i`: at the end of a clause, or where no other noun can follow."""
+    """Return whether a noun may end before word `i`: at the end of a clause, or where no other noun can follow."""
     after = _clause(words, i, 1)
     if not after or after[0].article:
         return True
@@ -168,7 +168,7 @@ def _noun_ends(words: Sequence[Word], i: int) -> bool:
 
 
 def _disguised(words: Sequence[Word], persons: Sequence[Match]) -> set[int]:
-    """Return where persons begin who are only played, by nobody: "a cat dressed as a doctor"."""
+    """Return the starts of words for people that only describe a disguise: "a cat dressed as a doctor"."""
     hidden: set[int] = set()
     for match in _DISGUISES.all(words):
         if not any(person.start < match.start for person in persons):
@@ -192,7 +192,7 @@ def _statements(
 
 
 def _is_of_a_person(words: Sequence[Word], match: Match, heads: set[int]) -> bool:
-    """Say whether what `match` says is said of somebody; `heads`: where the words for persons begin."""
+    """Return whether `match` describes a person. `heads`: where the words for people begin."""
     if words[match.end - 1].hyphen:
         return False
     for i in range(match.end, min(match.end + 4, len(words))):
@@ -211,7 +211,7 @@ def _is_of_a_person(words: Sequence[Word], match: Match, heads: set[int]) -> boo
 
 
 def _is_predicate(words: Sequence[Word], match: Match, heads: set[int]) -> bool:
-    """Say whether it stands as in "a doctor who is very old"."""
+    """Return whether `match` is used as in "a doctor who is very old"."""
     i = match.start - 1
     if not _noun_ends(words, match.end):
         return False
@@ -224,7 +224,7 @@ def _is_predicate(words: Sequence[Word], match: Match, heads: set[int]) -> bool:
 
 
 def _clause(words: Sequence[Word], start: int, count: int) -> Sequence[Word]:
-    """Return up to `count` words from `start` on that belong to the clause of the word before."""
+    """Return up to `count` words from `start` on that belong to the same clause as the word before."""
     for i in range(start, min(start + count, len(words))):
         if words[i].starts:
             return words[start:i]
@@ -242,10 +242,10 @@ def _alternatives(groups: Sequence[str]) -> str:
 
 
 def words_of(attribute: Attribute, override: str = "") -> dict[str, Sequence[str]]:
-    """Return an attribute's word lists for `decide`; a concept without one is stated by its own name.
+    """Return an attribute's word lists for `decide`. A concept without a list is stated by its own name.
 
-    `override`: lines "woman: lady, she", each in place of the list of that name. Raises RespoError for a line that is
-    none.
+    `override`: lines like "woman: lady, she", each replacing the list of that name. Raises RespoError for any other
+    line.
     """
     words: dict[str, Sequence[str]] = {name: [name] for name in attribute.concepts} | dict(attribute.words)
     if len(override) > MAX_CHARACTERS:

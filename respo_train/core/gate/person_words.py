@@ -1,11 +1,11 @@
-"""English words for people, and words that only look like them. Read by gate.py.
+"""English words for people, and words that only look like them, for `decide.py`.
 
-Common words of the language; professions made with a suffix (gardener, dentist) need not stand here, see gate.py.
+Only common words: professions with a typical suffix (gardener, dentist) are recognised in decide.py and need no entry.
 """
 
 from __future__ import annotations
 
-# Somebody, wherever the word stands, unless a word of THINGS follows ("doctor costume").
+# A person wherever the word stands, unless a word of THINGS follows ("doctor costume").
 PERSONS = """
 person; people; human being; somebody; someone; everybody; everyone; anybody; anyone; folk; folks; humanity
 mankind; crowd; audience; couple; friend; group of friends; neighbor; neighbour; stranger; passerby; passersby
@@ -42,7 +42,7 @@ delivery driver; taxi driver; bus driver; truck driver; bodyguard; security guar
 steward; concierge; porter; butler; maid; nanny; babysitter; caregiver; social worker
 """
 
-# Somebody only where a noun can end: "a guard in a tower", not "a guard rail"; "two cooks", not "to cook".
+# A person only where a noun can end: "a guard in a tower", not "a guard rail"; "two cooks", not "to cook".
 NOUNS = """
 human; police; cook; guard; judge; model; guide; host; coach; pilot; conductor; captain; driver; chief
 general; major; private; patient; student; team; band; choir; orchestra; army; crew; family; staff; troop; public
@@ -56,7 +56,7 @@ vampire; graduate; undergraduate; grad; alumnus; minister; deputy; delegate; att
 magistrate; notary; advocate; actuary; auditor; broker; realtor; landlord; tenant; commuter; backpacker
 """
 
-# A word for a person directly before one of these is no person: "nurse shark", "doctor costume", "police car".
+# A word for a person before one of these is no person: "nurse shark", "doctor costume", "police car".
 THINGS = """
 costume; uniform; outfit; coat; hat; cap; helmet; badge; dress; suit; jacket; shirt; boots; shoes; bag; glove; mask
 wig; car; truck; van; bus; boat; ship; plane; airplane; helicopter; motorcycle; bike; train; station; office; room
@@ -69,7 +69,7 @@ salary; support; service; rail; post; plate; wrench; joke; trap; crossing; union
 shorts; gloves; cream; sauce; cake; bread; soup; chocolate
 """
 
-# They end like people and are none.
+# These end like words for people, but are not people (or not only).
 NOT_PERSONS = """
 abstractionist; aerosmith; alder; alligator; amber; amplifier; anchor; anger; answer; anterior; antichrist; antler
 antman; aquaman; arbor; ardor; armor; assist; aster; backlist; badger; banister; banner; barrier; barter; batman
@@ -130,7 +130,7 @@ windbreaker; winter; wiser; wishlist; wither; wonder; woodpecker; woofer; wrappe
 zeitgeist; zester; zipper; zither
 """
 
-# Words of people in these are not people. Articles do not matter: "statue of man" is "the statue of a man".
+# In these phrases, words for people are not people. Articles do not matter: "statue of man" is "the statue of a man".
 PHRASES = """
 couple of; man made; man eating; man eater; man hole; man cave; man sized; human made; human sized; human like
 human rights; human resources; human readable; human anatomy; human skull; human skeleton; human heart; human brain
@@ -153,32 +153,32 @@ praying hands; not only; nothing but; no doubt; no matter; no longer; no wonder;
 by famous photographer; by painter; by designer; by architect; by professional photographer
 """
 
-# Whatever "of" ties to these is not alive: "a statue of a man".
+# What follows these with "of" is not a person: "a statue of a man".
 DEPICTIONS = """
 statue; statuette; sculpture; bust; figurine; doll; puppet; mannequin; toy; effigy; totem; action figure; plushie
 logo; icon; emblem; monument; marionette; scarecrow; tombstone; grave; tomb; cutout; silhouette cutout; wax figure
 memorial; nutcracker
 """
 
-# Not somebody themselves when an animal or a toy is the one: "a teddy bear dressed as a doctor".
+# A person after one of these is only a disguise when the subject is an animal or a toy: "a teddy bear dressed as a doctor".
 DISGUISES = """
 dressed as; dressed up as; dressed like; disguised as; costumed as; looks like; shaped like; in form of; in shape of
 """
 
-# Whose they are is to be seen: "a farmer's hands", but not "a doctor's office".
+# Their owner is in the picture: "a farmer's hands", but not "a doctor's office".
 BODY = """
 face; hand; head; portrait; headshot; eye; body; silhouette; smile; back; hair; profile; photo; picture; feet; foot
 arm; leg; shoulder; neck; lips; mouth; figure; fingers; finger; skin; expression; gaze; torso; reflection; closeup
 selfie
 """
 
-# They rule out what follows.
+# These rule out what follows.
 NEGATIONS = """
 no; not; without; never; neither; nor; none of; non; zero; minus; lacking; sans; devoid of; free of; empty of
 absence of; lack of; instead of; rather than; other than; except; except for; excluding; hardly any
 """
 
-# No noun goes on past these.
+# A noun ends before one of these.
 FUNCTION_WORDS = """
 in; on; at; of; by; with; to; from; for; as; into; onto; over; under; near; beside; behind; before; after; above
 below; between; among; around; through; across; against; along; inside; outside; next; while; when; where; who
@@ -188,11 +188,11 @@ his; her; their; my; your; our; this; these; those; than; then; there; so; if; b
 down; out; off; back
 """
 
-# A verb comes after these: "to cook", "let's model".
+# A verb follows these: "to cook", "let's model".
 VERB_BEFORE = "to; will; can; must; should; would; could; may; might; please; let; i; we; you; they; who; don; do"
 COPULAS = "is; are; was; were; looks; look; being; seems"
 DEGREES = "very; quite; rather; so; really; too; extremely; not; both; all"
-# An adjective before one of these describes it, not the person that follows: "a black haired doctor".
+# An adjective before one of these describes it, not the person after it: "a black haired doctor".
 DESCRIBED = """
 haired; eyed; clad; robed; suited; coated; dressed; hooded; masked; gloved; fashioned; caped; maned; booted; painted
 """

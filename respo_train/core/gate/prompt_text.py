@@ -1,4 +1,4 @@
-"""A prompt as words: weights, brackets, LoRA tags, tags with underscores and typographic signs are read away."""
+"""Split a prompt into words, ignoring weights, brackets, LoRA tags, underscores in tags and typographic signs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import RespoError
 
 MAX_CHARACTERS = 50_000  # far more than any text encoder reads
 
-# Each reads a character at most twice: no text makes them slow.
+# Each pattern reads a character at most twice, so no text can make them slow.
 _TAGS = re.compile(r"<[^<>]*>|\bembedding:[^\s,()]+")
 _WEIGHT = re.compile(r":[ ]?\d+(?:\.\d+)?(?=[\s)\]},|]|$)")
 _TOKEN = re.compile(
@@ -19,17 +19,18 @@ _TOKEN = re.compile(
 )
 _SIGNS = str.maketrans({"’": "'", "‘": "'", "\u02bc": "'", "`": "'", "\u2010": "-", "\u2011": "-", "_": " "})
 _ARTICLES = {"a", "an", "the"}
-# What "'s" shortens after these is "is"; after any other word it says whose something is.
+# After these, "'s" is short for "is"; after any other word it is a possessive.
 _PRONOUNS = {"he", "she", "it", "that", "who", "what", "there", "here", "let"}
 _IRREGULAR = {"children": "child", "wives": "wife", "housewives": "housewife", "selves": "self"}
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a prompt, in lower case; articles are no words of their own but a flag of the next.
+    """One word of a prompt, in lower case. An article is not a word of its own but a flag of the next word.
 
-    `forms`: the word and what it may be the plural of. `starts`: nothing stands before it, or a sign that ends a
-    clause. `after_comma`: that sign was a comma. `hyphen`: the next word is tied to this one ("dark-skinned").
+    `forms`: the word and the singulars it may be the plural of. `starts`: whether it begins a clause (nothing before
+    it, or a sign that ends one). `after_comma`: whether that sign was a comma. `hyphen`: whether the next word is
+    joined to it ("dark-skinned").
     """
 
     text: str
@@ -44,8 +45,8 @@ class Word:
 def read_words(prompt: str) -> list[Word]:
     """Return the words of a prompt, in time linear in its length.
 
-    What a bracket, a weight, `{one|other}` or BREAK holds counts as if it stood in the prompt plainly; what names a
-    file (`<lora:…>`, `embedding:…`) does not. Raises RespoError when it is no text or longer than MAX_CHARACTERS.
+    The contents of brackets, weights, `{one|other}` and BREAK count as plain text; file names (`<lora:…>`,
+    `embedding:…`) do not. Raises RespoError when `prompt` is not text or is longer than MAX_CHARACTERS.
     """
     if not isinstance(prompt, str):
         raise RespoError(f"expected the prompt as a text, found {type(prompt).__name__}. Link a text to it.")
@@ -73,7 +74,7 @@ def read_words(prompt: str) -> list[Word]:
 
 
 def _plain(prompt: str) -> str:
-    # Through capitals, so that letters which only meet there ("i" and the one without a dot) are one.
+    # Via upper case, to merge letters that only match there ("i" and the dotless i).
     text = unicodedata.normalize("NFKC", prompt).upper().casefold().translate(_SIGNS)
     return _WEIGHT.sub(" ", _TAGS.sub(" , ", text)).replace("\\", " ")
 
@@ -94,7 +95,7 @@ def _parts(word: str, possessed: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """Return the word and the singulars that it may be the plural of; not every one is a word."""
+    """Return the word and the singulars it may be the plural of; not all of them need be words."""
     found = [word]
     if word in _IRREGULAR:
         found.append(_IRREGULAR[word])

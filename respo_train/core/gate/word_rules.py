@@ -1,10 +1,11 @@
-"""Word lists as rules, and where they match: the small language in which attributes say what states them.
+"""Word lists as rules, and where they match: the entries by which attributes list the words that state them.
 
 An entry of a list is one of three:
+
 - `woman`, `dark skin`: a word or phrase. Plurals, hyphens, articles, case and "'s" need no entry of their own.
-- `black *`: only of a person: directly before one, at most two other words between ("a black jazz singer"; not "a black
-  cat", not "a black-haired singer"), or said of one ("a doctor who is black").
-- `-king crab`: a phrase whose words mean nothing, whatever other entries say.
+- `black *`: only when it describes a person: before one, with at most two other words in between ("a black jazz
+  singer"; not "a black cat", not "a black-haired singer"), or after one ("a doctor who is black").
+- `-king crab`: a phrase whose words count for nothing, whatever other entries match.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from ..errors import RespoError
 from .prompt_text import Word, read_words
 
-PERSON = "person"  # the group of words that are about people in general
-_LONGEST = 8  # words of an entry: bounds what a stranger's list can cost
+PERSON = "person"  # the group of words for people in general
+_LONGEST = 8  # words of an entry; limits the cost of a stranger's list
 _MOST = 10_000  # entries
 
 
 @dataclass(frozen=True)
 class Match:
-    """Words `start` … `end - 1` match an entry of `group`."""
+    """The words `start` … `end - 1` match an entry of `group`."""
 
     start: int
     end: int
@@ -30,7 +31,7 @@ class Match:
 
 
 class Phrases:
-    """Phrases with the group that each belongs to; of two that begin at one word the longer one counts."""
+    """Phrases and the group of each. Where several phrases begin at one word, the longest counts."""
 
     def __init__(self, phrases: Mapping[str, str]):
         self._groups = phrases
@@ -38,12 +39,12 @@ class Phrases:
 
     @classmethod
     def listed(cls, text: str) -> Phrases:
-        """Of a list with semicolons or line ends between."""
+        """Build from a list with semicolons or line ends between the phrases."""
         entries = text.replace("\n", ";").split(";")
         return cls({plain_phrase(entry): "" for entry in entries if entry.strip()})
 
     def at(self, words: Sequence[Word], start: int) -> Match | None:
-        """Return the longest phrase that begins at the word `start`. No phrase goes on into the next clause."""
+        """Return the longest phrase that begins at word `start`. A phrase does not continue into the next clause."""
         found, before = None, ""
         for end in range(start + 1, min(start + self._longest, len(words)) + 1):
             word = words[end - 1]
@@ -56,7 +57,7 @@ class Phrases:
         return found
 
     def all(self, words: Sequence[Word]) -> Iterator[Match]:
-        """Yield matches from left to right; none overlaps the one before."""
+        """Yield the matches from left to right, without overlaps."""
         start = 0
         while start < len(words):
             match = self.at(words, start)
@@ -67,7 +68,7 @@ class Phrases:
 
 @dataclass(frozen=True)
 class Rules:
-    """An attribute's lists, read: plain entries, those with *, those with -, and more words for people."""
+    """An attribute's parsed lists: plain entries, those with *, those with -, and additional words for people."""
 
     stated: Phrases
     of_persons: Phrases
@@ -76,7 +77,7 @@ class Rules:
 
 
 def read_rules(words: Mapping[str, Sequence[str]]) -> Rules:
-    """Read word lists, group -> entries. The group "person" adds words for people. Raises RespoError."""
+    """Parse word lists, group -> entries. The group "person" adds words for people. Raises RespoError."""
     if sum(map(len, words.values())) > _MOST:
         raise RespoError(f"expected at most {_MOST:,} words in all lists together, found more. Shorten them.")
     kinds: dict[str, dict[str, str]] = {"": {}, "*": {}, "-": {}, PERSON: {}}
@@ -90,7 +91,7 @@ def read_rules(words: Mapping[str, Sequence[str]]) -> Rules:
 
 
 def plain_phrase(entry: str) -> str:
-    """Return an entry's words as a prompt's words are. Raises RespoError for none, too many, or a sign between."""
+    """Normalise an entry's words like those of a prompt. Raises RespoError for none, too many, or signs in between."""
     read = read_words(entry)
     if not 0 < len(read) <= _LONGEST or "*" in entry or any(word.starts for word in read[1:]):
         raise RespoError(
@@ -101,5 +102,5 @@ def plain_phrase(entry: str) -> str:
 
 
 def listed(text: str) -> Iterable[str]:
-    """Return the single words of a list with semicolons or line ends between."""
+    """Return the single words of a list with semicolons or line ends between them."""
     return (entry.strip() for entry in text.replace("\n", ";").split(";") if entry.strip())

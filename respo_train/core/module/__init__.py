@@ -1,1 +1,1 @@
-"""A module: what is added to h, trained and applied by one class, and arithmetic with modules."""
+"""Modules: what is added to h, the class that is trained and applied, and arithmetic with modules."""

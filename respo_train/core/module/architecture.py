@@ -1,7 +1,7 @@
-"""Which U-Net a module was made for.
+"""The U-Net architecture that a module was made for.
 
-The number of channels of h is 1280 for SD 1.x, SD 2.x and SDXL alike, so it cannot tell them apart; the width of the
-text embedding and of the added (adm) embedding can.
+SD 1.x, SD 2.x and SDXL all have 1280 channels in h, so that number cannot distinguish them. The widths of the text
+embedding and of the added (adm) embedding can.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAMES = dict(_FAMILIES.values())
 
 @dataclass(frozen=True)
 class Architecture:
-    """The numbers of a U-Net that a module depends on. `adm_channels` is 0 where there is no added embedding."""
+    """The sizes of a U-Net that a module depends on. `adm_channels` is 0 when there is no added embedding."""
 
     family: str
     model_channels: int
@@ -72,15 +72,15 @@ class Architecture:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the file's metadata."""
+        """Return plain values for the file's metadata."""
         return asdict(self)
 
     def describe(self) -> str:
-        """For people: "Stable Diffusion 1.x (h: 1280 channels)"."""
+        """Return text for people: "Stable Diffusion 1.x (h: 1280 channels)"."""
         return f"{_NAMES.get(self.family, self.family)} (h: {self.middle_channels} channels)"
 
     def require(self, other: Architecture) -> None:
-        """Check that a module made for `self` fits a model of `other`. Raises ArchitectureMismatch naming both."""
+        """Check that a module for `self` fits a model of `other`. Raises ArchitectureMismatch, which names both."""
         if self != other:
             raise ArchitectureMismatch(
                 f"This module was made for {self.describe()}, but the model is {other.describe()}. "

@@ -1,4 +1,4 @@
-"""An attribute and its concepts: what one module file holds."""
+"""An attribute and its concepts: the content of one module file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from .concept import ConceptModule
 from .probe import PromptProbe
 
 PURPOSES = ("fairness", "safety")
-# Names are written in share lists ("woman 1, man 1") and tensor keys ("woman.responsible"): no commas, no dots.
+# Names occur in share lists ("woman 1, man 1") and tensor keys ("woman.responsible"): no commas, no dots.
 _NAME = re.compile(r"\w(?:[\w '+-]{0,62}[\w+'])?")
 
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """`concepts` keeps its order. `base`: name, sha256 and fingerprint of the checkpoint it was trained on.
+    """An attribute: its concepts, in order, and what is known about them.
 
-    `training`: whatever is needed to train it again. `words`: the words that state a concept in a prompt, so that
-    nobody balances what the prompt has decided ("woman" -> "female", "her", …); every key is a concept, or a group of
-    its own such as "person". `probe`: tells from a prompt's encoding whether it leaves the attribute open; None where
-    none was trained. Raises RespoError when the parts do not fit together.
+    `base`: name, sha256 and fingerprint of the checkpoint it was trained on. `training`: everything needed to train it
+    again. `words`: the words that state a concept in a prompt ("woman" -> "female", "her", …), so that such prompts are
+    not balanced; every key is a concept, or a further group such as "person". `probe`: decides from the encoded prompt
+    whether it leaves the attribute open; None when none was trained. Raises RespoError when the parts do not fit
+    together.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Attribute:
                 raise RespoError(f"expected the words of {group!r} as a list of texts, found {str(words)[:80]!r}")
         if self.probe is not None and self.probe.width != self.architecture.context_dim:
             raise RespoError(
-                f"expected a probe of encodings {self.architecture.context_dim} wide for "
+                f"expected a probe for encodings of width {self.architecture.context_dim} for "
                 f"{self.architecture.describe()}, found {self.probe.width}"
             )
         for name, module in self.concepts.items():
@@ -63,7 +64,7 @@ class Attribute:
                 )
 
     def concept(self, name: str) -> ConceptModule:
-        """Return one concept's module. Raises UnknownConcept naming the ones there are."""
+        """Return one concept's module. Raises UnknownConcept, which lists the known ones."""
         if name not in self.concepts:
             raise UnknownConcept(f"{self.name!r} has no concept {name!r}; it has {', '.join(self.concepts)}.")
         return self.concepts[name]
@@ -74,7 +75,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def check_name(what: str, name: Any) -> None:
-    """Raise RespoError unless `name` can stand in a tensor key and in a list of shares."""
+    """Raise RespoError unless `name` can be used in a tensor key and in a list of shares."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RespoError(
             f"expected the {what}'s name as 1 to 64 letters, digits, spaces, _ ' + or -, found {str(name)[:80]!r}"

@@ -1,10 +1,9 @@
-"""New concepts from old ones: weighted sums, what is between two, and one without another.
+"""Make new concepts from existing ones: weighted sums, interpolation, and one concept without another.
 
-A module is constants added to h, so everything here is linear algebra on its two parts, each on its own; maps of h are
-put side by side, which adds up to the same. Parts of
-different kinds or grid sizes meet as full grids of the largest height and width among them; parts that are all one
-number a channel stay that. Nothing is trained again: how far two concepts add up is for the pictures to show. No
-probe of prompts goes along: those of the parents ask for other concepts.
+The two parts of a module are constants added to h, so this is linear algebra on each part separately. Maps of h are
+placed side by side, which adds up to the same. Parts of different kinds or grid sizes become full grids of the largest
+height and width among them; if all are one number per channel, they stay so. Nothing is retrained: only pictures can
+show how well two concepts add up. The result has no prompt probe, because the parents' probes ask about other concepts.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from .fingerprint import same_checkpoint
 from .grid import Grid, resize
 from .h_map import HMap, weighted
 
-_MAX_PEDIGREE = 8192  # characters of a parent's own parents: a chain of compositions must not grow without end
+_MAX_PEDIGREE = 8192  # characters of a parent's own parents; limits the growth in a chain of compositions
 
 
 @dataclass(frozen=True)
 class Term:
-    """One concept of an attribute, and how much of it. `file`, `sha256`: which module it is from.
+    """One concept of an attribute, and its weight. `file`, `sha256`: the module file that it comes from.
 
-    Raises RespoError for a weight that is no finite number, and UnknownConcept.
+    Raises RespoError for a weight that is not finite, and UnknownConcept.
     """
 
     attribute: Attribute
@@ -48,16 +47,16 @@ class Term:
 
     @property
     def is_safety(self) -> bool:
-        """True for what removes something from pictures."""
+        """Whether the concept removes something from pictures."""
         return self.attribute.purpose == "safety"
 
 
 def weighted_sum(terms: Sequence[Term], name: str = "") -> Attribute:
-    """Return the concept `sum of weight * concept`. Terms of weight 0 leave no trace, unless all are.
+    """Return the concept `sum of weight * concept`. Terms of weight 0 are dropped, unless all weights are 0.
 
-    `name`: of the new concept; by default built of the terms' names. Its purpose is "safety" as soon as one term's is.
-    Raises RespoError: a negative weight for a safety concept, which would bring back what it removes; numbers too
-    large for float32; a name that cannot be one. ArchitectureMismatch for terms made for different models.
+    `name`: of the new concept; by default it is made from the terms' names. The purpose is "safety" if any term's is.
+    Raises RespoError: a negative weight for a safety concept, which would bring back what it removes; numbers too large
+    for float32; an invalid name. Raises ArchitectureMismatch for terms for different architectures.
     """
     _require_one_architecture(terms)
     terms = [term for term in terms if term.weight] or list(terms)
@@ -73,10 +72,9 @@ def weighted_sum(terms: Sequence[Term], name: str = "") -> Attribute:
 
 
 def interpolation(a: Term, b: Term, t: float, name: str = "") -> Attribute:
-    """Return the concept `(1 - t) * a + t * b`: exactly a's numbers at 0, exactly b's at 1.
+    """Return the concept `(1 - t) * a + t * b`: exactly a's numbers at 0 and b's at 1.
 
-    The terms' own weights are not looked at. Raises RespoError for a `t` outside of 0 … 1, and what `weighted_sum`
-    raises.
+    The terms' own weights are ignored. Raises RespoError for `t` outside 0 … 1, and what `weighted_sum` raises.
     """
     if not 0 <= t <= 1:
         raise RespoError(f"expected t between 0 (the first concept) and 1 (the second one), found {t}.")
@@ -85,12 +83,11 @@ def interpolation(a: Term, b: Term, t: float, name: str = "") -> Attribute:
 
 
 def without(a: Term, b: Term, name: str = "") -> Attribute:
-    """Return the concept `a.weight * (a - b.weight * (<a, b> / <b, b>) * b)`, of a's purpose.
+    """Return the concept `a.weight * (a - b.weight * (<a, b> / <b, b>) * b)`, with a's purpose.
 
-    At b's weight 1 nothing of what is left points along b or against it; it is the share of the overlap that is
-    removed, 0 … 1. Where b is zero, a stays as it is. `<a, b>` sums over all channels and places of a part.
-    Raises RespoError for another share, where one of them has a map of h, and where b is a safety concept, or a one and
-    its weight is negative.
+    `<a, b>` sums over all channels and places of a part. b's weight is the share of the overlap to remove, 0 … 1: at 1
+    the result is orthogonal to b. Where b is zero, a is unchanged. Raises RespoError for a weight of b outside 0 … 1,
+    when a or b has a map of h, when b is a safety concept, and when a is one and its weight is negative.
     """
     _require_one_architecture([a, b])
     _refuse_negative_safety([a])
@@ -107,13 +104,13 @@ def without(a: Term, b: Term, name: str = "") -> Attribute:
     for term in (a, b):
         if term.attribute.concept(term.concept).map is not None:
             raise RespoError(
-                f"{term.concept!r} has a map of h: what it adds differs from picture to picture, so that nothing of "
-                "it lies along another concept for good. Choose concepts that are constants, or add them up."
+                f"{term.concept!r} has a map of h: what it adds differs from picture to picture, so it has no fixed "
+                "overlap with another concept. Choose concepts that are constants, or add them up."
             )
 
     def remove(parts: Sequence[Tensor]) -> Tensor:
         own, other = parts
-        # In float64, for the overlap of two large grids is a sum of very many numbers.
+        # In float64, because the overlap of two large grids is a sum of very many numbers.
         along = other.double().flatten()
         energy = along.dot(along)
         overlap = own.double().flatten().dot(along) / energy if energy else energy
@@ -168,7 +165,7 @@ def _finite(value: Tensor, name: str) -> Tensor:
 
 
 def _pedigree(term: Term) -> dict[str, Any]:
-    """Tell where a term is from, for the metadata; and where that is from, while it is short."""
+    """Return where a term comes from, for the metadata; with its own parents as long as that is short."""
     attribute = term.attribute
     facts: dict[str, Any] = {
         "file": term.file,
@@ -186,9 +183,9 @@ def _base_name(attribute: Attribute) -> str:
 
 
 def _words(operation: str, terms: Sequence[Term], name: str) -> dict[str, list[str]]:
-    """Collect what states the new concept in a prompt: what states those it is made of, not those it leads away from.
+    """Collect the words that state the new concept: those of its positive terms, not of those it leads away from.
 
-    Groups that are no concept ("person") go along.
+    Groups that are not concepts ("person") are kept.
     """
     stating = [term for term in terms if term.weight > 0][: 1 if operation == "without" else None]
     groups = [(name, term.attribute.words.get(term.concept, ())) for term in stating]
@@ -221,7 +218,7 @@ def _refuse_negative_safety(terms: Sequence[Term]) -> None:
 
 
 def _sum_name(terms: Sequence[Term]) -> str:
-    """Build "woman + old - smile": names hold no dots, so the weights are told elsewhere."""
+    """Build a name like "woman + old - smile". Names cannot contain dots, so the weights are not part of it."""
     ordered = sorted(terms, key=lambda term: term.weight < 0)
     first, *others = ordered
     start = ("minus " if first.weight < 0 else "") + first.concept

@@ -1,6 +1,6 @@
-"""The module of one concept, added to h: constants (RespoDiff, arXiv 2509.15257, section 3), perhaps a map of h.
+"""The module of one concept, added to h: constants (RespoDiff, arXiv 2509.15257, section 3) and optionally a map of h.
 
-The same code is trained and applied.
+Training and inference use the same code.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from .h_map import HMap
 
 
 class ConceptModule(nn.Module):
-    """Two learned constants in the space of h: `responsible` makes the concept appear, `semantic` holds on to the rest.
+    """Two learned constants in the space of h: `responsible` makes the concept appear, `semantic` preserves the rest.
 
-    `map`, where there is one, helps the responsible part by what h holds already. All start without effect. Parameters
+    `map`, which is optional, adds to the responsible part depending on h. All parts start without effect. Parameters
     are float32.
     """
 
@@ -30,7 +30,7 @@ class ConceptModule(nn.Module):
     ):
         """`channels`, `height`, `width`: size of h. `kind`: "grid", "low_rank" (needs `rank`) or "channel".
 
-        `map_width`: of the map of h; None for constants alone.
+        `map_width`: hidden width of the map of h; None for no map.
         """
         super().__init__()
         self.responsible = Grid(channels, height, width, kind, rank)
@@ -44,7 +44,7 @@ class ConceptModule(nn.Module):
         semantic: Grid | None = None,
         map: HMap | None = None,  # noqa: A002 - its name in the file
     ) -> ConceptModule:
-        """Join stored parts; without a semantic one it is zero. Raises RespoError when their channels differ."""
+        """Join stored parts; a missing semantic part is zero. Raises RespoError when their channels differ."""
         channels, height, width = responsible.shape
         if semantic is None:
             semantic = Grid(channels, height, width)
@@ -56,32 +56,35 @@ class ConceptModule(nn.Module):
             raise RespoError(
                 f"expected a map of h with {channels} channels like the responsible part, found {map.outward.shape[0]}"
             )
-        module = cls(1, 1, 1)  # its own parts give way: they need not be as large
+        module = cls(1, 1, 1)  # its own parts are replaced, so they can be small
         module.responsible, module.semantic, module.map = responsible, semantic, map
         return module
 
     @property
     def channels(self) -> int:
-        """The number of channels of the h that this module is made for."""
+        """Number of channels of the h that this module is made for."""
         return self.responsible.shape[0]
 
     def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
-        """Return the constants' `strength * (responsible + fidelity * semantic)`, `[C, height, width]`, float32."""
+        """Return the constants, `strength * (responsible + fidelity * semantic)`: float32 `[C, height, width]`."""
         change = self.responsible.resized(height, width) + fidelity * self.semantic.resized(height, width)
         return strength * change
 
     def towards(self, h: Tensor) -> Tensor:
-        """Return what makes the concept appear in `h` `[B, C, H, W]`: `[C, H, W]`, with a map one for each picture."""
+        """Return `responsible`, plus the map of `h` if there is one.
+
+        `h`: `[B, C, H, W]`; result `[C, H, W]` or `[B, C, H, W]`.
+        """
         constant = self.responsible.resized(h.shape[2], h.shape[3])
         return constant if self.map is None else constant + self.map(h)
 
     def change(self, h: Tensor, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
-        """Return what is added to `h`, `delta` and `strength` times the map: `[C, H, W]` or `[B, C, H, W]`, float32."""
+        """Return all that is added to `h`: `delta` plus `strength` times the map; `[C, H, W]` or `[B, C, H, W]`."""
         constant = self.delta(h.shape[2], h.shape[3], strength, fidelity)
         return constant if self.map is None else constant + strength * self.map(h)
 
     def forward(self, h: Tensor, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
-        """Return `h + change`, a new tensor in h's dtype. `h`: `[B, C, H, W]`, any H and W.
+        """Return `h + change`, a new tensor in h's dtype. `h`: `[B, C, H, W]` with any H and W.
 
         Raises RespoError when h has another number of channels.
         """

@@ -1,6 +1,6 @@
-"""How far concepts point the same way: where they do, one comes along when the other is added.
+"""How similar the directions of concepts are: adding one concept also brings in others that point the same way.
 
-Of their constants alone: what maps of h add has no one direction.
+Only the constants are compared, because what maps of h add has no fixed direction.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .grid import resize
 
 @dataclass(frozen=True)
 class Overlap:
-    """The cosines of what two concepts add to h, -1 … 1: over all places, and of the means over each channel.
+    """Cosines between what two concepts add to h, -1 … 1; NaN when one of them is zero.
 
-    NaN where one of them is zero.
+    `grid`: over all channels and places; `channels`: of the means over each channel.
     """
 
     first: str
@@ -31,7 +31,10 @@ class Overlap:
 
 @torch.no_grad()
 def overlaps(concepts: Mapping[str, ConceptModule]) -> list[Overlap]:
-    """Return every pair's overlap, the largest first. Both parts count; smaller grids are resized to the largest."""
+    """Return the overlap of every pair, largest first.
+
+    Responsible and semantic parts are added; small grids are resized.
+    """
     values = {name: module.responsible.value().shape[1:] for name, module in concepts.items()}
     height, width = (max(shape[axis] for shape in values.values()) for axis in (0, 1))
     deltas = {name: _whole(module, height, width) for name, module in concepts.items()}

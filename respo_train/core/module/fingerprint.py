@@ -1,4 +1,4 @@
-"""Tells one checkpoint of an architecture from another, whatever precision it was loaded in."""
+"""Distinguish checkpoints of one architecture, whatever precision they were loaded in."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SAME = 0.9999
 
 
 def fingerprint(weight: Tensor) -> tuple[float, ...]:
-    """Return 64 evenly spaced entries of `middle_block.0.out_layers.3.weight` (all of them if it has fewer).
+    """Return 64 evenly spaced values of `middle_block.0.out_layers.3.weight` (all values if it has fewer).
 
-    That is the last convolution of the middle block's first residual block: every U-Net with a middle block has it.
+    That is the last convolution of the middle block's first residual block, which every U-Net with a middle block has.
     """
     flat = weight.detach().reshape(-1)
     points = min(POINTS, flat.numel())
@@ -25,7 +25,7 @@ def fingerprint(weight: Tensor) -> tuple[float, ...]:
 
 
 def same_checkpoint(a: Sequence[float], b: Sequence[float]) -> bool:
-    """True when two fingerprints differ by no more than rounding (cosine > .9999)."""
+    """Return whether two fingerprints differ only by rounding (cosine > .9999)."""
     if len(a) != len(b) or not a:
         return False
     norms = math.hypot(*a) * math.hypot(*b)

@@ -1,4 +1,4 @@
-"""One learned tensor in the space of h: a full grid, a low-rank grid or one number a channel."""
+"""One learned tensor in the space of h: a full grid, a low-rank grid, or one number per channel."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ KINDS = ("grid", "low_rank", "channel")
 
 
 class Grid(nn.Module):
-    """A learned `[C, H, W]` tensor, float32, zero at the start.
+    """A learned float32 tensor `[C, H, W]` that starts at zero.
 
-    kind "grid" holds all of it, "low_rank" its factors `[C, r]` and `[r, H, W]`, "channel" a `[C, 1, 1]` vector.
-    Of the two factors only `channels` starts at zero: with both at zero neither would ever get a gradient.
+    Kind "grid" stores all of it, "low_rank" its factors `[C, r]` and `[r, H, W]`, "channel" a vector `[C, 1, 1]`. Of
+    the two factors only `channels` starts at zero: if both did, neither would ever get a gradient.
     """
 
     def __init__(self, channels: int, height: int, width: int, kind: str = "grid", rank: int | None = None):
-        """Raises RespoError for sizes below 1, an unknown kind, or a rank given to (or missing from) the wrong kind."""
+        """Raises RespoError for sizes below 1, an unknown kind, a missing rank, or a rank for a kind without one."""
         super().__init__()
         _check(channels, height, width, kind, rank)
         self.kind = kind
         if kind == "low_rank":
-            assert rank is not None  # _check has seen to it
+            assert rank is not None  # `_check` guarantees it
             # std 1/sqrt(r): one optimizer step moves the product about as far as it would move a full grid.
             generator = torch.Generator().manual_seed(0)
             self.channels = nn.Parameter(torch.zeros(channels, rank))
@@ -35,9 +35,9 @@ class Grid(nn.Module):
 
     @classmethod
     def from_tensors(cls, *tensors: Tensor) -> Grid:
-        """Build from a stored `[C, H, W]` tensor or the factors `[C, r]`, `[r, H, W]`; values are copied to float32.
+        """Build from a stored `[C, H, W]` tensor or from factors `[C, r]`, `[r, H, W]`; values are copied to float32.
 
-        Raises RespoError when the shapes are neither.
+        Raises RespoError for other shapes.
         """
         shapes = [tuple(t.shape) for t in tensors]
         if len(shapes) == 1 and len(shapes[0]) == 3:
@@ -55,7 +55,7 @@ class Grid(nn.Module):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)` of the whole tensor, which small factors need not be multiplied for."""
+        """`(C, H, W)` of the whole tensor, known without multiplying the factors."""
         last = self.space if self.kind == "low_rank" else self.full
         first = self.channels if self.kind == "low_rank" else self.full
         return first.shape[0], last.shape[1], last.shape[2]
@@ -65,12 +65,12 @@ class Grid(nn.Module):
         return torch.einsum("cr,rhw->chw", self.channels, self.space) if self.kind == "low_rank" else self.full
 
     def resized(self, height: int, width: int) -> Tensor:
-        """Return `[C, height, width]`; exactly `value()` where the sizes match, broadcast for "channel"."""
+        """Return `[C, height, width]`: exactly `value()` when the size matches; broadcast for "channel"."""
         return resize(self.value(), height, width)
 
 
 def resize(value: Tensor, height: int, width: int) -> Tensor:
-    """Resize `[C, H, W]`: area where an axis shrinks, bilinear where it grows, untouched where it stays."""
+    """Resize `[C, H, W]`: area average along an axis that shrinks, bilinear along one that grows, exact otherwise."""
     if value.shape[1:] == (1, 1):
         return value.expand(-1, height, width)
     smaller = (min(height, value.shape[1]), min(width, value.shape[2]))

@@ -1,4 +1,4 @@
-"""A small map of h: what it adds depends on what is there already."""
+"""A small map of h: what it adds depends on h itself."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..errors import RespoError
 
 
 class HMap(nn.Module):
-    """Two 1 x 1 convolutions with GELU between them: `outward gelu(inward h / rms(h) + bias)`, float32.
+    """Two 1 x 1 convolutions with a GELU in between: `outward gelu(inward h / rms(h) + bias)`, float32.
 
-    A constant gives every picture the same push: whoever is dark already is led on, and a medium skin tone, which lies
-    between the others, is passed by. A map of h, as in Asyrp (arXiv 2210.10960, section 3.3), can stop where it
-    arrives. rms(h) is one number a picture, so that no map depends on how large a model's h is. Zero at the start, by
-    `outward` alone: with both at zero neither would ever get a gradient.
+    A constant pushes every picture equally: it moves dark skin on to darker skin, and passes by a medium skin tone,
+    which lies between the others. A map of h can stop at its target, as in Asyrp (arXiv 2210.10960, section 3.3).
+    rms(h) is one number per picture; dividing by it makes the map independent of the scale of a model's h. The map
+    starts at zero because `outward` does; if `inward` did too, neither would ever get a gradient.
     """
 
     def __init__(self, channels: int, width: int):
-        """`channels` of h; `width`: numbers that each place of h is read into. Raises RespoError for sizes below 1."""
+        """`channels`: of h; `width`: hidden width. Raises RespoError for sizes below 1."""
         super().__init__()
         if min(channels, width) < 1:
             raise RespoError(f"expected a map of at least 1 channel and width 1, found {channels} and {width}")
@@ -32,7 +32,10 @@ class HMap(nn.Module):
 
     @classmethod
     def from_tensors(cls, inward: Tensor, bias: Tensor, outward: Tensor) -> HMap:
-        """Build from `[K, C]`, `[K]` and `[C, K]`, copied to float32. Raises RespoError when the shapes do not fit."""
+        """Build from `[K, C]`, `[K]` and `[C, K]`, copied to float32.
+
+        Raises RespoError when the shapes do not match.
+        """
         shapes = [tuple(tensor.shape) for tensor in (inward, bias, outward)]
         if inward.ndim != 2 or shapes[1:] != [shapes[0][:1], shapes[0][::-1]]:
             raise RespoError(f"expected a map of h of the shapes [K, C], [K] and [C, K], found {shapes}")
@@ -44,11 +47,11 @@ class HMap(nn.Module):
 
     @property
     def width(self) -> int:
-        """How many numbers each place of h is read into."""
+        """The hidden width K."""
         return self.inward.shape[0]
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return what is added to `h` `[B, C, H, W]`, any H and W: the same shape, float32."""
+        """Return what is added to `h`, `[B, C, H, W]` with any H and W: the same shape, float32."""
         h = h.float()
         size = h.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(torch.finfo(h.dtype).tiny)
         heard = torch.einsum("kc,bchw->bkhw", self.inward, h / size) + self.bias[:, None, None]
@@ -57,7 +60,7 @@ class HMap(nn.Module):
 
 @torch.no_grad()
 def weighted(terms: Sequence[tuple[float, HMap]]) -> HMap | None:
-    """Return the map that adds the sum of `weight * map(h)`: exactly that, side by side; None of none."""
+    """Return one map that equals the sum of `weight * map(h)` exactly, or None if there are no terms."""
     if not terms:
         return None
     inward, bias = (torch.cat([getattr(one, key) for _, one in terms]) for key in ("inward", "bias"))

@@ -1,9 +1,10 @@
-"""Does a prompt leave an attribute open? Two probes read it from the tokens of the prompt's encoding.
+"""Classifiers on the text encoder's output that decide whether a prompt leaves an attribute open.
 
 The U-Net's h cannot tell: there a farmer looks much like a dog, and a neutral prompt much like an explicit one. The
-text encoder can. Whether somebody is there is one direction of the mean token, and holds for people that no probe was
-trained on. Whether the prompt states the attribute is asked of single tokens: a word's own token is nearly the same
-wherever it stands, while a direction fitted to all tokens takes unknown words for the ones it looks for.
+text encoder's output can. Whether there is a person is one direction of the mean token, and this generalises to people
+that no probe was trained on. Whether the prompt states the attribute is decided on single tokens: a word's own token is
+nearly the same in every context, while a direction fitted to all tokens would mistake unknown words for the ones it
+looks for.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from ..errors import RespoError
 
 
 class PromptProbe(nn.Module):
-    """Reads encodings of width D.
+    """Classifies encoded prompts of width D. All tensors are float32 buffers.
 
-    `mean`, `scale` `[D]`: of the tokens, by which they are standardised; `somebody` `[D]`: the direction of people;
-    `words`: the standardised tokens of each word that states a concept, `[n, D]`; `bias` `[2]`: minus the thresholds of
-    both questions. All float32. Raises RespoError when the shapes do not go together, or a scale is not above 0.
+    `mean`, `scale` `[D]`: standardise the tokens; `somebody` `[D]`: the direction of people; `words`: the standardised
+    tokens `[n, D]` of each word that states a concept; `bias` `[2]`: minus the thresholds of both questions. Raises
+    RespoError when the shapes do not match, or a scale is not above 0.
     """
 
     def __init__(self, mean: Tensor, scale: Tensor, somebody: Tensor, words: Sequence[Tensor], bias: Tensor) -> None:
@@ -58,10 +59,10 @@ class PromptProbe(nn.Module):
         return [self.get_buffer(f"word_{index}") for index in range(self._words)]
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return how surely somebody is there, and how surely it is said who: `[B, 2]`; above 0 is yes.
+        """Return two scores for each prompt, `[B, 2]`: there is a person, and it is stated who. Above 0 means yes.
 
-        `context`: `[B, tokens, D]`. The same for an encoding that is repeated along its tokens, as hosts do to make
-        lengths equal.
+        `context`: encoded prompts `[B, tokens, D]`. Repeating an encoding along its tokens, as hosts do to equalise
+        lengths, does not change the scores.
         """
         tokens = (context.float() - self.mean) / self.scale
         stated = torch.stack([likeness(tokens, word) for word in self.words]).amax(0)
@@ -69,15 +70,15 @@ class PromptProbe(nn.Module):
 
     @torch.no_grad()
     def leaves_open(self, context: Tensor) -> Tensor:
-        """Return for each prompt whether somebody is there and nothing says who, `[B]`, bool."""
+        """Return for each prompt whether there is a person and nothing states who: bool `[B]`."""
         somebody, stated = self(context).unbind(1)
         return (somebody > 0) & (stated <= 0)
 
 
 def likeness(tokens: Tensor, word: Tensor) -> Tensor:
-    """Return how much a prompt has of all of a word's tokens, `[B]`, at most 1: the cosine of the one it has least of.
+    """Return the minimum, over the word's tokens, of their best match among the prompt's tokens: `[B]`, at most 1.
 
-    `tokens`: `[B, tokens, D]`; `word`: `[n, D]`.
+    The match is a cosine. `tokens`: `[B, tokens, D]`; `word`: `[n, D]`.
     """
     cosines = F.normalize(tokens, dim=2) @ F.normalize(word, dim=1).T
     return cosines.amax(1).amin(1)

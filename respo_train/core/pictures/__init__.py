@@ -1,1 +1,1 @@
-"""Where in a picture something is: frequency bands, attention to words, regions, differences."""
+"""Locate things in pictures: frequency bands, attention to words, regions, differences."""

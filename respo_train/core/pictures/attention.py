@@ -1,4 +1,4 @@
-"""What cross-attention says about where words are heard in a picture: pure functions for training and the nodes."""
+"""Where an image attends to words of the prompt: pure functions on cross-attention, for training and the nodes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Tokens = Sequence[int | None]
 
 
 def word_tokens(clip: Any, prompt: str) -> tuple[int | None, ...]:
-    """Return the word token at each place of the encoded prompt; None for begin, end and padding.
+    """Return the token id at each place of the encoded prompt; None for begin, end and padding.
 
-    What an empty prompt consists of is no word. A textual inversion has no token of its own: -1.
+    Tokens that an empty prompt consists of are not words. A textual inversion has no token id: it gets -1.
     """
-    # SDXL's two text encoders see the same words at the same places.
+    # SDXL's two text encoders have the same words at the same places.
     empty, full = (next(iter(clip.tokenize(text).values())) for text in ("", prompt))
     special = {token for chunk in empty for token, *_ in chunk}
     found = [token if isinstance(token, int) else -1 for chunk in full for token, *_ in chunk]
@@ -28,33 +28,33 @@ def word_tokens(clip: Any, prompt: str) -> tuple[int | None, ...]:
 
 
 def word_places(tokens: Tokens) -> list[int]:
-    """Return the places of a prompt's words: neither begin nor end nor padding."""
+    """Return the places of a prompt's words, without begin, end and padding."""
     return [place for place, token in enumerate(tokens) if token is not None]
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """`[B, N, D]` -> `[B, heads, N, D / heads]`."""
+    """Reshape `[B, N, D]` to `[B, heads, N, D / heads]`."""
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Return attention's output `[B, P, D]` for `q` `[B, P, D]` and `k`, `v` `[B, N, D]`, as the stock layer would."""
+    """Return the attention output `[B, P, D]` for `q` `[B, P, D]` and `k`, `v` `[B, N, D]`, like the stock layer."""
     out = F.scaled_dot_product_attention(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads))
     return out.transpose(1, 2).flatten(2)
 
 
 @torch.no_grad()
 def attention_weights(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """Return how much each pixel looks at each place, mean over heads: `[B, P, N]`, float32, sums over N are 1."""
+    """Return each pixel's attention to each place, averaged over heads: float32 `[B, P, N]`; the sums over N are 1."""
     q, k = (split_heads(x.float(), heads) for x in (q, k))
-    with torch.autocast(q.device.type, enabled=False):  # which would multiply in bfloat16 all the same
+    with torch.autocast(q.device.type, enabled=False):  # autocast would still multiply in bfloat16
         return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3).mean(1)
 
 
 def margin_score(neutral: Tensor, attribute: Tensor) -> Tensor:
     """Return the normalised margin `(attribute - neutral) / (attribute + neutral)`, mapped from -1 … 1 to 0 … 1.
 
-    Both: attention masses of any one shape; where both are 0 the score is 0.5.
+    Both arguments are attention masses of equal shape; where both are 0 the score is 0.5.
     """
     total = attribute + neutral
     margin = (attribute - neutral) / total.clamp_min(torch.finfo(total.dtype).tiny)
@@ -62,27 +62,27 @@ def margin_score(neutral: Tensor, attribute: Tensor) -> Tensor:
 
 
 def normalised(heat: Tensor) -> Tensor:
-    """Stretch each picture of `[B, 1, H, W]` to 0 … 1; a picture that is the same everywhere becomes 0."""
+    """Stretch each picture of `[B, 1, H, W]` to 0 … 1; a constant picture becomes 0."""
     low, high = heat.amin((1, 2, 3), keepdim=True), heat.amax((1, 2, 3), keepdim=True)
     return (heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)
 
 
 def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize `[B, 1, H, W]` to `size` as grids are resized, see `core.grid.resize`."""
+    """Resize `[B, 1, H, W]` to `size`, as grids are resized (`core.module.grid.resize`)."""
     return resize(x[:, 0], *size)[:, None]
 
 
 def layer_size(pixels: int, height: int, width: int) -> tuple[int, int]:
-    """Return the size of a layer with so many pixels: that of the latents, halved (and rounded up) until it fits.
+    """Return the (height, width) of a layer with `pixels` pixels: the latent's, halved (and rounded up) until it fits.
 
-    Raises RespoError when none fits.
+    Raises RespoError when no halving fits.
     """
     size = height, width
     while size[0] * size[1] > pixels:
         size = (size[0] + 1) // 2, (size[1] + 1) // 2
     if size[0] * size[1] != pixels:
         raise RespoError(
-            f"expected attention over a latent of {height} x {width}, halved some times, found {pixels} pixels; "
-            "this U-Net is built otherwise: use an objective that looks at no attention (respodiff, sdisc)"
+            f"expected attention over a latent of {height} x {width} or a halving of it, found {pixels} pixels; this "
+            "U-Net has another structure: use an objective without attention (respodiff, sdisc)"
         )
     return size

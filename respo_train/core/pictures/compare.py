@@ -1,4 +1,4 @@
-"""What changed between two pictures: how much at each pixel, how much of it outside a subject, and in which colours."""
+"""What changed between two pictures: how much at each pixel, how much outside a subject, and as a heat map."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..errors import RespoError
 
-TOPS = (0.1, 0.25, 0.5, 1.0)  # where the colours may end, as a share of the full range
-_ABOVE = 0.02  # the share of pixels that may lie above it
-_GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness (Rec. 601)
+TOPS = (0.1, 0.25, 0.5, 1.0)  # possible ends of the colour scale, as a share of the full range
+_ABOVE = 0.02  # the share of pixels that may exceed it
+_GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness (Rec. 601)
 _DIMMED = 0.6
 # Eleven colours of "inferno" at equal distances (Smith and van der Walt, CC0): even steps look even, in grey, too.
 _INFERNO = (
@@ -20,14 +20,14 @@ _INFERNO = (
 
 
 def change_map(before: Tensor, after: Tensor) -> Tensor:
-    """Return `[B, H, W]` in 0 … 1: |after - before| of each pixel, the mean of its colours; 1 is the full range.
+    """Return |after - before| at each pixel, averaged over the colours: `[B, H, W]` in 0 … 1 (1 is the full range).
 
-    Both: `[B, H, W, C]` in 0 … 1; what lies outside is clipped as in a saved file, NaN is black, alpha does not count.
-    Raises RespoError when sizes or numbers of pictures differ.
+    `before`, `after`: `[B, H, W, C]` in 0 … 1. Values are treated as in a saved file: clipped, NaN is black, alpha is
+    ignored. Raises RespoError when the sizes or numbers of pictures differ.
     """
     if before.shape[:3] != after.shape[:3] or before.ndim != 4 or not before.numel():
         raise RespoError(
-            f"expected as many pictures of the same size before and after, found {_described(before)} before and "
+            f"expected the same number and size of pictures before and after, found {_described(before)} before and "
             f"{_described(after)} after. Draw both from the same latent."
         )
     pairs = zip(before, after, strict=True)  # one pair at a time: a large batch needs no second copy
@@ -35,15 +35,15 @@ def change_map(before: Tensor, after: Tensor) -> Tensor:
 
 
 def colours(picture: Tensor) -> Tensor:
-    """Return the `[H, W, 3]` that a saved file would show of an `[H, W, C]`."""
+    """Return the `[H, W, 3]` that a saved file would show of a picture `[H, W, C]`."""
     shown = picture[..., :3].float().clamp(0, 1).nan_to_num(0.0)
     return shown if shown.shape[-1] == 3 else shown[..., :1].expand(*shown.shape[:-1], 3)
 
 
 def fit_subject(subject: Tensor, change: Tensor) -> Tensor:
-    """Return a host's MASK, `[H, W]` or `[1 or B, H, W]`, as `[B, H, W]` in 0 … 1 for a change of that shape.
+    """Return a host's MASK, `[H, W]` or `[1 or B, H, W]`, as `[B, H, W]` in 0 … 1, to match `change`.
 
-    Raises RespoError.
+    Raises RespoError when it does not fit.
     """
     mask = subject if subject.ndim == 3 else subject[None]
     if mask.shape[1:] != change.shape[1:] or len(mask) not in (1, len(change)):
@@ -55,9 +55,9 @@ def fit_subject(subject: Tensor, change: Tensor) -> Tensor:
 
 
 def share_outside(change: Tensor, subject: Tensor | None) -> float:
-    """Return how much of all change lies outside the subject, 0 … 1; both `[B, H, W]` in 0 … 1.
+    """Return the share of the whole change that lies outside the subject, 0 … 1. Both arguments: `[B, H, W]` in 0 … 1.
 
-    Without a subject everything is outside: 1. Without any change nothing is: 0.
+    It is 1 without a subject, because then everything is outside, and 0 without any change.
     """
     total = float(change.sum(dtype=torch.float64))
     if total == 0:
@@ -67,13 +67,13 @@ def share_outside(change: Tensor, subject: Tensor | None) -> float:
 
 
 def scale_top(change: Tensor) -> float:
-    """Return the change that gets the brightest colour: the least of TOPS that 49 in 50 pixels keep to."""
+    """Return the change that gets the brightest colour: the smallest of TOPS that at most 1 in 50 pixels exceeds."""
     allowed = _ABOVE * change.numel()
     return next((top for top in TOPS if int((change > top).sum()) <= allowed), TOPS[-1])
 
 
 def heat_colours(level: Tensor) -> Tensor:
-    """Return `[…, 3]`: the colour of each level `[…]` in 0 … 1, from black over red to pale yellow."""
+    """Return `[…, 3]`: the colour of each level `[…]` in 0 … 1, from black through red to pale yellow."""
     table = torch.tensor([[int(c[i : i + 2], 16) / 255 for i in (0, 2, 4)] for c in _INFERNO], device=level.device)
     place = level.clamp(0, 1) * (len(table) - 1)
     low = place.long().clamp(max=len(table) - 2)
@@ -81,9 +81,9 @@ def heat_colours(level: Tensor) -> Tensor:
 
 
 def heat_over(picture: Tensor, change: Tensor, top: float) -> Tensor:
-    """Return `[H, W, 3]`: `change` `[H, W]` in colours over the picture `[H, W, C]` in dimmed grey.
+    """Return `[H, W, 3]`: `change` `[H, W]` as colours over a dimmed grey version of the picture `[H, W, C]`.
 
-    The more change the less of the picture: where nothing changed there is no colour, from `top` on no picture.
+    The larger the change, the less of the picture is visible: no colour at 0, no picture from `top` on.
     """
     level = (change / top).clamp(0, 1)
     grey = (colours(picture) @ torch.tensor(_GREY, device=picture.device))[..., None] * _DIMMED
@@ -91,7 +91,7 @@ def heat_over(picture: Tensor, change: Tensor, top: float) -> Tensor:
 
 
 def outline(subject: Tensor, thickness: int) -> Tensor:
-    """Return a bool `[H, W]`: a line of `thickness` pixels around where the mask `[H, W]` is above one half."""
+    """Return a bool `[H, W]`: a line of `thickness` pixels around the area where the mask `[H, W]` is above 0.5."""
     inside = (subject > 0.5).float()[None, None]
     grown = F.max_pool2d(inside, 2 * thickness + 1, stride=1, padding=thickness)
     return (grown > inside)[0, 0]

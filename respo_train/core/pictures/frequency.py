@@ -9,23 +9,23 @@ from ..errors import RespoError
 
 
 def low_band(h: Tensor, levels: int = 1) -> Tensor:
-    """Return h's Haar (db1) approximation, details removed, in h's shape and dtype. `h`: `[B, C, H, W]`.
+    """Return the Haar (db1) approximation of h, without its details, in h's shape and dtype. `h`: `[B, C, H, W]`.
 
-    That is the mean of each 2 x 2 block, repeated; of 4 x 4 blocks for two levels, and so on. An odd last row or column
-    is doubled first at every level, as PyWavelets' symmetric padding does. The method is Learning Where It Matters'
-    (TMLR 2026). Raises RespoError for levels below 1.
+    This is the mean of each 2 x 2 block, repeated; for two levels of each 4 x 4 block, and so on. At every level an odd
+    last row or column is doubled first, like PyWavelets' symmetric padding. Method: Learning Where It Matters (TMLR
+    2026). Raises RespoError for levels below 1.
     """
     return spread(block_means(h), h.shape[-2], h.shape[-1], levels)
 
 
 def block_means(h: Tensor) -> Tensor:
-    """Return the mean of each 2 x 2 block of h, `[B, C, ceil(H / 2), ceil(W / 2)]`: all that `low_band` keeps of it."""
+    """Return the mean of each 2 x 2 block of h, `[B, C, ceil(H / 2), ceil(W / 2)]`: all that `low_band` uses of h."""
     height, width = h.shape[-2:]
     return F.avg_pool2d(F.pad(h, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
 def spread(means: Tensor, height: int, width: int, levels: int = 1) -> Tensor:
-    """Return the low band of an h of `height` x `width` from its block means alone.
+    """Return the low band of an h of size `height` x `width`, from its block means.
 
     Raises RespoError for levels below 1, and for means of another size.
     """

@@ -1,4 +1,4 @@
-"""Where the subject is in a picture: by the words that name it, and by what a module changed."""
+"""Where the subject is in a picture: from the words that name it, or from what a module changed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from torch import Tensor
 from ..errors import RespoError
 from .attention import Tokens
 
-_LOW, _HIGH = 0.1, 0.9  # quantiles of a picture's shares that become 0 and 1: a few hot pixels must not hide the rest
-# Of that stretch, where the mask rises from 0 to 1. It has to be generous: what is not let in, a module cannot change.
+_LOW, _HIGH = (
+    0.1,
+    0.9,
+)  # quantiles of a picture's shares that map to 0 and 1, so that a few extreme pixels do not dominate
+# The part of that range where the mask rises from 0 to 1. It is generous: outside it a module has no effect.
 _OUTSIDE, _INSIDE = 0.15, 0.35
-_SOFT = 0.1  # how far a change's size is from the threshold where the mask is neither 0 nor 1
+_SOFT = 0.1  # distance from the threshold within which the mask is between 0 and 1
 
 
 def places_of(words: str, prompt: Tokens, tokens_of: Sequence[Tokens]) -> tuple[list[int], list[int]]:
-    """Return the places of the chosen words in a prompt, and of all its other words.
+    """Return the places of the chosen words in a prompt, and those of all its other words.
 
-    `prompt`: the prompt's tokens; `tokens_of`: those of each chosen word or phrase alone; `words`: for the message.
-    Raises RespoError when none of them is in the prompt, or nothing else is.
+    `prompt`: the prompt's tokens; `tokens_of`: those of each chosen word or phrase; `words`: for the message. Raises
+    RespoError when none of the words is in the prompt, or when they are the whole prompt.
     """
     all_places = [place for place, token in enumerate(prompt) if token is not None]
     tokens = [prompt[place] for place in all_places]
@@ -33,14 +36,14 @@ def places_of(words: str, prompt: Tokens, tokens_of: Sequence[Tokens]) -> tuple[
     others = [place for place in all_places if place not in chosen]
     if not chosen or not others:
         found = "none of them is in the prompt" if not chosen else "they are the whole prompt"
-        raise RespoError(f"expected words of the prompt beside other words, found {words[:80]!r}: {found}.")
+        raise RespoError(f"expected some, not all, of the prompt's words, found {words[:80]!r}: {found}.")
     return sorted(chosen), others
 
 
 def share_of_words(weights: Tensor, chosen: Sequence[int], others: Sequence[int]) -> Tensor:
-    """Return how much of each pixel's attention to the prompt's words goes to the chosen ones: `[B, P]`, 0 … 1.
+    """Return the share of each pixel's attention to the prompt's words that goes to the chosen ones: `[B, P]`, 0 … 1.
 
-    `weights`: `[B, P, N]`, attention of P pixels to N places. The attention itself is no measure: most of it goes to
+    `weights`: `[B, P, N]`, the attention of P pixels to N places. The plain attention would not do: most of it goes to
     the places before and after the words, wherever the subject is.
     """
     own, rest = (weights[:, :, list(places)].sum(2) for places in (chosen, others))
@@ -48,7 +51,7 @@ def share_of_words(weights: Tensor, chosen: Sequence[int], others: Sequence[int]
 
 
 def subject(shares: Tensor) -> Tensor:
-    """Turn shares `[B, 1, H, W]` into a mask, 0 … 1: smoothed, stretched between each picture's own extremes, cut."""
+    """Convert shares `[B, 1, H, W]` to a mask in 0 … 1: blur, stretch between each picture's extremes, cut off."""
     smooth = blurred(shares)
     low, high = torch.quantile(smooth.flatten(1), torch.tensor([_LOW, _HIGH], device=shares.device), dim=1)
     low, high = low[:, None, None, None], high[:, None, None, None]
@@ -57,9 +60,9 @@ def subject(shares: Tensor) -> Tensor:
 
 
 def changed(after: Tensor, before: Tensor, threshold: float) -> Tensor:
-    """Return a mask `[B, 1, H, W]`, 0 … 1, of where `after` is another picture than `before`; both `[B, C, H, W]`.
+    """Return a mask `[B, 1, H, W]` in 0 … 1 of where `after` differs from `before`; both are `[B, C, H, W]`.
 
-    A pixel counts when the change around it is larger than `threshold` (0 … 1) times the picture's largest.
+    A pixel counts when the change around it exceeds `threshold` (0 … 1) times the picture's largest change.
     """
     size = blurred((after - before).float().square().mean(1, keepdim=True).sqrt())
     relative = size / size.amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
@@ -67,5 +70,5 @@ def changed(after: Tensor, before: Tensor, threshold: float) -> Tensor:
 
 
 def blurred(x: Tensor) -> Tensor:
-    """Return the mean of each pixel's 3 x 3 neighbours, `[B, 1, H, W]`."""
+    """Return the mean over each pixel's 3 x 3 neighbourhood, `[B, 1, H, W]`."""
     return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
