@@ -142,7 +142,10 @@ LIES = {
     "a stride of zero": (lambda p: repickled(p, b"K\x02K\x01\x86", b"K\x00K\x01\x86"), "says"),
     "a huge stride": (lambda p: repickled(p, b"K\x02K\x01\x86", b"J\x00\x00\x00\x7fK\x01\x86"), "says"),
     "an offset": (lambda p: repickled(p, b"QK\x00M", b"QK\x01M"), "says"),
-    "a negative size": (lambda p: repickled(p, b"M\x00\x05K\x02\x86", b"J\xff\xff\xff\xffK\x02\x86"), "put together"),
+    "a negative size": (
+        lambda p: repickled(p, b"M\x00\x05K\x02\x86", b"J\xff\xff\xff\xffK\x02\x86"),
+        "built in an unknown way",
+    ),
     "a name that is a number": (
         lambda p: repickled(p, b"X\x15\x00\x00\x00" + FC1.encode(), b"K\x01"),
         "a int as a name",
@@ -217,7 +220,7 @@ def test_sizes_in_the_archives_list(good: Path) -> None:
     at = data.index(b"PK\1\2")
     data[at + 20 : at + 28] = b"\xff\xff\xff\x7f" * 2
     good.write_bytes(data)
-    with pytest.raises(ModuleFileError, match=r"larger than the whole|damaged"):
+    with pytest.raises(ModuleFileError, match=r"larger than the file|damaged"):
         read_tensors(good)
 
 

@@ -160,7 +160,7 @@ logo; icon; emblem; monument; marionette; scarecrow; tombstone; grave; tomb; cut
 memorial; nutcracker
 """
 
-# A person after one of these is only a disguise when the subject is an animal or a toy: "a teddy bear dressed as a doctor".
+# A person after one of these is only a disguise when an animal or a toy wears it: "a teddy bear dressed as a doctor".
 DISGUISES = """
 dressed as; dressed up as; dressed like; disguised as; costumed as; looks like; shaped like; in form of; in shape of
 """
