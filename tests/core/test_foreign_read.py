@@ -77,7 +77,7 @@ def test_other_sizes_and_a_list_of_concepts(path: Path, rows: int, size: int) ->
         assert (part.kind, part.value().shape) == (kind, (1280, size, size))
     assert attribute.architecture.family == "sdxl"
     assert attribute.training["grid"] == [size, size]
-    with pytest.raises(RespoError, match="room for 3 concepts, but .* have 8"):
+    with pytest.raises(RespoError, match=r"room for 3 concepts, but .* have 8"):
         read_file(path)
     with pytest.raises(RespoError, match=r"'stern' at 3, but .* room for 3"):
         read_file(path, {"kind": 1, "stern": 3})

@@ -16,7 +16,7 @@ from .metrics import Interval, bootstrap_assigned, deviation_ratio, fair_coin, w
 
 NOT_ASKED = ""
 MUCH_UNSURE = 0.05  # from this share of unsure pictures on, the sentence warns about them
-_NO_WIDTH = "All pictures that were asked for the same show the same, so the interval has no width; that is no proof: draw more."
+_NO_WIDTH = "Pictures asked for the same show the same, so the interval has no width; that is no proof: draw more."
 Pair = tuple[str, str]  # (what a picture was asked to show, or NOT_ASKED; what it shows)
 
 
