@@ -19,7 +19,6 @@ Guidance = Literal["conditional", "both"]
 
 _LISTS = "respo_lists"  # in transformer_options of a step: the guider's lists of prompts, by name
 _CALL = "respo_conds"  # in transformer_options of a call: its _Call
-_LATENT = "respo_latent"  # in transformer_options: (height, width) of the whole latent
 _UNLISTED = "unlisted negative"  # a prompt that another node adds to guide away from (Perp-Neg's)
 
 
@@ -57,7 +56,7 @@ class _Call:
 def name_conds(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
     """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass on the guider's lists of prompts."""
     lists = getattr(executor.class_obj, "conds", None) or {}
-    named = _with(model_options, {_LISTS: dict(lists), _LATENT: tuple(x.shape[-2:])})
+    named = with_more(model_options, {_LISTS: dict(lists)})
     denoised: Tensor = executor(x, timestep, named, seed)
     return denoised
 
@@ -66,7 +65,7 @@ def name_numbers(executor: Any, model: Any, conds: Sequence[Any], x: Tensor, tim
     """Wrap the host's evaluation of prompt lists (WrappersMP.CALC_COND_BATCH): record which list each number is."""
     lists = options.get("transformer_options", {}).get(_LISTS)
     if lists is not None:
-        options = _with(options, {_CALL: _Call(tuple(name_list(lists, cond or []) for cond in conds))})
+        options = with_more(options, {_CALL: _Call(tuple(name_list(lists, cond or []) for cond in conds))})
         del options["transformer_options"][_LISTS]
     return executor(model, conds, x, timestep, options)
 
@@ -108,14 +107,8 @@ def _choose(candidates: Sequence[Cond], number: int) -> Cond:
     return fitting[0] if fitting else Cond("positive" if number == 0 else "negative", 0)
 
 
-def _with(model_options: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+def with_more(model_options: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a run's options with `more` in its transformer_options."""
     options = dict(model_options or {})
     options["transformer_options"] = {**options.get("transformer_options", {}), **more}
     return options
-
-
-def latent_size(transformer_options: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return (height, width) of the whole latent in latent pixels; None when no wrapper has recorded it."""
-    size: tuple[int, int] | None = transformer_options.get(_LATENT)
-    return size

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.pictures.frequency import block_means, spread
+from ..calls.rows import Chunk, Pictures
 from .run_identity import RunIdentity
 
 CallKey = tuple[float, int]  # (sigma, which of the calls at this sigma, from 0)
@@ -48,18 +49,46 @@ class Band:
         dtype = torch.float16 if h.dtype.itemsize > 2 else h.dtype
         return cls(block_means(h.detach().float()).to(device, dtype), h.shape[2], h.shape[3])
 
-    def low_band(self, like: Tensor, levels: int) -> Tensor:
-        """Return the low band of `levels` levels as float32 `[b, C, H, W]`, on the device of `like`.
-
-        Raises RespoError when `like`, the h of the current call, has another shape than the recorded h.
-        """
-        shape = [*self.means.shape[:2], self.height, self.width]
+    def low_band(self, like: Tensor, levels: int, pictures: Pictures) -> Tensor:
+        """Return it for the h of `pictures`, float32, on its device. Raises RespoError for an h of another size."""
+        own = self.means if pictures.whole else self.means[list(pictures.known())]
+        shape = [*own.shape[:2], self.height, self.width]
         if list(like.shape) != shape:
             raise RespoError(
                 f"The record holds an h of {shape}, but here it is {list(like.shape)}: something between the "
                 "loader and this sampler changes its size. Put the same nodes before Record Run."
             )
-        return spread(self.means.to(like.device, torch.float32), self.height, self.width, levels)
+        return spread(own.to(like.device, torch.float32), self.height, self.width, levels)
+
+
+class Bands:
+    """The bands of one call of a run, as they come: a prompt's pictures may come in several passes (windows).
+
+    Of a picture that comes more than once the first counts. An object, not a dictionary: the host copies those on the
+    way to the model.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[PromptKey, Band] = {}
+        self._have: dict[PromptKey, set[int]] = {}
+
+    def add(self, h: Tensor, chunk: Chunk, device: torch.device) -> None:
+        """Keep what is new in the h of one chunk, `[b, C, H, W]`. Raises RespoError for tiles of pictures."""
+        chunk.require_whole("A record")
+        key, pictures = (chunk.cond.name, chunk.cond.index), chunk.pictures
+        have = self._have.setdefault(key, set())
+        new = [place for place in pictures.known() if place not in have]
+        if not new:
+            return
+        band = Band.of(h, device)
+        if not pictures.whole:
+            rows = [pictures.known().index(place) for place in new]
+            before = self.found.get(key)
+            means = band.means.new_zeros(pictures.count, *band.means.shape[1:]) if before is None else before.means
+            means[new] = band.means[rows]
+            band = Band(means, band.height, band.width)
+        self.found[key] = band
+        have.update(new)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,11 @@ import comfy.model_management
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
-from ..calls.conds import conds_of_chunks
-from .record import Band, CallKey, Pace, PromptKey, Record, RecordedCall
+from ..calls.rows import chunks_of
+from .record import Bands, CallKey, Pace, Record, RecordedCall
 from .run_identity import RunIdentity
 
-_BANDS = "respo_bands"  # in transformer_options: the _Bands of the call that runs now
-
-
-class _Bands:
-    """The bands of one call. A class of its own, because the host copies dictionaries on the way to the model."""
-
-    def __init__(self) -> None:
-        self.found: dict[PromptKey, Band] = {}
+_BANDS = "respo_bands"  # in transformer_options: the Bands of the call that runs now
 
 
 class Tape:
@@ -39,8 +32,8 @@ class Tape:
         return samples
 
     def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-        """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): keep its result, after guidance."""
-        options, bands = dict(model_options or {}), _Bands()
+        """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
+        options, bands = dict(model_options or {}), Bands()
         options["transformer_options"] = {**options.get("transformer_options", {}), _BANDS: bands}
         denoised: Tensor = executor(x, timestep, options, seed)
         kept = denoised.detach().to(comfy.model_management.intermediate_device(), copy=True)
@@ -54,11 +47,8 @@ class Tape:
         """
         bands = transformer_options.get(_BANDS)
         if transformer_options["block"] == ("output", 0) and bands is not None:
-            conds = conds_of_chunks(transformer_options)
-            device = comfy.model_management.intermediate_device()
-            for chunk, cond in zip(h.chunk(len(conds)), conds, strict=True):
-                if (cond.name, cond.index) not in bands.found:
-                    bands.found[cond.name, cond.index] = Band.of(chunk, device)
+            for chunk in chunks_of(len(h), transformer_options):
+                bands.add(h[chunk.rows], chunk, comfy.model_management.intermediate_device())
         return h, hsp
 
     def record(self) -> Record:

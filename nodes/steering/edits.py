@@ -22,10 +22,10 @@ from ...respo_train.core.module.concept import ConceptModule
 from ...respo_train.core.module.grid import resize
 from ...respo_train.core.module.h_map import HMap
 from ...respo_train.core.module.probe import PromptProbe
-from ..calls.conds import Cond, Guidance
+from ..calls.conds import Guidance
+from ..calls.rows import Chunk, Size
 from ..recording.record import RecordedCall
 
-Size = tuple[int, int]
 WHOLE_RUN = (math.inf, 0.0)
 _SIZES_KEPT = 8  # sizes of h whose tensors are cached: enough for a second pass and a few area prompts
 
@@ -34,14 +34,12 @@ _SIZES_KEPT = 8  # sizes of h whose tensors are cached: enough for a second pass
 class Moment:
     """The context of one chunk in one call of the U-Net.
 
-    `sigmas`: noise levels `[b]`; `latent`: (height, width) of the whole latent; `recorded`: recorded data for this
-    U-Net call, keyed by the record's SHA-256; `prompts`: the chunk's encoded prompts `[b or 1, places, D]`, None when
-    unknown.
+    `sigmas`: noise levels of its rows `[b or 1]`; `recorded`: recorded data for this U-Net call, keyed by the record's
+    SHA-256; `prompts`: the chunk's encoded prompts `[b or 1, places, D]`. None when unknown.
     """
 
-    cond: Cond
+    chunk: Chunk
     sigmas: Tensor | None
-    latent: Size | None
     recorded: Mapping[str, RecordedCall] = field(default_factory=dict)
     prompts: Tensor | None = None
 
@@ -87,11 +85,15 @@ class Area:
         return cls(hashlib.sha256(sizes + mask.numpy().tobytes()).hexdigest(), mask.clamp(0, 1))
 
     def at(self, size: Size, moment: Moment) -> Tensor:
-        """Return the mask for the part of the picture that a chunk covers, resized: `[b or 1, 1, *size]`."""
-        mask = self.mask
-        if moment.cond.area is not None and moment.latent is not None:
-            height, width, y, x = moment.cond.area
-            mask = resize(mask, *moment.latent)[:, y : y + height, x : x + width]
+        """Return the mask for the part of the picture that a chunk covers, resized: `[b or 1, 1, *size]`.
+
+        Raises RespoError for a tile of the picture, whose place in it is unknown.
+        """
+        moment.chunk.require_whole("A mask")
+        mask, area, latent = moment.chunk.pictures.pick(self.mask), moment.chunk.cond.area, moment.chunk.pictures.latent
+        if area is not None and latent is not None:
+            height, width, y, x = area
+            mask = resize(mask, *latent)[:, y : y + height, x : x + width]
         return resize(mask, *size)[:, None]
 
 
@@ -154,21 +156,11 @@ class ModuleEdit:
                 value = value + self.strength * map_of_h(h)
             if self.area is not None:
                 mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
-                value = value * images_of(mask, len(h))
+                value = value * mask
             probe = probe_on(h.device)
             if probe is None or moment.prompts is None:
                 return value
-            is_open = images_of(probe.leaves_open(moment.prompts.to(h.device)), len(h))
+            is_open = probe.leaves_open(moment.prompts.to(h.device))
             return torch.where(is_open[:, None, None, None], value, 0.0)
 
         return add
-
-
-def images_of(values: Tensor, count: int) -> Tensor:
-    """Fit `[b, …]` to `count` images as the host fits batches: cut off the end, or repeat from the start.
-
-    A single row is returned as it is, to be broadcast.
-    """
-    if len(values) in (1, count):
-        return values
-    return values.repeat(-(-count // len(values)), *[1] * (values.ndim - 1))[:count]

@@ -47,5 +47,5 @@ class LowBand:
                 "Background cannot tell which step this is: something here calls the model past the host's sampler. "
                 "Take the record off Background to use it without one."
             )
-        band = call.band(moment.cond.name, moment.cond.index)
-        return self.strength * band.low_band(h, self.levels)
+        cond, pictures = moment.chunk.cond, moment.chunk.pictures
+        return self.strength * call.band(cond.name, cond.index).low_band(h, self.levels, pictures)

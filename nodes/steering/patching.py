@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
-from ..calls.conds import conds_of_chunks, latent_size, name_conds, name_numbers
+from ..calls.conds import name_conds, name_numbers
 from ..calls.prompts import bring_prompts, prompts_of
+from ..calls.rows import Chunk, Pictures, chunks_of, name_pictures, sigmas_of
 from ..recording.playback import follow, look_up, recorded_calls
 from ..recording.record import Record
 from ..recording.rest import keep_rest
@@ -98,23 +99,11 @@ def sigma_range(model: Any, start_percent: float, end_percent: float) -> tuple[f
     return sampling.percent_to_sigma(start_percent), sampling.percent_to_sigma(end_percent)
 
 
-def add_to_chunks(h: Tensor, additions: Sequence[Tensor | None]) -> Tensor:
-    """Add to each chunk of a batch its own tensor, or nothing. `h`: `[n * b, C, H, W]` with n = len(additions).
-
-    Each addition is `[C, H, W]` or `[b, C, H, W]`, float32; it is rounded once, to h's dtype. Returns a new tensor.
-    Raises RespoError when the batch does not divide into n chunks.
-    """
-    if h.shape[0] % len(additions):
-        raise RespoError(f"expected a batch of {len(additions)} equal chunks, found {h.shape[0]} rows.")
-    chunks = h.chunk(len(additions))
-    pairs = zip(chunks, additions, strict=True)
-    return torch.cat([chunk if extra is None else chunk + extra.to(h.dtype) for chunk, extra in pairs])
-
-
 def _name_conds_of(patched: Any) -> None:
-    """Record in every call's options which prompt is which."""
+    """Record in every call's options which prompt is which, and which pictures are sampled."""
     kinds = comfy.patcher_extension.WrappersMP
     _wrap_once(patched, kinds.PREDICT_NOISE, _KEY, name_conds)
+    _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} pictures", name_pictures)
     _wrap_once(patched, kinds.CALC_COND_BATCH, _KEY, name_numbers)
 
 
@@ -147,27 +136,26 @@ def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
     edits = [part for part in merged if not isinstance(part, Region)]
     additions = [edit.addition() for edit in edits]
 
-    @lru_cache(maxsize=8)
-    def selected(count: int, device: torch.device) -> tuple[Tensor | None, ...]:
-        flags = [None if edit.images is None else edit.images(count) for edit in edits]
-        return tuple(None if f is None else _column(torch.tensor(f, device=device)) for f in flags)
+    @lru_cache(maxsize=32)
+    def selected(pictures: Pictures, device: torch.device) -> tuple[Tensor | None, ...]:
+        return tuple(None if edit.images is None else _rows_of(edit.images, pictures).to(device) for edit in edits)
+
+    def addition_to(chunk: Chunk, h: Tensor, options: dict) -> Tensor | None:
+        recorded, prompts = recorded_calls(options), prompts_of(options, chunk.rows)
+        moment = Moment(chunk, sigmas_of(options, len(h)), recorded, prompts)
+        attention = WordAttention.of(options, chunk.rows)
+        limit = product([region.weight(h, moment, attention) for region in regions])
+        return _sum_edits(h, edits, additions, selected(chunk.pictures, h.device), moment, limit)
 
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):
             return h, hsp
-        conds = conds_of_chunks(transformer_options)
-        count = h.shape[0] // len(conds)
-        rows = selected(count, h.device)
-        sigmas, latent = transformer_options.get("sigmas"), latent_size(transformer_options)
-        recorded = recorded_calls(transformer_options)
-        sums = []
-        for index, (chunk, cond) in enumerate(zip(h.chunk(len(conds)), conds, strict=True)):
-            own = slice(index * count, (index + 1) * count)
-            moment = Moment(cond, sigmas, latent, recorded, prompts_of(transformer_options, own))
-            attention = WordAttention.of(transformer_options, own)
-            limit = product(chunk, [region.weight(chunk, moment, attention) for region in regions])
-            sums.append(_sum_edits(chunk, edits, additions, rows, moment, limit))
-        return add_to_chunks(h, sums), hsp
+        parts = []
+        for chunk in chunks_of(len(h), transformer_options):
+            own = h[chunk.rows]
+            extra = addition_to(chunk, own, transformer_options)
+            parts.append(own if extra is None else own + extra.to(h.dtype))  # rounded once, to h's precision
+        return torch.cat(parts), hsp
 
     setattr(patch, _MARK, merged)
     return patch
@@ -190,12 +178,17 @@ def _sum_edits(
     """
     total = None
     for edit, addition, images in zip(edits, additions, selected, strict=True):
-        if edit.guidance == "conditional" and not moment.cond.conditional:
+        if edit.guidance == "conditional" and not moment.chunk.cond.conditional:
             continue
         value = addition(h, moment)
         if limit is not None and isinstance(edit, ModuleEdit):
             value = value * limit
         if edit.sigmas != WHOLE_RUN:
+            if moment.sigmas is None:
+                raise RespoError(
+                    "This call of the model does not tell its sigma, so a start or end percent has no meaning here. "
+                    "Set them to 0 and 1, or bypass the node that calls the model past the host's sampler."
+                )
             high, low = edit.sigmas
             acting = _column((moment.sigmas <= high) & (moment.sigmas > low))
             images = acting if images is None else acting & images
@@ -203,6 +196,12 @@ def _sum_edits(
             value = torch.where(images, value, 0.0)
         total = value if total is None else total + value
     return total
+
+
+def _rows_of(images: Callable[[int], Sequence[bool]], pictures: Pictures) -> Tensor:
+    """Return which rows get an edit, `[b, 1, 1, 1]`. Raises RespoError where nothing tells whose rows they are."""
+    flags = images(pictures.count)
+    return _column(torch.tensor([flags[place] for place in pictures.known()]))
 
 
 def _column(flags: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 from ...respo_train.core.pictures.attention import attention_weights, fitted, layer_size
 from ...respo_train.core.pictures.region import share_of_words, subject
 from ..calls.prompts import with_options
-from .edits import Area, Moment, Size, images_of
+from ..calls.rows import Size
+from .edits import Area, Moment
 
 _SHARES = "respo_shares"  # in transformer_options of a call: {Words: [share of attention `[n * b, 1, H, W]` per layer]}
 
@@ -60,12 +61,12 @@ class Region:
         size = h.shape[2], h.shape[3]
         area = None if self.area is None else self.area.at(size, moment).to(h.device)
         words = None if self.words is None else attention.subject(self.words, size)
-        return product(h, [area, words])
+        return product([area, words])
 
 
-def product(h: Tensor, weights: Sequence[Tensor | None]) -> Tensor | None:
-    """Multiply masks `[b or 1, 1, H, W]` over the images of `h`. None among them means no limit."""
-    limits = [images_of(weight, len(h)) for weight in weights if weight is not None]
+def product(weights: Sequence[Tensor | None]) -> Tensor | None:
+    """Multiply masks `[b or 1, 1, H, W]`; None is no limit."""
+    limits = [weight for weight in weights if weight is not None]
     return reduce(torch.mul, limits) if limits else None
 
 

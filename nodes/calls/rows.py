@@ -1,0 +1,145 @@
+"""Whose row is this: the only place that divides the rows of a model call.
+
+The host calls the model with rows that are prompts × pictures, the pictures running fastest. Others call it with the
+pictures of a sliding window (the host's Context Windows, AnimateDiff-Evolved), or with several tiles of every picture
+(TiledDiffusion: tiles × prompts × pictures). A call says which it is in its transformer_options.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from .conds import Cond, conds_of_chunks, with_more
+
+_RUN = "respo_pictures"  # in transformer_options: the _Run that a step belongs to
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is sampled: how many pictures, the size of their latents, and which pack may rearrange the calls."""
+
+    count: int
+    latent: Size | None
+    pack: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Which of a run's pictures the rows of one prompt are, in their order.
+
+    `rows`: how many there are. `places`: theirs in the run's batch of `count` pictures, None where the call does not
+    tell. `latent`: the size of the whole latent, `seen`: of what this call shows of it; None where nobody has told.
+    `pack`: the node pack that calls the model in the host's place, if one does.
+    """
+
+    rows: int
+    places: tuple[int, ...] | None
+    count: int
+    latent: Size | None = None
+    seen: Size | None = None
+    pack: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows are all pictures of the run, in order."""
+        return self.places == tuple(range(self.count))
+
+    def known(self) -> tuple[int, ...]:
+        """Return `places`. Raises RespoError where the call does not tell them."""
+        if self.places is None:
+            source = f" ({self.pack})" if self.pack else ""
+            raise RespoError(
+                f"A call of the model came with {self.rows} rows for each prompt, but {self.count} pictures are being "
+                f"sampled, and nothing tells which row is whose. A node between Respo and the sampler{source} "
+                "rearranges the batch. Bypass it, or sample one picture at a time."
+            )
+        return self.places
+
+    def pick(self, values: Tensor) -> Tensor:
+        """Return the rows' own of `values` `[n, …]`, one a picture; a single one is left to be broadcast.
+
+        As the host does with batches, too many are cut off, and too few start again at the first.
+        """
+        if len(values) == 1 or (len(values) == self.count and self.whole):
+            return values
+        return values[[place % len(values) for place in self.known()]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The rows of a call that belong to one prompt, and to one tile where there are several."""
+
+    rows: slice
+    cond: Cond
+    pictures: Pictures
+
+    def require_whole(self, what: str) -> None:
+        """Raise RespoError where the rows are tiles of pictures: nothing tells where in a picture a tile lies."""
+        latent, seen = self.pictures.latent, self.pictures.seen
+        if self.cond.area is None and latent is not None and seen not in (None, latent):
+            raise RespoError(
+                f"{what} is of whole pictures, but this call of the model shows {list(seen)} of a latent of "
+                f"{list(latent)}, and nothing tells which part. Take it off, or sample without tiles."
+            )
+
+
+def name_pictures(executor: Callable, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell its calls what is being sampled."""
+    module = getattr((model_options or {}).get("model_function_wrapper"), "__module__", None) or ""
+    pack = re.search(r"custom_nodes[/\\]([^./\\]+)", module)
+    run = _Run(len(x), (x.shape[-2], x.shape[-1]), pack.group(1) if pack else "")
+    return executor(x, timestep, with_more(model_options, {_RUN: run}), seed)
+
+
+def chunks_of(rows: int, transformer_options: Mapping[str, Any]) -> list[Chunk]:
+    """Say whose each of the `rows` of a call is: one Chunk a prompt, and a tile, in order.
+
+    Raises RespoError when the rows cannot be shared out among the call's prompts.
+    """
+    conds = conds_of_chunks(transformer_options)
+    if rows % len(conds):
+        raise RespoError(f"expected the same number of rows for each of {len(conds)} prompts, found {rows} rows.")
+    each = rows // len(conds)
+    run: _Run = transformer_options.get(_RUN) or _Run(each, None, "")
+    window = window_of(transformer_options)
+    own = pictures_of(each, run.count if window is None else window)
+    size = len(own) if own else each
+    shape = transformer_options.get("original_shape")
+    pictures = Pictures(size, own, run.count, run.latent, shape and (shape[-2], shape[-1]), run.pack)
+    starts = range(0, rows, size)
+    return [Chunk(slice(s, s + size), cond, pictures) for s, cond in zip(starts, conds * (each // size), strict=True)]
+
+
+def pictures_of(rows: int, sampled: int | Sequence[int]) -> tuple[int, ...] | None:
+    """Return the places in the run's batch of the pictures that `rows` rows of one prompt show.
+
+    `sampled`: the places that this call was made for, or how many pictures are sampled at once. There may be several
+    tiles of them, one after the other. None where the rows do not fit.
+    """
+    own = tuple(range(sampled)) if isinstance(sampled, int) else tuple(sampled)
+    return own if own and rows % len(own) == 0 else None
+
+
+def window_of(transformer_options: Mapping[str, Any]) -> Sequence[int] | None:
+    """Return the places of the pictures of a sliding window, None where the whole batch is sampled at once."""
+    window = transformer_options.get("context_window")
+    if window is not None and getattr(window, "dim", 0) == 0:
+        return list(window.index_list)
+    evolved = (transformer_options.get("ad_params") or {}).get("sub_idxs")
+    return None if evolved is None else list(evolved)
+
+
+def sigmas_of(transformer_options: Mapping[str, Any], rows: int) -> Tensor | None:
+    """Return the sigmas of the `rows` rows of a chunk, `[rows or 1]`; None where the call does not tell.
+
+    All rows of a call are at one sigma, so that where their number does not fit (tiles, windows), the first one does.
+    """
+    sigmas: Tensor | None = transformer_options.get("sigmas")
+    return sigmas if sigmas is None or len(sigmas) == rows else sigmas[:1]
