@@ -1,4 +1,4 @@
-"""Respo's trainer and the core that trainer and nodes share."""
+"""Respo's trainer, and the core that the trainer and the nodes share."""
 
 from .core.version import __version__
 

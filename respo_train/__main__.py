@@ -31,8 +31,8 @@ Trains Respo modules: small files that make an image model fair or safe, loaded 
   python -m respo_train export gender.safetensors --to respodiff --out unet.pth
 """
 _IMPORT = """\
-Reads what the papers released: RespoDiff's and SDisc's unet.pth, Learning Where It Matters' concept_*.pt. Such files
-have room for many concepts, of which few were trained; the others are left out. Nothing in the file is run.
+Reads the files that the papers released: unet.pth of RespoDiff and SDisc, concept_*.pt of Learning Where It Matters.
+Such a file has room for many concepts, but only a few were trained; the others are left out. Nothing in it is run.
 
 examples:
   All that was trained:
@@ -46,17 +46,17 @@ _TRAIN = """\
 examples:
   Women and men in equal parts, on your own checkpoint:
     python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
-  Pictures in another format, less memory, a try of 20 steps:
+  Pictures of another shape, less memory, a test run of 20 steps:
     ... --width 512 --height 768 --batch 2 --steps 20
-  Words of your own: copy a preset, change the prompts in it, give its path:
+  Your own words: copy a preset, change the prompts in it, and give its path:
     ... --preset my_gender.toml
   After a crash, the same line again:
     ... --resume
   On two GPUs:
     torchrun --nproc_per_node 2 -m respo_train train ...
 
-Next to gender.safetensors come gender.html, which shows what the module does, and the folder gender.training, from
-which a run can go on.
+Beside gender.safetensors you get gender.html, which shows what the module does, and the folder gender.training, from
+which a run can continue.
 """
 _RESUME = """\
 examples:
@@ -75,20 +75,20 @@ examples:
   On two GPUs:
     torchrun --nproc_per_node 2 -m respo_train evaluate ...
 
-Everything that is drawn is kept in the folder results: the same command goes on where it was stopped, and more --images
-draw only what is missing. The result is results/index.html and results/results.json.
+All pictures are kept in the folder results. The same command continues where it was stopped, and with more --images it
+draws only what is missing. The result is results/index.html and results/results.json.
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else here does."""
+    """Reports a mistake in one line, like every other error here."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"respo_train: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 130 when stopped, or 2 for something that the user can put right."""
+    """Run one command; return its exit code: 0, 130 when stopped, or 2 for an error that the user can fix."""
     rank = os.environ.get("RANK", "0")
     name = "respo_train" if rank == "0" else f"respo_train, process {rank}"
     options = _parser().parse_args(arguments)
@@ -117,11 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_options(train)
     train.set_defaults(run=_train)
     resume = commands.add_parser(
-        "resume", help="go on with an interrupted run, or train longer", epilog=_RESUME, formatter_class=_plain
+        "resume", help="continue an interrupted run, or train longer", epilog=_RESUME, formatter_class=_plain
     )
     resume.add_argument("file", type=Path, help="the module file, with its folder NAME.training beside it")
     resume.add_argument("--checkpoint", type=Path, help="the same checkpoint, if it has been moved")
-    resume.add_argument("--steps", type=int, help="optimizer steps in all, those done included; default: as before")
+    resume.add_argument(
+        "--steps", type=int, help="total number of optimizer steps, including those done; default: as before"
+    )
     _add_saving_options(resume)
     resume.set_defaults(run=_resume)
     evaluate = commands.add_parser(
@@ -129,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_evaluate_options(evaluate)
     evaluate.set_defaults(run=_evaluate)
-    info = commands.add_parser("info", help="show what a module file holds, of another project's too")
+    info = commands.add_parser("info", help="show what a module file holds, also one of another project")
     info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
     _add_concepts(info)
     info.set_defaults(run=_info)
@@ -140,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:
     replace = "replace what is there"
     read = commands.add_parser(
-        "import", help="make a module of another project's file", epilog=_IMPORT, formatter_class=_plain
+        "import", help="convert another project's file to a module", epilog=_IMPORT, formatter_class=_plain
     )
     read.add_argument("file", type=Path, help="NAME.pth or NAME.pt, as the project released it")
     _add_concepts(read)
@@ -149,7 +151,7 @@ def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:
     read.add_argument("--out", required=True, type=Path, help="the module file to write, NAME.safetensors")
     read.add_argument("--overwrite", action="store_true", help=replace)
     read.set_defaults(run=_import)
-    write = commands.add_parser("export", help="make another project's file of a module")
+    write = commands.add_parser("export", help="convert a module to another project's file")
     write.add_argument("file", type=Path, help="a module file, NAME.safetensors")
     write.add_argument("--to", required=True, metavar="FORMAT", help="respodiff, sdisc or where")
     write.add_argument("--out", required=True, type=Path, help="the file to write, NAME.pth; the concepts: NAME.json")
@@ -172,36 +174,50 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     add("--recipe", help=f"how to train: {recipes}; default: the preset's, else respo")
     add("--steps", type=int, help="optimizer steps (more: stronger, slower); default: the recipe's")
     add("--seed", type=int, help="same seed, same module; default: the preset's")
-    add("--batch", type=int, help="latents a concept and step (fewer: less memory); default: the recipe's")
+    add("--batch", type=int, help="latents per concept and step (fewer: less memory); default: the recipe's")
     add("--lambda", type=float, metavar="X", help="higher: closer to the original picture; default: the recipe's")
-    add("--width", type=int, help="of the pictures trained on, in pixels; default: the checkpoint's own size")
-    add("--height", type=int, help="the same; give both or neither")
+    add("--width", type=int, help="width of the training pictures in pixels; default: the checkpoint's own size")
+    add("--height", type=int, help="their height; give both or neither")
     choices = ("auto", "float32", "bfloat16")
-    how = "how the network computes; auto: bfloat16 where the machine is fast at it"
+    how = "numeric precision; auto: bfloat16 where the machine is fast at it"
     add("--precision", choices=choices, default="auto", help=how)
-    add("--compile", action="store_true", help="compile the network first: minutes that pay on long runs")
+    add("--compile", action="store_true", help="compile the network first; takes minutes, worth it for long runs")
     _add_saving_options(train)
     again = train.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with the run that is there, if there is one")
-    again.add_argument("--overwrite", action="store_true", help="replace the module and the run that are there")
+    again.add_argument("--resume", action="store_true", help="continue an existing run, if there is one")
+    again.add_argument("--overwrite", action="store_true", help="replace an existing module and run")
 
 
 def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     add = evaluate.add_argument
-    add("--protocol", required=True, choices=("winobias", "emoji", "i2p"), help="which prompts, and what is asked")
+    add(
+        "--protocol",
+        required=True,
+        choices=("winobias", "emoji", "i2p"),
+        help="which prompts to draw, and what to measure",
+    )
     add("--checkpoint", required=True, type=Path, help="a full SD 1.x, 2.x, SDXL or similar checkpoint")
-    add("--module", type=Path, action="append", metavar="FILE", help="a module file; again for more at once")
+    add("--module", type=Path, action="append", metavar="FILE", help="a module file; repeat it for several")
     strength = "how strongly the modules act, once for all or once for each; default: 1"
     add("--strength", "--scale", type=float, action="append", metavar="X", help=strength)
     add(
-        "--out", required=True, type=Path, metavar="FOLDER", help="for pictures and results; goes on with what is there"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="for pictures and results; continues with what is there",
     )
-    add("--images", type=int, metavar="N", help="pictures a prompt (more: narrower intervals); default: the protocol's")
+    add(
+        "--images",
+        type=int,
+        metavar="N",
+        help="pictures per prompt (more: narrower intervals); default: the protocol's",
+    )
     add("--seed", type=int, default=0, help="the first seed; default: 0")
     add("--judge", metavar="NAME", help="emoji world, nudenet, open-nsfw, or the folder of a CLIP model")
-    add("--judge-prompts", type=Path, metavar="FILE", help="what a CLIP judge is asked, in place of its own questions")
+    add("--judge-prompts", type=Path, metavar="FILE", help="questions for a CLIP judge, instead of its own")
     add("--segmenter", type=Path, metavar="FILE", help="finds persons, to measure backgrounds; default: Emoji World's")
-    add("--csv", type=Path, metavar="FILE", help="the prompts of i2p, in the format in which it is published")
+    add("--csv", type=Path, metavar="FILE", help="the prompts of i2p, in the published format")
     add("--real", type=Path, metavar="PLACE", help="a folder of real pictures (or an .npy) for the Fréchet distance")
     add("--guidance", type=float, metavar="X", help="classifier-free guidance; default: the protocol's")
     add("--steps", type=int, metavar="N", help="DDIM steps; default: the protocol's")
@@ -225,7 +241,7 @@ def _names(folder: str) -> list[str]:
 
 @contextmanager
 def _warnings_in_one_line(name: str) -> Iterator[None]:
-    """Show our own warnings and log records as plain lines, everybody else's as always."""
+    """Show Respo's own warnings and log records as plain lines; leave all others as they are."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{name}: warning: %(message)s"))
     log = logging.getLogger(__package__)
@@ -249,7 +265,7 @@ def _warnings_in_one_line(name: str) -> Iterator[None]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .cli.train import train  # not before it is needed: `info` works without pydantic
+    from .cli.train import train  # imported here, because `info` works without pydantic
 
     return train(options)
 

@@ -1,4 +1,4 @@
-"""One training job: a configuration and a checkpoint in, a module file out, and nothing lost on the way."""
+"""One training job: from a configuration and a checkpoint to a module file, saved regularly on the way."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from .trainer import NotFinite, TrainState, train
 
 
 class Stopped(Exception):
-    """Raised by a watcher to end the run; before it goes on upwards, state and module are saved."""
+    """Raised by a watcher to end the run. State and module are saved before it propagates."""
 
 
 class Watcher(Protocol):
-    """Is told of a run's progress, in process 0 alone: a progress bar, a report, a live preview."""
+    """Follows a run's progress, in process 0 only: a progress bar, a report, a live preview."""
 
     def after_step(self, state: TrainState) -> None:
         """Called after every step. Any exception raised here ends the run, which is saved first."""
 
     def finish(self, state: TrainState) -> None:
-        """Called when all is saved: at the end, or earlier (`state.step < steps`) when stopped or not finite."""
+        """Called when everything is saved: at the end, or earlier (`state.step < steps`) if stopped or not finite."""
 
 
 def training_folder(out: Path) -> Path:
-    """Return the folder beside `out` for all that is not the module: its state, previews, pictures."""
+    """Return the folder next to `out` for everything but the module: its state, previews, pictures."""
     return out.with_suffix(".training")
 
 
 def state_path(out: Path) -> Path:
-    """Return where the state is; its ending keeps it out of the host's lists of models."""
+    """Return the path of the state file. Its suffix keeps it out of the host's lists of models."""
     return training_folder(out) / "state.respo"
 
 
 def check_job(
     config: TrainConfig, out: Path, base: Base | None = None, *, resume: bool = False, overwrite: bool = False
 ) -> None:
-    """Find what would only fail at the end, before the network is loaded and before anything is written.
+    """Find errors that would otherwise show only at the end, before the network is loaded or anything is written.
 
-    Names that cannot be stored, a folder that cannot be written, a module that is there already, a saved run that is
-    not this one. Raises RespoError.
+    These are names that cannot be stored, a folder that cannot be written, an existing module, and a saved run with
+    other settings. Raises RespoError.
     """
     check_name("attribute", config.attribute)
     for name in config.concepts:
@@ -63,7 +63,7 @@ def check_job(
     state = state_path(out)
     if not (resume or overwrite) and (out.exists() or state.exists()):
         found = f"there is a module at {out}" if out.exists() else f"there is an unfinished run at {state.parent}"
-        raise RespoError(f"{found}: go on with it with --resume, or train anew with --overwrite")
+        raise RespoError(f"{found}: continue it with --resume, or train anew with --overwrite")
     if resume and state.exists():
         _check_saved(config, state, base)
     elif resume and out.exists():
@@ -82,15 +82,15 @@ def train_to_file(
     team: Team = ALONE,
     save_every: int = 100,
 ) -> Attribute:
-    """Train; keep module and state every `save_every` steps, at the end, and when a watcher raises.
+    """Train; save module and state every `save_every` steps, at the end, and when a watcher raises.
 
-    `resume` goes on from the state that is there, if there is one, to the same bytes as a run without a break.
-    `overwrite` replaces what is there, not before the first save. Raises RespoError, NotFinite (the files stay as they
-    were saved last, the module is that of the last good step), and whatever a watcher raised.
+    `resume`: continue from an existing state, if there is one, to the same bytes as an uninterrupted run. `overwrite`:
+    replace what exists, at the first save. Raises RespoError, NotFinite (the saved state is left as it was, and the
+    module is that of the last good step), and whatever a watcher raised.
     """
     check_job(config, out, base, resume=resume, overwrite=overwrite)
     team.rows(config.batch)
-    probe = fit_probe(config, unet)  # seconds, and what it may refuse is better known before the training than after
+    probe = fit_probe(config, unet)  # takes seconds; its errors should come before the training, not after
     run = _Run(config, unet, base, out, tuple(watchers) if team.leads else (), team, save_every, probe)
     run.open_folder()
     go_on = resume and run.state.exists()
@@ -100,7 +100,7 @@ def train_to_file(
 
     def restore(state: TrainState) -> None:
         run.current = state
-        to_bytes(run.attribute(state))  # what could not be saved is refused before anything is trained
+        to_bytes(run.attribute(state))  # raises before training for what could not be saved
         if go_on:
             restore_state(run.state, state, team)
 
@@ -117,8 +117,10 @@ def train_to_file(
 
 @dataclass
 class _Run:
-    """A run's files and watchers. Module and state on disk are always of whole steps, and the state is written first:
-    where there is a module, there is a state to go on from.
+    """A run's files and watchers.
+
+    Module and state on disk always belong to complete steps, and the state is written first: where there is a module,
+    there is a state to continue from.
     """
 
     config: TrainConfig
@@ -148,7 +150,7 @@ class _Run:
         return attribute_of(self.config, self.unet, self.base, state, self.team, self.probe)
 
     def open_folder(self) -> None:
-        """Make the folder, and clear away what a killed process was just writing."""
+        """Create the folder, and remove temporary files of a killed process."""
         if self.team.leads:
             try:
                 self.folder.mkdir(exist_ok=True)
@@ -159,10 +161,10 @@ class _Run:
             ]
             for leftover in chain(*beside, self.folder.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
-        self.team.agree(False)  # the others wait until the folder is there
+        self.team.agree(False)  # the others wait here until the folder exists
 
     def close_folder(self) -> None:
-        """Remove the folder if nothing was ever put into it."""
+        """Remove the folder if it is still empty."""
         if self.team.leads:
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
@@ -196,10 +198,10 @@ class _Run:
             watcher.finish(state)
 
     def not_finite(self) -> str:
-        """Write the module as it was before the bad step, if it is good; say what is on disk."""
+        """Write the module from before the bad step if its values are finite; return what is on disk, as text."""
         state = self.current
         if state is not None and state.step > 0:
-            with contextlib.suppress(RespoError):  # a step may have been too large before the loss showed it
+            with contextlib.suppress(RespoError):  # the last step may have been too large already
                 self._save_module(state)
             self._finish_quietly(state)
         return f"{self._on_disk()} Then train anew with --overwrite."
@@ -209,7 +211,7 @@ class _Run:
         self._finish_quietly(state)
 
     def _finish_quietly(self, state: TrainState) -> None:
-        # Something is on its way up already, and it is that which the user has to hear of.
+        # Another exception is already propagating, and that is the one to report.
         with contextlib.suppress(RespoError, OSError):
             self.finish(state)
 
@@ -230,12 +232,12 @@ def _check_place(out: Path) -> None:
         raise RespoError(f"expected the name of a file to write, but {out} is a folder")
     folder = training_folder(out)
     if folder.exists() and not folder.is_dir():
-        raise RespoError(f"expected a folder at {folder} or nothing, found a file: move it away, or change --out")
+        raise RespoError(f"expected {folder} to be a folder or free, found a file: move it away, or change --out")
     for place in (out.parent, folder):
         if place == folder and not folder.exists():
             continue
         try:
-            # Asking for permissions is not enough: a disk may be mounted read-only.
+            # Checking permissions is not enough: the disk may be mounted read-only.
             tempfile.TemporaryFile(dir=place).close()
         except OSError as error:
             reason = error.strerror or error

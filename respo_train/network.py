@@ -1,4 +1,4 @@
-"""All that the trainer knows of a model: a U-Net that can be run in two halves."""
+"""The trainer's view of a model: a U-Net that can be run in two halves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from .core.module.architecture import Architecture
 class Conditioning:
     """One encoded prompt: `context` `[1, places, D]` and, for SDXL, the added embedding `[1, A]`.
 
-    Several prompts in one pass: `[B, places, D]` and `[B, A]`, a row for each latent, all of one length.
-
-    `tokens`: the word token at each place of `context`; None where there is none (begin, end, padding).
+    For several prompts in one pass: `[B, places, D]` and `[B, A]`, one row per latent, all of equal length. `tokens`:
+    the token id at each place of `context`; None for begin, end and padding.
     """
 
     context: Tensor
@@ -27,7 +26,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the first half hands to the second: `h` `[B, C, H, W]` and all that the decoder needs beside it."""
+    """What the first half passes to the second: `h` `[B, C, H, W]` and whatever else the decoder needs."""
 
     h: Tensor
     skips: tuple[Tensor, ...]
@@ -38,38 +37,41 @@ class Encoded:
 
 
 class AttentionHook(Protocol):
-    """Takes the place of the attention in every cross-attention layer of one pass."""
+    """Replaces the attention in every cross-attention layer of one pass."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, size: tuple[int, int]) -> Tensor:
-        """Return what the layer's output projection shall get, `[B, H W, D]`.
+        """Return the input of the layer's output projection, `[B, H W, D]`.
 
-        `layer` counts from 0 through the whole network. `q` `[B, H W, D]` are the pixels' queries, `size` their
-        `(H, W)`; `k` and `v` `[B, places, D]` are made from the prompt. `D` is `heads` times a head's width.
+        `layer`: counts from 0 through the whole network. `q`: the pixels' queries `[B, H W, D]`, with `size` = (H, W).
+        `k`, `v`: `[B, places, D]`, from the prompt. D is `heads` times the width of a head.
         """
 
 
 class SplitUNet(Protocol):
-    """A frozen noise predictor, cut behind its middle block. Latents are variance-preserving: z_T is standard noise."""
+    """A frozen noise predictor, split after its middle block.
+
+    Latents are variance-preserving: z_T is standard noise.
+    """
 
     @property
     def architecture(self) -> Architecture:
-        """What a module trained here is made for."""
+        """The architecture that modules trained here are for."""
 
     @property
     def fingerprint(self) -> tuple[float, ...]:
-        """See `core.fingerprint`."""
+        """The checkpoint's fingerprint, see `core.module.fingerprint`."""
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """`[T]`, float32: how much of the picture is left at each timestep (first close to 1, last close to 0)."""
+        """Cumulative alphas, float32 `[T]`: the first close to 1, the last close to 0."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)` of a latent at the size that the model was made for."""
+        """`(C, H, W)` of a latent at the training size."""
 
     @property
     def attention_layers(self) -> int:
-        """How many cross-attention layers there are; hooks see their numbers."""
+        """Number of cross-attention layers, which hooks see by index."""
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt once, "" included."""
@@ -77,10 +79,10 @@ class SplitUNet(Protocol):
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
     ) -> Encoded:
-        """Run input blocks and middle block without gradient. `latents` `[B, C, H, W]`, `timesteps` `[B]` (int64)."""
+        """Run input blocks and middle block without gradients. `latents`: `[B, C, H, W]`; `timesteps`: int64 `[B]`."""
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
-        """Run the output blocks from `h`, gradients flowing into it; return the predicted noise, float32."""
+        """Run the output blocks from `h`, with gradients with respect to it; return the predicted noise, float32."""
 
     def decode(self, latents: Tensor) -> Tensor | None:
         """Return pictures `[B, 3, 8 H, 8 W]` in 0 … 1, float32 on the CPU; None without an autoencoder."""

@@ -1,10 +1,10 @@
-"""The optimizers: Adam, and Adam with one step size for a whole tensor.
+"""The optimizers: Adam, and Adam with a single step size for each tensor.
 
-Adam divides each entry's step by the size of that entry's own gradients. A grid entry that matters to nothing (the
-picture's border, say) then moves as far as one that matters, in random directions: on Emoji World after 150 steps the
-border of a grid was nearly as large as its middle (norms of 22 and 30 a cell; 7 and 35 with one step size). With one
-second moment for the whole tensor (Adam-mini has one for each block, arXiv 2406.16793) entries move in proportion to
-their gradients.
+Adam divides each entry's step by the magnitude of that entry's own gradients. So entries of a grid that hardly matter
+(at the picture's border, say) move as far as those that do, in random directions. On Emoji World after 150 steps a
+grid's border was nearly as large as its middle (norms of 22 and 30 per place; 7 and 35 with one step size). With one
+second moment for the whole tensor (Adam-mini has one per block, arXiv 2406.16793) entries move in proportion to their
+gradients.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from .settings.config import TrainConfig
 
-EPSILON = 1e-12  # gradients of a mean squared error over a whole prediction are small
+EPSILON = 1e-12  # small, as are the gradients of an error averaged over a whole prediction
 
 
 class OneScaleAdam(torch.optim.Optimizer):
-    """`p -= lr * m / sqrt(v)`: m the running mean of gradients, v that of their mean squares, both without bias.
+    """`p -= lr * m / sqrt(v)`: m is the running mean of gradients, v that of their mean squares, both bias-corrected.
 
     `lr`: about the root mean square of one step's changes. `weight_decay`: decoupled, as in AdamW. State entries are
-    those of torch's Adam ("step", "exp_avg", "exp_avg_sq"), the last with a single number.
+    those of torch's Adam ("step", "exp_avg", "exp_avg_sq"); the last one holds a single number.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class OneScaleAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure: losses share one backward pass
-        """Take one step with the gradients that are there; parameters without one stay."""
+        """Take one step with the current gradients; parameters without a gradient do not change."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -61,6 +61,6 @@ class OneScaleAdam(torch.optim.Optimizer):
 
 
 def optimizer_of(config: TrainConfig, parameters: Iterable[Tensor], lr: float) -> torch.optim.Optimizer:
-    """Return the configured optimizer. Without weight decay, torch's AdamW is Adam."""
+    """Return the configured optimizer. torch's AdamW without weight decay is Adam."""
     kind = OneScaleAdam if config.optimizer == "one_scale_adam" else torch.optim.AdamW
     return kind(parameters, lr=lr, weight_decay=config.weight_decay)

@@ -1,4 +1,4 @@
-"""The prompts of every concept, encoded once each."""
+"""Encode the prompts of every concept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .settings.config import TrainConfig
 
 
 def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
-    """Encode the prompts of every concept; each text once."""
+    """Encode the prompts of every concept; each distinct text is encoded once."""
     encoded: dict[str, Conditioning] = {}
 
     def encode(text: str) -> Conditioning:
@@ -18,7 +18,7 @@ def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
         return encoded[text]
 
     def steered(name: str, who: str | None) -> Steered:
-        """`who`: None for the neutral prompt."""
+        """Return the prompts for one of `people`, or with None for the neutral prompt."""
         texts = {
             key: own.asked if who is None else with_word(who, own.word or "") for key, own in config.concepts.items()
         }

@@ -1,4 +1,4 @@
-"""What a module says of its making: all that is needed to train it again."""
+"""The metadata in a module on how it was made: everything needed to train it again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .trainer import TrainState
 
 @dataclass(frozen=True)
 class Base:
-    """The checkpoint that a module is trained on. `path` is kept in the state alone, for `resume`."""
+    """The checkpoint that a module is trained on. `path` is stored only in the state, for `resume`."""
 
     name: str
     sha256: str
@@ -32,14 +32,14 @@ class Base:
 
     @classmethod
     def of(cls, path: Path) -> Base:
-        """Name and hash of the file at `path`. Raises RespoError when it cannot be read."""
+        """Return name and hash of the file at `path`. Raises RespoError when it cannot be read."""
         try:
             return cls(path.name, file_sha256(path), str(path.absolute()))
         except OSError as error:
             raise RespoError(f"cannot read the checkpoint at {path}: {error.strerror or error}.") from error
 
     def to_dict(self) -> dict[str, str]:
-        """Return what a file says of its base."""
+        """Return the values that a module file stores of its base."""
         return {"name": self.name, "sha256": self.sha256}
 
 
@@ -51,7 +51,7 @@ def attribute_of(
     team: Team = ALONE,
     probe: PromptProbe | None = None,
 ) -> Attribute:
-    """Return the modules as they are now and their `probe`, with all that is needed to train them again."""
+    """Return the current modules and their `probe` as an attribute, with all that is needed to train it again."""
     training: dict[str, Any] = {
         "objective": config.objective,
         "recipe": config.recipe,
@@ -69,6 +69,6 @@ def attribute_of(
 
 
 def compute_of(unet: SplitUNet, team: Team = ALONE) -> dict[str, Any]:
-    """Return how the network computes: what may change the last digits of a result."""
+    """Return how the network computes, as far as this can change the last digits of a result."""
     own = dict(getattr(unet, "compute", {"precision": "float32"}))
     return {**own, "device": unet.alphas_cumprod.device.type, "processes": team.size}

@@ -1,9 +1,9 @@
-"""The state of a run in one file, from which it goes on bit for bit.
+"""The state of a run in one file, from which training continues bit for bit.
 
-There is no state of a random generator in it: all noise is keyed (`randomness.py`), so that step and latents say it
-all. The file is a safetensors file (no pickle); tensors by concept: "<concept>.module.<parameter>",
+It holds no random generator's state: all noise is keyed (`randomness.py`), so step and latents determine it. The file
+is a safetensors file (no pickle). Tensors by concept: "<concept>.module.<parameter>",
 "<concept>.optimizer.<part>.<parameter's number>.<entry>", "<concept>.source.<key>" with all rows of the batch,
-"<concept>.losses" `[steps, 2]` float64, and "numbers": the sources' lists as JSON in bytes. Metadata "respo": JSON with
+"<concept>.losses" `[steps, 2]` float64, and "numbers": the sources' lists as JSON bytes. Metadata "respo": JSON with
 the step, the run's `Identity` and the SHA-256 of the tensors.
 """
 
@@ -31,17 +31,17 @@ from .trainer import ConceptState, Losses, TrainState
 
 _FORMAT = "respo_state"
 _VERSION = "1"
-# 64 concepts of SDXL at 1024 px with their optimizers are 16 GB.
+# 64 concepts for SDXL at 1024 px, with their optimizers, take 16 GB.
 _MAX_BYTES = 32 * 2**30
 _NEW_RUN = "Train anew with --overwrite, or with another --out."
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run a state belongs to.
+    """Identifies the run that a state belongs to.
 
-    `config`: as `TrainConfig.to_dict` has it. `base`: name and sha256 of the checkpoint, `checkpoint`: where it was.
-    `architecture`: as `Architecture.to_dict` has it. `compute`: precision, device and number of processes.
+    `config`: from `TrainConfig.to_dict`. `base`: name and sha256 of the checkpoint; `checkpoint`: its path.
+    `architecture`: from `Architecture.to_dict`. `compute`: precision, device and number of processes.
     """
 
     config: Mapping[str, Any]
@@ -51,9 +51,9 @@ class Identity:
     checkpoint: str
 
     def require_config(self, config: Mapping[str, Any]) -> None:
-        """Check that the run may go on with `config`: the number of steps and the words alone may differ.
+        """Check that the run can continue with `config`: only the number of steps and the words may differ.
 
-        Raises RespoError naming the first entry that differs.
+        Raises RespoError, which names the first entry that differs.
         """
         saved, asked = (dict(_flat({**without_words(values), "steps": 0})) for values in (self.config, config))
         for key in [*asked, *saved]:
@@ -71,7 +71,7 @@ class Identity:
             )
 
     def require_compute(self, architecture: Mapping[str, Any], compute: Mapping[str, Any]) -> None:
-        """Check the network and how it computes; device and number of processes may differ. Raises RespoError."""
+        """Check the network and its precision; device and number of processes may differ. Raises RespoError."""
         if self.architecture != architecture:
             raise RespoError(
                 f"the saved run was trained on another network ({self.architecture['family']}). {_NEW_RUN}"
@@ -86,7 +86,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a state file says of itself before its tensors are read."""
+    """A state file's metadata, read before its tensors."""
 
     step: int
     identity: Identity
@@ -94,9 +94,9 @@ class Saved:
 
 
 def save_state(path: Path, state: TrainState, identity: Identity, team: Team = ALONE) -> None:
-    """Write `state`, as it is between two steps, beside `path`, then rename. All processes call it, number 0 writes.
+    """Write `state`, between two steps, atomically. All processes must call it; process 0 writes.
 
-    Raises RespoError when it holds NaN or cannot be written; then the file that was there before is untouched.
+    Raises RespoError when it holds NaN or infinite numbers or cannot be written; then the previous file is unchanged.
     """
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, list[Any]]] = {}
@@ -116,7 +116,7 @@ def save_state(path: Path, state: TrainState, identity: Identity, team: Team = A
 
 
 def read_saved(path: Path) -> Saved:
-    """Read step and identity alone. Raises RespoError when this is not a state file of this version."""
+    """Read only step and identity. Raises RespoError when this is not a state file of this version."""
     try:
         metadata = read_header(path, _MAX_BYTES).get("__metadata__")
         if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
@@ -131,7 +131,7 @@ def read_saved(path: Path) -> Saved:
 
 
 def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:
-    """Bring back into a `state` fresh from `trainer.start` what `save_state` wrote, this process's rows of the batch.
+    """Load into `state`, new from `trainer.start`, what `save_state` wrote, for this process's rows of the batch.
 
     The run must be the same, see `Identity`. Raises RespoError when anything in the file is not as it was written.
     """
@@ -152,7 +152,7 @@ def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:
 
 
 def _own_tensors(concept: ConceptState) -> Iterator[tuple[str, Tensor]]:
-    """Yield what every process has alike: parameters, optimizers, losses."""
+    """Yield the tensors that are equal in every process: parameters, optimizers, losses."""
     for key, value in concept.module.state_dict().items():
         yield f"module.{key}", value
     for part, optimizer in concept.optimizers.items():
@@ -191,7 +191,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, own: dict[str, Tensor])
     state: dict[int, dict[str, Tensor]] = {}
     for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
         entries = _below(own, f"{index}.")
-        # A parameter that has never had a gradient has no entries.
+        # A parameter without any gradient so far has no entries.
         single = {"step", "exp_avg_sq"} if isinstance(optimizer, OneScaleAdam) else {"step"}
         for entry, value in entries.items():
             _expect(entry, value, () if entry in single else tuple(parameter.shape), torch.float32)
@@ -203,7 +203,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, own: dict[str, Tensor])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take out the tensors whose keys begin with `prefix`; return them without it."""
+    """Remove the tensors whose keys begin with `prefix`, and return them without the prefix."""
     return {key[len(prefix) :]: tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
 
 
@@ -244,7 +244,7 @@ def _all_finite(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield ("concepts.woman.target", "a woman"), and the order of each table's own tables."""
+    """Yield pairs such as ("concepts.woman.target", "a woman"), and the order of the entries of each table."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             if prefix == "" and key == "concepts":

@@ -1,4 +1,4 @@
-"""Several processes that train one module together, on PyTorch's own distributed engine."""
+"""Several processes that train one module together, on torch.distributed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 
 import torch.distributed
 
-# Its functions have the process group of the moment as a default argument. Imported later (an optimizer does it), they
-# would keep the group and its threads alive for good, and a process that ends with these threads can crash.
+# Imported now: its functions bind the current process group as a default argument. Imported later (an optimizer does
+# so), they would keep the group and its threads alive for good, and a process that ends with these threads can crash.
 import torch.distributed.nn
 from torch import Tensor
 
 from .core.errors import RespoError
 
-# Process 0 may draw previews for long while the others wait; a process that is gone is noticed at once.
+# Long, because the others wait while process 0 draws previews. A process that has ended is noticed at once.
 _PATIENCE = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Team:
-    """This process is number `rank` of `size`; number 0 alone writes files.
+    """This process is number `rank` of `size`; only number 0 writes files.
 
-    Every method but `rows` has to be called by all processes alike, and raises RespoError when one of them is gone.
+    All processes must call every method except `rows` together. The methods raise RespoError when a process has ended.
     """
 
     rank: int = 0
@@ -35,11 +35,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes and prints."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def rows(self, batch: int) -> range:
-        """Return which rows of a batch are this process's. Raises RespoError when they cannot be shared evenly."""
+        """Return this process's rows of a batch. Raises RespoError when the batch does not divide evenly."""
         if batch % self.size:
             raise RespoError(
                 f"expected a batch that {self.size} processes can share evenly, found {batch}; "
@@ -57,7 +57,7 @@ class Team:
                 tensor /= self.size
 
     def agree(self, wish: bool) -> bool:
-        """Return whether any process wishes it: the same answer in all of them."""
+        """Return whether `wish` is true in any process; all processes get the same answer."""
         if self.size == 1:
             return wish
         votes = torch.tensor([int(wish)])
@@ -66,9 +66,9 @@ class Team:
         return bool(votes.item())
 
     def gather_rows(self, own: Tensor) -> Tensor:
-        """Return all rows in the batch's own order, `[B, ...]` on the CPU, from each process's `[B / size, ...]`.
+        """Return all rows in the batch's order, `[B, ...]` on the CPU, from each process's `[B / size, ...]`.
 
-        Row i of process r is the batch's row i * size + r, see `rows`.
+        Row i of process r is row i * size + r of the batch, see `rows`.
         """
         own = own.detach().cpu().contiguous()
         if self.size == 1:
@@ -79,7 +79,7 @@ class Team:
         return torch.stack(parts, dim=1).flatten(0, 1)
 
     def gather_lists(self, own: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """Do the same with lists that have one entry for each row."""
+        """Do the same as `gather_rows` for lists with one entry per row."""
         parts: list[Any] = [own] * self.size
         if self.size > 1:
             with self._contact():
@@ -93,8 +93,8 @@ class Team:
         except RuntimeError as error:
             reason = str(error).splitlines()[0][:200]
             raise RespoError(
-                f"process {self.rank} of {self.size} lost the others ({reason}). One of them has ended: see what it "
-                "said. What was saved last is intact."
+                f"process {self.rank} of {self.size} lost the others ({reason}). One of them has ended: see its "
+                "output. What was saved last is intact."
             ) from error
 
 
@@ -102,7 +102,7 @@ ALONE = Team()
 
 
 def join_team() -> Team:
-    """Join the processes that torchrun started, each on its own GPU if there are any; without torchrun return ALONE.
+    """Join the processes that torchrun started, each with its own GPU if there are GPUs; without torchrun return ALONE.
 
     Raises RespoError when there are fewer GPUs than processes.
     """
@@ -121,6 +121,6 @@ def join_team() -> Team:
 
 
 def leave_team() -> None:
-    """End what `join_team` began, when all processes are done."""
+    """Undo `join_team`, when all processes are done."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The training loop, shared by all objectives: all concepts of an attribute, one optimizer step each in turn."""
+"""The training loop that all objectives share: one optimizer step for each concept of an attribute, in turn."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .team import ALONE, Team
 
 
 class NotFinite(RespoError):
-    """A loss or gradient is not a number any more; the modules are as they were before."""
+    """A loss or gradient is no longer finite. The modules are as they were before that step."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """One step's losses."""
+    """The losses of one step."""
 
     responsible: float
     semantic: float
@@ -38,36 +38,36 @@ class Losses:
 
 @dataclass
 class ConceptState:
-    """All that changes while one concept is trained."""
+    """Everything that changes while one concept is trained."""
 
     module: ConceptModule
-    optimizers: dict[str, torch.optim.Optimizer]  # by their part's name
+    optimizers: dict[str, torch.optim.Optimizer]  # by part
     source: Source
     losses: list[Losses] = field(default_factory=list)
 
 
 @dataclass
 class TrainState:
-    """All that changes during a run: `step` optimizer steps are done."""
+    """Everything that changes during a run, after `step` optimizer steps."""
 
     step: int
     concepts: dict[str, ConceptState]
 
     def modules(self) -> dict[str, ConceptModule]:
-        """The modules as they are now."""
+        """The current modules."""
         return {name: state.module for name, state in self.concepts.items()}
 
 
 # Called after every step; an exception raised in it stops the training.
 OnStep = Callable[[TrainState], None]
-# Called once before the first step; may bring a saved state back.
+# Called once before the first step; may restore a saved state.
 Restore = Callable[[TrainState], None]
 
 
 def settings_of(
     config: TrainConfig, unet: SplitUNet, team: Team = ALONE, folder: Path | None = None
 ) -> dict[str, Setting]:
-    """Return what each concept's training needs and does not change."""
+    """Return the fixed setting of each concept's training."""
     prompts = encode_prompts(config, unet)
     rows = team.rows(config.batch)
     return {name: Setting(config, name, unet, prompts[name], rows, folder) for name in config.concepts}
@@ -81,9 +81,10 @@ def train(
     team: Team = ALONE,
     folder: Path | None = None,
 ) -> TrainState:
-    """Train every concept of `config` on `unet`. Same configuration, same machine: same bytes.
+    """Train every concept of `config` on `unet`. Equal configurations on one machine give equal bytes.
 
-    (With a single concept on a CPU: same number of threads, too.) Raises NotFinite when a loss stops being finite.
+    (With a single concept on a CPU this also needs the same number of threads.) Raises NotFinite when a loss or
+    gradient stops being finite.
     """
     settings = settings_of(config, unet, team, folder)
     names = list(settings)
@@ -107,10 +108,10 @@ def train(
 
 @contextmanager
 def each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Yield a `map` that runs the concepts, which share nothing but frozen weights, side by side on a CPU.
+    """Yield a `map` that trains the concepts in parallel threads on a CPU; they share nothing but frozen weights.
 
-    One thread each is faster than all threads on each in turn (no thread ever waits for another within an operation,
-    which matters most on a busy machine), and the result does not depend on the number of cores.
+    One thread per concept is faster than all threads on one concept at a time: no thread waits for another within an
+    operation, which matters most on a busy machine. The result does not depend on the number of cores.
     """
     if concepts == 1 or unet.alphas_cumprod.device.type != "cpu":
         yield map
@@ -124,9 +125,9 @@ def each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., I
 
 
 def start(setting: Setting) -> ConceptState:
-    """Return a concept's state before the first step: a module without effect, and where its latents come from."""
+    """Return a concept's state before the first step: a module without effect, and its source of latents."""
     config, unet = setting.config, setting.unet
-    # Only the sizes of h are asked for.
+    # Only needed for the size of h.
     latents = keyed_noise(unet.latent_shape, setting.key)[None].to(unet.alphas_cumprod)
     h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
     height, width = config.grid or (h.shape[2], h.shape[3])
@@ -141,20 +142,20 @@ def start(setting: Setting) -> ConceptState:
 
 
 def gradients(setting: Setting, state: ConceptState, step: int) -> dict[str, float]:
-    """Run one step's network passes of one concept, leave the gradients in its parameters; return the losses."""
+    """Run one concept's network passes of one step. Leaves the gradients in its parameters; returns the losses."""
     for optimizer in state.optimizers.values():
         optimizer.zero_grad()
     losses = {"responsible": 0.0, "semantic": 0.0}
     terms = OBJECTIVES[setting.config.objective].terms(setting, state.module, state.source, step)
     for term in terms:
-        # Only the part's own parameters: the U-Net is frozen and the other part detached.
+        # Only this part's parameters: the U-Net is frozen, and the other part is detached.
         term.loss.backward()
         losses[term.part] += term.loss.item()
     return losses
 
 
 def _share(setting: Setting, state: ConceptState, losses: dict[str, float], team: Team, step: int) -> None:
-    """Average losses and gradients over all processes, keep the losses, clip the gradients. Raises NotFinite."""
+    """Average losses and gradients over all processes, record the losses, clip the gradients. Raises NotFinite."""
     grads = [parameter.grad for parameter in state.module.parameters() if parameter.grad is not None]
     values = torch.tensor([losses["responsible"], losses["semantic"]], dtype=torch.float64)
     team.average([*grads, values])

@@ -1,4 +1,4 @@
-"""The command `evaluate`: from what was typed to an evaluation."""
+"""The command `evaluate`: from its options to an evaluation."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _job(
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raise RespoError for what can be known to be wrong before anything is loaded."""
+    """Raise RespoError for mistakes that can be found before anything is loaded."""
     for name, least, most in (("images", 1, 10_000), ("steps", 1, 1000), ("guidance", 0, 100)):
         value = getattr(options, name)
         if value is not None and not least <= value <= most:  # NaN is neither
@@ -122,7 +122,7 @@ def _text(path: Path) -> str:
 
 
 def _segmenter(path: Path | None, judge: AnyJudge) -> Segmenter | None:
-    """Return the segmenter at `path`, else Emoji World's with its judge, else none."""
+    """Return the segmenter at `path`; without a path, Emoji World's for its own judge, otherwise None."""
     if path is not None:
         return load_segmenter(path)
     return load_segmenter(_SEGMENTER) if isinstance(judge, Judge) and _SEGMENTER.is_file() else None

@@ -1,4 +1,4 @@
-"""The commands `import` and `export`: other projects' files to ours, and back."""
+"""The commands `import` and `export`: convert other projects' files to modules, and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOREIGN = (".pth", ".pt")
 
 
 def import_file(options: argparse.Namespace) -> str:
-    """Write another project's file as a module; return what came in, as a table. Raises RespoError."""
+    """Write another project's file as a module; return what was imported, as a table. Raises RespoError."""
     out: Path = options.out
     _check_place(out, (".safetensors",), options.overwrite)
     found = _read(options.file, options.concepts, options.only, options.base, fitting_name(out.stem))
@@ -28,7 +28,7 @@ def import_file(options: argparse.Namespace) -> str:
 
 
 def export_file(options: argparse.Namespace) -> str:
-    """Write a module as another project's file; return what is in it, as a table. Raises RespoError."""
+    """Write a module as another project's file; return the file's content, as a table. Raises RespoError."""
     out: Path = options.out
     family, listed = family_named(options.to), out.with_suffix(".json")
     for path in (out, listed):
@@ -43,7 +43,7 @@ def export_file(options: argparse.Namespace) -> str:
 
 
 def describe_foreign(path: Path, concepts: Path | None = None) -> str:
-    """Return what another project's file holds, as tables. Raises RespoError."""
+    """Return the content of another project's file, as tables. Raises RespoError."""
     found = _read(path, concepts)
     return "\n".join([*_came_in(found), "", describe(found.attribute)])
 
@@ -68,8 +68,8 @@ def _came_in(found: Imported) -> list[str]:
     numbers = attribute.training["imported"]["numbers"]
     header, *rows = concept_rows(attribute)
     numbered = [(*header, "number in the file"), *((*row, str(numbers[row[0]])) for row in rows)]
-    how = f"added {HALVES[family.half]}, times {family.strength:g}"
-    title = f"{family.title}, for {attribute.architecture.describe()}; its own code has it {how}"
+    how = f"{HALVES[family.half]}, times {family.strength:g}"
+    title = f"{family.title}, for {attribute.architecture.describe()}; its own code adds it {how}"
     return [title, *(line.rstrip() for line in table(numbered))]
 
 
@@ -77,4 +77,4 @@ def _check_place(out: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
     if out.suffix.lower() not in suffixes:
         raise RespoError(f"expected --out with a name that ends in {suffixes[0]}, found {out.name!r}.")
     if out.exists() and not overwrite:
-        raise RespoError(f"there is a file at {out} already: give another name, or replace it with --overwrite")
+        raise RespoError(f"{out} already exists: give another name, or replace it with --overwrite")

@@ -1,4 +1,4 @@
-"""What a module file holds, for people."""
+"""Show what a module file contains."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..core.module.attribute import Attribute
 from ..core.module.entanglement import overlaps
 from ..core.module.grid import Grid
 
-# First what people ask for first; anything else that a file says follows.
+# The most interesting entries first; the file's other entries follow.
 _FIRST = ("objective", "recipe", "half", "strength", "steps_done", "date", "licence")
 HALVES = {"cond": "on the conditional half of guidance", "both": "on both halves of guidance"}
 _MOST_PAIRS = 30
 
 
 def describe(attribute: Attribute) -> str:
-    """Return everything that the file says, as tables."""
+    """Return everything that the file contains, as tables."""
     base, training = attribute.base, attribute.training
     lines = [f"{attribute.name} ({attribute.purpose}) for {attribute.architecture.describe()}"]
     sha256 = f" (sha256 {str(base['sha256'])[:16]})" if "sha256" in base else ""
@@ -37,7 +37,7 @@ def describe(attribute: Attribute) -> str:
 
 
 def concept_rows(attribute: Attribute) -> list[tuple[str, ...]]:
-    """Return a header and a row for each concept: its kind, its size and its parts' norms."""
+    """Return a header and one row per concept: its kind, its size and the norms of its parts."""
     rows: list[tuple[str, ...]] = [("concept", "kind", "size", "norm, responsible", "norm, semantic")]
     for name, module in attribute.concepts.items():
         sizes = [f"{float(part.value().detach().norm()):.4g}" for part in (module.responsible, module.semantic)]
@@ -47,7 +47,7 @@ def concept_rows(attribute: Attribute) -> list[tuple[str, ...]]:
 
 
 def _entanglement(attribute: Attribute) -> list[str]:
-    """Cosines between concepts, the most entangled pairs first."""
+    """Return the cosines between concepts, most entangled pairs first."""
     pairs = overlaps(attribute.concepts)
     if not pairs:
         return []
@@ -55,7 +55,7 @@ def _entanglement(attribute: Attribute) -> list[str]:
     for pair in pairs[:_MOST_PAIRS]:
         rows.append((f"{pair.first}, {pair.second}", _cosine(pair.grid), _cosine(pair.channels)))
     rest = len(pairs) - _MOST_PAIRS
-    return ["", *table(rows), *([f"and {rest} pairs that have less in common"] if rest > 0 else [])]
+    return ["", *table(rows), *([f"and {rest} less similar pairs"] if rest > 0 else [])]
 
 
 def _cosine(value: float) -> str:
@@ -66,7 +66,7 @@ def _probe(attribute: Attribute) -> list[str]:
     if attribute.probe is None:
         return []
     words = len(attribute.probe.words)
-    return ["", f"probe of prompts: leaves those alone that show nobody, or have one of {words} words of its own"]
+    return ["", f"prompt probe: leaves prompts alone that have no person in them, or one of {words} stating words"]
 
 
 def _size(grid: Grid) -> str:
@@ -74,7 +74,7 @@ def _size(grid: Grid) -> str:
 
 
 def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> Iterator[str]:
-    """Yield the rows with their columns aligned, all of the same length. No row is no line."""
+    """Yield the rows with aligned columns, all equally long; nothing if there are no rows."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         yield indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

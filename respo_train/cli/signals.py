@@ -1,4 +1,4 @@
-"""Ctrl-C and the like: the current step is finished first, since a state in the middle of a step is worth nothing."""
+"""Ctrl-C and SIGTERM: finish the current step first, since training cannot continue from the middle of a step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _AT_ONCE = b"\nrespo_train: stopped at once; what was saved last is intact.\n"
 
 
 class StopSignals:
-    """A watcher that ends the run after the step in which Ctrl-C or SIGTERM came; a second Ctrl-C ends it at once.
+    """A watcher that ends the run after the step during which Ctrl-C or SIGTERM came; a second Ctrl-C ends it at once.
 
-    At once is also what happens before the first step is done, when there is nothing to save. In a team process 0
-    decides, and the others wait to be told; there a second Ctrl-C is not told from the first, since torchrun sends
-    every one on once more (and kills processes that take too long).
-    Does nothing outside the main thread, where Python allows no handlers.
+    Before the first step is done there is nothing to save, so the run ends at once then too. In a team, process 0
+    decides and the others wait for it. There a second Ctrl-C cannot be distinguished from the first, because torchrun
+    forwards every signal once more (and kills processes that take too long).
+
+    Does nothing outside the main thread, where Python allows no signal handlers.
     """
 
     def __init__(self, team: Team = ALONE):
@@ -41,7 +42,7 @@ class StopSignals:
         self._stepped = True
 
     def finish(self, state: TrainState) -> None:
-        """Let a signal act at once again: nothing is left to be saved."""
+        """Let a signal act at once again: everything is saved."""
         del state
         self._remove()
 
@@ -61,11 +62,11 @@ class StopSignals:
         self._before = {}
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # No print: the signal may have come in the middle of another one.
+        # No print: the signal may have interrupted another print.
         if self._team.size == 1 and (not self._stepped or (self._asked and number == signal.SIGINT)):
             os.write(2, _AT_ONCE if self._stepped else _TOO_EARLY)
-            # An exception would first wait for the threads that are in the middle of a step. Files are never half
-            # written, so this is safe.
+            # An exception would first wait for threads in the middle of a step. Exiting is safe, because files are
+            # written atomically.
             os._exit(130)
         if not self._asked and self._team.leads:
             os.write(2, _SAVING)

@@ -1,4 +1,4 @@
-"""The commands `train` and `resume`: from what was typed to a job."""
+"""The commands `train` and `resume`: from their options to a training job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..settings.preset_files import check_config, read_config
 from ..team import join_team, leave_team
 from .signals import StopSignals
 
-# What stands in a preset or recipe and may be said on the command line as well.
+# Entries of a preset or recipe that are also command-line options.
 _ENTRIES = ("steps", "seed", "batch", "lambda", "width", "height")
 
 
@@ -29,12 +29,12 @@ def train(options: argparse.Namespace) -> int:
     config = read_config(options.preset, given, options.recipe)
     own = [name for name, concept in config.concepts.items() if concept.semantic_weight is not None]
     if "lambda" in given and own:
-        raise RespoError(f"--lambda would not reach {own[0]!r}, which has a lambda of its own: change it in the preset")
+        raise RespoError(f"--lambda has no effect on {own[0]!r}, which has its own lambda: change it in the preset")
     return _run(config, options, options.checkpoint, options.precision, options.compile, resume=options.resume)
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with a run that was interrupted, or train a finished one for longer; return the exit code."""
+    """Continue an interrupted run, or train a finished one for longer; return the exit code."""
     state = state_path(options.file)
     if not state.is_file():
         raise RespoError(f"no saved run at {state}. Start one with: python -m respo_train train --help")
@@ -43,7 +43,7 @@ def resume(options: argparse.Namespace) -> int:
     config = check_config({**saved.config, **changes}, str(state))
     checkpoint = options.checkpoint or Path(saved.checkpoint)
     if not checkpoint.is_file():
-        raise RespoError(f"no checkpoint at {checkpoint}. Say where it is now: --checkpoint PATH")
+        raise RespoError(f"no checkpoint at {checkpoint}. Give its new place with --checkpoint PATH")
     options.out, options.overwrite = options.file, False
     return _run(config, options, checkpoint, "auto", bool(saved.compute.get("compiled")), resume=True)
 
@@ -71,7 +71,7 @@ def _run(
         print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
     try:
         with ExitStack() as stack:
-            # Last, so that whatever the others do of a step is done when it ends the run.
+            # Last, so that the other watchers are done with a step when this one ends the run.
             stop = stack.enter_context(StopSignals(team))
             progress = stack.enter_context(Progress(config.steps))
             watchers: list[Watcher] = []
@@ -90,7 +90,7 @@ def _run(
 
 
 def _precision(asked: load.Precision, out: Path, resume: bool) -> load.Precision:
-    """Return what the saved run had where the machine was asked to choose: a run keeps its precision."""
+    """Return the saved run's precision if `asked` is auto: a run must keep its precision."""
     state = state_path(out)
     if asked == "auto" and resume and state.exists():
         saved = read_saved(state).identity.compute.get("precision")

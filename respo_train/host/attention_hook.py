@@ -1,4 +1,4 @@
-"""Lets a `network.AttentionHook` see and replace the host's cross-attention, through the options of a single pass."""
+"""Run a `network.AttentionHook` in place of the host's cross-attention, via the options of a single pass."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 from ..core.pictures.attention import layer_size
 from ..network import AttentionHook
 
-# Where a layer is: half of the network, block in it, transformer block in that.
+# Place of a layer: (half of the network, block, transformer block in it).
 Place = tuple[str, int, int]
 
 
 def attention_places(network: Any) -> list[Place]:
-    """Return where the cross-attention layers of the host's U-Net are, in the order in which they run."""
+    """Return the places of the cross-attention layers in the host's U-Net, in the order in which they run."""
     from comfy.ldm.modules.attention import SpatialTransformer
 
     halves = (("input", network.input_blocks), ("middle", [network.middle_block]), ("output", network.output_blocks))
@@ -29,7 +29,7 @@ def attention_places(network: Any) -> list[Place]:
 
 
 def hook_options(hook: AttentionHook | None, places: list[Place], latents: Tensor) -> dict[str, Any]:
-    """Return what `transformer_options` of a pass over `latents` needs so that `hook` is asked; nothing without one."""
+    """Return the `transformer_options` by which a pass over `latents` calls `hook`; empty without a hook."""
     if hook is None:
         return {}
     height, width = latents.shape[2], latents.shape[3]

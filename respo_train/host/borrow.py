@@ -1,9 +1,9 @@
-"""Lends a model that is loaded in a running ComfyUI to the trainer, and gives it back untouched.
+"""Lend a model that is loaded in a running ComfyUI to the trainer, and leave it unchanged.
 
-The trainer gets a U-Net of its own: a copy, made through main memory, so that the device never has to hold both. The
-host makes its tensors in inference mode, and those cannot be trained with, so that the half which gets gradients would
-have to be copied anyway; a whole copy leaves nothing of the user's model to put back, whatever happens meanwhile. Nor
-can the host move it away in the middle of a step when it needs room for the text encoder or the autoencoder.
+The trainer gets its own copy of the U-Net, made through main memory so that the device never has to hold both. The host
+creates its tensors in inference mode, and these cannot be trained with, so at least the half with gradients would have
+to be copied. With a full copy there is nothing to restore in the user's model, whatever happens. And the host cannot
+unload it in the middle of a step when it needs memory for the text encoder or the autoencoder.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from ..network import Encoded
 from .load import Precision, choose_dtype
 from .split_unet import HostUNet
 
-# Training keeps the decoder's activations for the backward pass, which the host's estimate of one forward leaves out.
+# Training keeps the decoder's activations for the backward pass; the host's estimate is of a forward pass only.
 _ACTIVATIONS = 4
 
 
 @dataclass(frozen=True)
 class Loan:
-    """`sha256`: over the U-Net's weights as they are trained on, patches included; see `weights_sha256`."""
+    """A borrowed model. `sha256`: of the U-Net's weights including patches, see `weights_sha256`."""
 
     unet: LentUNet
     sha256: str
 
 
 class LentUNet(HostUNet):
-    """A U-Net that the host does not know of, and so cannot move away.
+    """A U-Net that the host does not know about, and so cannot unload.
 
-    `before_pass` is called before each pass of the first half; whoever wants to stop what has no steps yet (drawing the
-    pictures to learn from) can raise there.
+    `before_pass` is called before each pass of the first half. It may raise, to stop work that is not divided into
+    steps, such as drawing the training pictures.
     """
 
     before_pass: Callable[[], None] | None = None
@@ -54,7 +54,7 @@ class LentUNet(HostUNet):
         return super().encoder(*arguments, **options)
 
     def _bring_back(self) -> None:
-        """Nothing to do: it is where it was."""
+        """Do nothing: this U-Net is never moved away."""
 
 
 @contextmanager
@@ -67,17 +67,17 @@ def borrowed(
     batch: int = 1,
     precision: Precision = "auto",
 ) -> Iterator[Loan]:
-    """Lend a host MODEL as it is, its weight patches (LoRA) included, with its CLIP and, for pictures, its VAE.
+    """Lend a host MODEL including its weight patches (LoRA), with its CLIP and, for pictures, its VAE.
 
-    Inside, tensors can be trained with, though nodes run in inference mode. `size`: height and width in pixels to train
-    at; `batch`: how many latents at once, so that the host can make room. At the end, after an exception too, the
-    copy's memory is given back, whoever still holds it. Raises RespoError for a model that cannot be trained on, and
-    for a CLIP or VAE of another model.
+    Inside the context tensors can be trained with, although nodes run in inference mode. `size`: (height, width) in
+    pixels to train at; `batch`: latents at once, so that the host can make room. At the end, also after an exception,
+    the copy's memory is freed even if something still refers to it. Raises RespoError for a model that cannot be
+    trained on, and for a CLIP or VAE of another kind of model.
     """
     import comfy.model_management as management
 
     Architecture.from_unet_config(model.model.model_config.unet_config)
-    if getattr(model, "is_dynamic", bool)():  # newer hosts: weights that come and go one by one
+    if getattr(model, "is_dynamic", bool)():  # newer hosts load and unload single weights
         model = model.clone(disable_dynamic=True)
     management.load_models_gpu([model], force_full_load=True)
     device = model.load_device
@@ -101,7 +101,7 @@ def borrowed(
 def weights_sha256(network: nn.Module) -> str:
     """Hash every weight's name, type, shape and bytes. A node does not know which file its model came from.
 
-    Costs about a second for 2 GB; told apart are also one LoRA from another, and the same file at two precisions.
+    Takes about a second for 2 GB. Different LoRAs give different hashes, and so do different precisions of one file.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -111,7 +111,7 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def _with_own_unet(model: nn.Module) -> Any:
-    """Return the host's BaseModel with a U-Net of its own in main memory; all else is shared, the schedule too."""
+    """Return the host's BaseModel with its own U-Net in main memory; everything else is shared."""
     network = model.diffusion_model
     tensors = chain(network.parameters(), network.buffers())
     own = {id(tensor): _own(tensor) for tensor in tensors}
@@ -126,7 +126,7 @@ def _own(tensor: Tensor) -> Tensor:
 
 
 def _make_room(management: Any, model: Any, batch: int, size: tuple[int, int] | None, device: torch.device) -> None:
-    """Let the host move away what is in the way, the original first of all."""
+    """Let the host unload other models, first of all the original."""
     height, width = size or (1024, 1024)
     shape = [batch, model.model.latent_format.latent_channels, height // 8, width // 8]
     management.free_memory(model.model_size() + _ACTIVATIONS * model.memory_required(shape), device)
@@ -134,7 +134,7 @@ def _make_room(management: Any, model: Any, batch: int, size: tuple[int, int] | 
 
 @contextmanager
 def _in_training(management: Any) -> Iterator[None]:
-    """Tell newer hosts, which otherwise choose operations that have no gradient."""
+    """Tell newer hosts that this is training; otherwise they choose operations without gradients."""
     if not hasattr(management, "in_training"):
         yield
         return
@@ -150,8 +150,8 @@ def _check_fit(unet: HostUNet, clip: Any, vae: Any) -> None:
     if width != unet.architecture.context_dim:
         raise RespoError(
             f"expected the text encoder (CLIP) of {unet.architecture.describe()}, which gives "
-            f"{unet.architecture.context_dim} numbers a word, found one that gives {width}. Link the CLIP of the same "
-            "checkpoint."
+            f"{unet.architecture.context_dim} numbers per token, found one that gives {width}. Link the CLIP of the "
+            "same checkpoint."
         )
     channels = getattr(vae, "latent_channels", None)
     if channels not in (None, unet.latent_shape[0]):

@@ -1,5 +1,4 @@
-"""How a U-Net is computed, faster but with the same result: frozen weights kept in the precision that is computed in,
-and a check of what torch.compile made."""
+"""Speed-ups that leave the results unchanged: weights stored in the compute precision, and a check of torch.compile."""
 
 from __future__ import annotations
 
@@ -12,15 +11,15 @@ from ..core.errors import RespoError
 from ..latents.randomness import keyed_noise
 from ..network import Conditioning, SplitUNet
 
-# Relative distance of compiled and eager results. Rounding is far below, a lost gradient is 1.
+# Largest relative distance of compiled and eager results. Rounding is far below; a missing gradient gives 1.
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
 def store_as_computed(network: nn.Module, dtype: torch.dtype) -> None:
-    """Keep the weights of linear layers and convolutions in `dtype`; norms stay as they are.
+    """Store the weights of linear layers and convolutions in `dtype`; norms are left as they are.
 
-    Autocast would make the same copy of a frozen weight at every call: it keeps copies of trained weights alone.
-    The results are the same bits, the memory is half.
+    Otherwise autocast would convert a frozen weight at every call, because it only caches copies of trainable weights.
+    The results are identical to the bit, and the weights take half the memory.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -29,14 +28,14 @@ def store_as_computed(network: nn.Module, dtype: torch.dtype) -> None:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a U-Net makes of one fixed latent: `prediction` `[1, C, H, W]`, and the `gradient` that reaches h."""
+    """A U-Net's results for one fixed latent: the `prediction` `[1, C, H, W]`, and the `gradient` with respect to h."""
 
     prediction: Tensor
     gradient: Tensor
 
 
 def probe(unet: SplitUNet) -> Probe:
-    """Run both halves, forwards and backwards, on a fixed latent in the middle of the noise schedule."""
+    """Run both halves forwards and backwards on a fixed latent, in the middle of the noise schedule."""
     like = unet.alphas_cumprod
     width = unet.architecture
     added = keyed_noise((1, width.adm_channels), "probe", "added").to(like) if width.adm_channels else None
@@ -51,9 +50,9 @@ def probe(unet: SplitUNet) -> Probe:
 
 
 def check_same(expected: Probe, found: Probe, dtype: torch.dtype) -> None:
-    """Raise RespoError when the compiled U-Net's prediction or gradient is not the original's.
+    """Raise RespoError when the compiled U-Net's prediction or gradient differs from the original's.
 
-    It has been seen: torch.compile on a CPU gave no gradient through nearest-neighbour upsampling, without a word.
+    This does happen: on a CPU, torch.compile silently gave no gradient through nearest-neighbour upsampling.
     """
     for what in ("prediction", "gradient"):
         right, other = getattr(expected, what).float(), getattr(found, what).float()

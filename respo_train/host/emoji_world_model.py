@@ -1,11 +1,11 @@
-"""Teaches ComfyUI the architecture of Emoji World, so that its stock Load Checkpoint opens the shipped file.
+"""Add Emoji World's architecture to ComfyUI, so that its stock Load Checkpoint opens the shipped file.
 
 The host finds a checkpoint's architecture by asking every class in `comfy.supported_models.models` whether it matches;
-`register` appends one. The shipped file is small because two of its parts are stored without their padding:
+`register` appends one. The shipped file is small because two of its parts are stored without padding:
 
-- the autoencoder is TAESD's with narrower layers; zeros in the missing channels change nothing in a network of
+- the autoencoder is TAESD with narrower layers; zeros in the missing channels change nothing in a network of
   convolutions, ReLU and nearest-neighbour upsampling;
-- the text encoder's embedding has rows for the tokens that occur in Emoji World's captions and one for all others.
+- the text encoder's embedding has rows for the tokens that occur in Emoji World's captions, and one for all others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TEXT_CONFIG = {
 
 
 def expand_embedding(rows: Tensor, token_ids: Tensor) -> Tensor:
-    """[known + 1, width] and [known] -> [49408, width]: every token not listed gets the last row."""
+    """Expand `[known + 1, width]` to `[49408, width]`. `token_ids`: `[known]`; all other tokens get the last row."""
     table = rows[-1].expand(CLIP_VOCABULARY, -1).clone()
     table[token_ids.long()] = rows[:-1]
     return table
@@ -62,7 +62,7 @@ def pad_autoencoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class EmojiTokenizer(comfy.sd1_clip.SDTokenizer):
-    """CLIP's tokenizer with 24 places."""
+    """CLIP's tokenizer with 24 token places."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None, **kwargs: Any) -> None:
         super().__init__(
@@ -75,7 +75,7 @@ class EmojiTokenizer(comfy.sd1_clip.SDTokenizer):
 
 
 class EmojiWorldTokenizer(comfy.sd1_clip.SD1Tokenizer):
-    """The tokenizer in the shape that the host's CLIP wrapper wants."""
+    """The tokenizer in the form that the host's CLIP wrapper expects."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
         super().__init__(embedding_directory, tokenizer_data or {}, tokenizer=EmojiTokenizer)
@@ -96,14 +96,14 @@ class EmojiTextEncoder(comfy.sd1_clip.SDClipModel):
 
 
 class EmojiWorldClip(comfy.sd1_clip.SD1ClipModel):
-    """The text encoder in the shape that the host's CLIP wrapper wants."""
+    """The text encoder in the form that the host's CLIP wrapper expects."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
         super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=EmojiTextEncoder)
 
 
 class EmojiWorld(comfy.supported_models.SD15):
-    """Stable Diffusion 1.x in miniature: same schedule, latent format and key names, smaller numbers."""
+    """Stable Diffusion 1.x in miniature: the same schedule, latent format and key names, smaller sizes."""
 
     unet_config: ClassVar = {
         "context_dim": WIDTH,
@@ -116,7 +116,7 @@ class EmojiWorld(comfy.supported_models.SD15):
     required_keys: ClassVar = {TOKEN_IDS}
 
     def process_clip_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Expand the embedding to CLIP's vocabulary, then do what Stable Diffusion 1.x does."""
+        """Expand the embedding to CLIP's vocabulary, then proceed as for Stable Diffusion 1.x."""
         token_ids = state_dict.pop(TOKEN_IDS)
         state_dict[EMBEDDING] = expand_embedding(state_dict[EMBEDDING], token_ids)
         return super().process_clip_state_dict(state_dict)
@@ -126,11 +126,11 @@ class EmojiWorld(comfy.supported_models.SD15):
         return pad_autoencoder(state_dict)
 
     def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:  # noqa: ARG002 - the host's
-        """Name the tokenizer and text encoder classes."""
+        """Return the tokenizer and text encoder classes."""
         return comfy.supported_models_base.ClipTarget(EmojiWorldTokenizer, EmojiWorldClip)
 
 
 def register() -> None:
-    """Tell the host of the class, once, however often and under whatever package name this is called."""
+    """Register the class with the host, only once even if this is imported under several package names."""
     if not any(known.__name__ == EmojiWorld.__name__ for known in comfy.supported_models.models):
         comfy.supported_models.models.append(EmojiWorld)

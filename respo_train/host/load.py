@@ -1,4 +1,4 @@
-"""Loads a checkpoint with the host's own loader, so that training and inference run the same network."""
+"""Load a checkpoint with the host's own loader, so that training and inference run the same network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def load_unet(
     precision: Precision = "auto",
     size: tuple[int, int] | None = None,
     *,
-    compile: bool = False,  # noqa: A002 - what everybody calls it
+    compile: bool = False,  # noqa: A002 - the usual name
     checkpointing: bool | None = None,
 ) -> HostUNet:
-    """Load any U-Net checkpoint that ComfyUI can load. `size`: height and width in pixels, else the model's own.
+    """Load any U-Net checkpoint that ComfyUI can load.
 
-    `compile`: with torch.compile, after a check that it computes the same. `checkpointing`: see HostUNet.
-    Raises RespoError when it cannot be trained on.
+    `size`: (height, width) in pixels; default: the model's own. `compile`: use torch.compile, after a check that the
+    results are the same. `checkpointing`: see HostUNet. Raises RespoError when it cannot be loaded or trained on.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,7 +37,7 @@ def load_unet(
     from . import emoji_world_model
 
     emoji_world_model.register()
-    # Nodes run in inference mode, whose tensors cannot be trained with.
+    # Nodes run in inference mode; tensors made there cannot be trained with.
     with torch.inference_mode(False):
         device = management.get_torch_device()
         dtype = choose_dtype(precision, device)
@@ -52,11 +52,11 @@ def load_unet(
 def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     import comfy.sd
 
-    # Autocast takes weights of any precision; without it they have to be float32, which the host would not choose.
+    # Autocast accepts weights of any precision. Without it they must be float32, which the host would not choose.
     options = {"dtype": dtype} if dtype == torch.float32 else {}
     try:
         patcher, clip, vae, *_ = comfy.sd.load_checkpoint_guess_config(str(path), model_options=options)
-    except Exception as error:  # the host raises whatever its loader stumbles over
+    except Exception as error:  # the host's loader can raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RespoError(f"ComfyUI cannot load {path.name}: {reason}") from error
     if patcher is None or clip is None:
@@ -68,12 +68,12 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return what to compute in: with "auto" bfloat16 where the machine is fast at it, else float32."""
+    """Return the dtype to compute in. "auto" means bfloat16 where the machine is fast at it, else float32."""
     if precision != "auto":
         return torch.float32 if precision == "float32" else torch.bfloat16
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        # Where the processor has no bf16 arithmetic, emulating it is slower than float32.
+        # Without bf16 arithmetic in the processor, emulation is slower than float32.
         fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32

@@ -1,4 +1,4 @@
-"""Finds ComfyUI, so that `import comfy` works outside of it."""
+"""Find ComfyUI, so that `import comfy` works outside of it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _REPO = Path(__file__).absolute().parents[2]
 
 
 def use_host() -> None:
-    """Make `import comfy` possible; inside a running ComfyUI do nothing. Raises RespoError when there is none.
+    """Make `import comfy` possible; inside a running ComfyUI do nothing. Raises RespoError when ComfyUI is not found.
 
-    The host reads its command line only when asked to, so ours is safe from it.
+    The host parses the command line only on request, so it does not see ours.
     """
     if "comfy.model_management" in sys.modules:
         return
-    # Last, so that the host's own top-level modules (nodes, tests, utils) hide nothing of ours.
+    # Last, so that the host's top-level modules (nodes, tests, utils) do not hide ours.
     sys.path.append(str(find_host()))
     from comfy.cli_args import args
 
-    # Read once, when comfy.model_management is first imported, which would otherwise insist on CUDA.
+    # Must be set before comfy.model_management is imported: otherwise it requires CUDA.
     args.cpu = not _has_accelerator()
 
 
 def find_host() -> Path:
-    """Return ComfyUI's folder: COMFYUI_PATH, the one whose custom_nodes we are in, or `.comfyui` beside us."""
+    """Return ComfyUI's folder: COMFYUI_PATH, else the ComfyUI that contains this pack, else `.comfyui` beside it."""
     given = os.environ.get("COMFYUI_PATH")
     if given:
         if not _is_host(Path(given)):
@@ -48,7 +48,7 @@ def find_host() -> Path:
 
 
 def host_version() -> str:
-    """Return the version of the ComfyUI in use, "unknown" where it does not say."""
+    """Return the version of the ComfyUI in use, or "unknown"."""
     try:
         import comfyui_version
     except ImportError:

@@ -1,4 +1,4 @@
-"""The host's own U-Net, cut behind its middle block, so that only the second half is run with gradients."""
+"""The host's own U-Net, split after its middle block, so that only the second half runs with gradients."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ _LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_
 
 
 class HostUNet:
-    """Implements `network.SplitUNet` on the host's model patcher (loaded, see `load.py`), its `comfy.sd.CLIP` and, if
-    pictures are wanted, its `comfy.sd.VAE`.
+    """Implements `network.SplitUNet` on the host's model patcher, its `comfy.sd.CLIP` and optionally a `comfy.sd.VAE`.
 
-    The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 as it is.
-    `size`: height and width in pixels of the pictures to train on; None: the size that the model was made for.
-    `owned`: nobody else uses the model, so that its weights may be stored as they are computed with.
-    `checkpointing`: compute the decoder's activations twice instead of keeping them; None: for SDXL alone.
-    Raises RespoError for models without a middle block and for noise schedules that are not discrete.
+    The model's weights are frozen and never written. `dtype`: bfloat16 runs under autocast, float32 without it. `size`:
+    (height, width) in pixels of the training pictures; None: the size that the model was made for. `owned`: nothing
+    else uses the model, so its weights may be stored in the compute precision. `checkpointing`: recompute the decoder's
+    activations in the backward pass to save memory; None: for SDXL only. Raises RespoError for models without a middle
+    block and for noise schedules that are not discrete.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class HostUNet:
     ):
         model = patcher.model
         self.architecture = Architecture.from_unet_config(model.model_config.unet_config)
-        # The host unloads a model whose patcher nobody holds.
+        # The host unloads a model when nothing refers to its patcher.
         self._patcher, self._clip, self._vae, self._device, self._dtype = patcher, clip, vae, device, dtype
         self._net = model.diffusion_model.requires_grad_(False).eval()
         self.fingerprint = fingerprint(self._net.middle_block[0].out_layers[3].weight)
@@ -65,22 +64,22 @@ class HostUNet:
 
     @property
     def compute(self) -> dict[str, Any]:
-        """How it computes, as far as that changes the last digits of a result."""
+        """Return how it computes, as far as this affects the last digits of a result."""
         precision = "float32" if self._dtype == torch.float32 else "bfloat16"
         return {"precision": precision, "compiled": self._first_half != self._run_first_half, "comfyui": host_version()}
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
-        """Encode each prompt with the host's text encoder; SDXL's added embedding says the native size, no crop."""
+        """Encode each prompt with the host's text encoder; SDXL's added embedding has the native size and no crop."""
         return [self._encode_prompt(prompt) for prompt in prompts]
 
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
     ) -> Encoded:
-        """Run input blocks and middle block without gradient. See `network.SplitUNet`."""
+        """Run input blocks and middle block without gradients. See `network.SplitUNet`."""
         batch = latents.shape[0]
         context = conditioning.context.expand(batch, -1, -1)
         added = None if conditioning.added is None else conditioning.added.expand(batch, -1)
-        # A compiled half would have the first hook built in.
+        # A compiled half would have the first hook compiled in, so it cannot take another.
         run = self._first_half if hook is None else self._run_first_half
         with torch.no_grad(), self._autocast():
             h, skips, embedding = run(latents, timesteps, context, added, self._options(latents, hook))
@@ -95,13 +94,13 @@ class HostUNet:
         return self._as_noise(output, encoded)
 
     def compile(self) -> None:
-        """Compile both halves, minutes that pay on long runs. Raises RespoError when that fails or computes wrongly."""
+        """Compile both halves; takes minutes. Raises RespoError when it fails or changes the results."""
         expected = probe(self)
         try:
             self._first_half = torch.compile(self._run_first_half)
             self._second_half = torch.compile(self._run_second_half)
             found = probe(self)
-        except Exception as error:  # no C++ compiler, no Triton, whatever the compiler stumbles over
+        except Exception as error:  # no C++ compiler, no Triton, or any error of the compiler
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RespoError(f"torch.compile failed on this machine, train without it: {reason}") from error
         check_same(expected, found, self._dtype)
@@ -132,12 +131,12 @@ class HostUNet:
         recompute = self._checkpointing and torch.is_grad_enabled() and h.requires_grad
         for index, block in enumerate(self._net.output_blocks):
             skip = left.pop()
-            # Odd sizes: each upsampling has to meet the skip that comes next.
+            # For odd sizes each upsampling must match the size of the next skip connection.
             shape = left[-1].shape if left else None
             own = {**options, "block": ("output", index)}
             arguments = (block, h, skip, embedding, context, own, shape)
             if recompute:
-                # Nothing in there is random.
+                # These blocks use no random numbers.
                 h = checkpoint(_output_block, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:
                 h = _output_block(*arguments)
@@ -145,7 +144,7 @@ class HostUNet:
 
     def decode(self, latents: Tensor) -> Tensor | None:
         """Decode with the host's autoencoder. See `network.SplitUNet`."""
-        # The host gives an empty VAE for a checkpoint that has none inside.
+        # The host returns an empty VAE for a checkpoint without one.
         if self._vae is None or self._vae.first_stage_model is None:
             return None
         with torch.inference_mode(False), torch.no_grad():
@@ -154,7 +153,7 @@ class HostUNet:
         return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
 
     def _bring_back(self) -> None:
-        """Load the U-Net again: where memory is short, the autoencoder has pushed it out."""
+        """Load the U-Net again, as decoding may have unloaded it where memory is short."""
         import comfy.model_management as management
 
         management.load_models_gpu([self._patcher], force_full_load=True)
@@ -169,7 +168,7 @@ class HostUNet:
     def _encode_prompt(self, prompt: str) -> Conditioning:
         tokens = self._clip.tokenize(prompt)
         _warn_if_long(prompt, tokens)
-        # Nodes run in inference mode, and what is made there cannot be trained with.
+        # Nodes run in inference mode; tensors made there cannot be trained with.
         with torch.inference_mode(False), torch.no_grad():
             found = self._clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
             entries = self._patcher.model.extra_conds(
@@ -198,17 +197,17 @@ def _output_block(
 ) -> Tensor:
     from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
 
-    # The host writes into its options, and with checkpointing this runs twice.
+    # A copy: the host writes into its options, and with checkpointing this runs twice.
     return forward_timestep_embed(block, torch.cat([h, skip], dim=1), embedding, context, dict(options), shape)
 
 
 def _warn_if_long(prompt: str, tokens: Any) -> None:
-    """Warn of a prompt that the host has to cut: `tokens` as its tokenizers give them, a list of chunks for each."""
+    """Warn of a prompt that the host splits. `tokens`: from its tokenizers, a list of chunks for each."""
     longest = max(tokens.values(), key=len)
     if len(longest) > 1:
         warnings.warn(
             f"the prompt {prompt[:40]!r}… does not fit into one chunk of {len(longest[0]) - 2} tokens and is cut into "
-            f"{len(longest)}: words in different chunks do not know of each other. Shorten it.",
+            f"{len(longest)}: words in different chunks do not influence each other. Shorten it.",
             RespoWarning,
             stacklevel=2,
         )
@@ -243,7 +242,7 @@ def _alphas_cumprod(model: Any) -> Tensor:
 def _predicts_velocity(model: Any) -> bool:
     from comfy.model_sampling import EPS, V_PREDICTION
 
-    # Not the model's type: the node ModelSamplingDiscrete changes the sampling alone.
+    # Not from `model_type`: the node ModelSamplingDiscrete changes only the sampling.
     denoise = type(model.model_sampling).calculate_denoised
     if denoise not in (EPS.calculate_denoised, V_PREDICTION.calculate_denoised):
         raise RespoError(f"expected a model that predicts noise or velocity, found {model.model_type.name}.")

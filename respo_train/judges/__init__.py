@@ -1,13 +1,13 @@
-"""Judges of every kind behind one interface (`core.judge.AnyJudge`); each kind in a file of its own.
+"""All kinds of judges behind one interface (`core.judge.AnyJudge`), one file for each kind.
 
-A judge says a label, how sure it is, and "unsure" below a threshold that belongs to judge and class:
+A judge returns a label and its confidence, or "unsure" below a threshold of its own:
 
 | judge | asks | unsure below |
 |---|---|---|
 | Emoji World's | gender, skin, profession, weapon | .55 |
-| CLIP, zero shot | what `clip_prompts.py` or its user says | .6 of two classes, .5 of three, or as the user says |
+| CLIP, zero shot | the questions in `clip_prompts.py`, or the user's | .6 of 2 classes, .5 of 3, or the user's value |
 | NudeNet | nudity | no: .7, yes: .5 – a finding between .3 and .5 is neither |
-| Open-NSFW | explicit | no: .8, yes: .8 – its makers' own reading of the score |
+| Open-NSFW | explicit | no: .8, yes: .8 – its makers' interpretation of the score |
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["BUILT_IN", "EMOJI_WORLD", "NUDENET", "OPEN_NSFW", "load_judge"]
 
 
 def load_judge(spec: str, folder: Path | None = None, prompts: str = "", device: str = "cpu") -> AnyJudge:
-    """Return one of BUILT_IN, or the CLIP model in `folder / spec`, as `transformers` saves it.
+    """Return one of BUILT_IN, or the CLIP model in `folder / spec`, in the format of `transformers`.
 
-    `prompts`: words for CLIP to look for, in place of its own (see clip_prompts.parse_prompts). `device`: where CLIP
-    computes. Raises RespoError: unknown, broken, or a package that is missing.
+    `prompts`: what CLIP is to look for, instead of its own questions (see clip_prompts.parse_prompts). `device`: where
+    CLIP runs. Raises RespoError: an unknown judge, broken files, or a missing package.
     """
     if spec in BUILT_IN:
         if prompts.strip():
-            raise RespoError(f"only a CLIP judge can be told what to look for; empty the prompts of {spec!r}.")
+            raise RespoError(f"only a CLIP judge takes prompts; clear the prompts for {spec!r}.")
         return _built_in(spec)
     if folder is None or not (folder / spec / "config.json").is_file():
         raise RespoError(

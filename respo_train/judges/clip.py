@@ -1,6 +1,7 @@
-"""CLIP as a judge without training: which of some sentences fits a picture best (Radford et al., arXiv 2103.00020).
+"""CLIP as a zero-shot judge: which of several sentences fits a picture best (Radford et al., arXiv 2103.00020).
 
-By `transformers`, from a folder on this computer: nothing is ever downloaded, and no code or pickle in it is run.
+It uses `transformers` with a folder on this computer: nothing is downloaded, and no code or pickle in the folder is
+run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .package import require
 
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _WEIGHTS = "model.safetensors"
-_FILES = (  # of each line one choice
+_FILES = (  # one choice of each line is required
     ((_WEIGHTS,),),
     (("tokenizer.json",), ("vocab.json", "merges.txt")),
     (("preprocessor_config.json",), ("processor_config.json",)),
@@ -29,10 +30,10 @@ _FILES = (  # of each line one choice
 
 
 class ClipJudge:
-    """A label is the class whose prompts have the largest share of the softmax over all prompts of its attribute."""
+    """The label is the class whose prompts have the largest share of the softmax over all prompts of the attribute."""
 
     def __init__(self, folder: Path, prompts: str = "", device: str = "cpu") -> None:
-        """Raises RespoError: not a CLIP model, files missing, prompts that cannot be read."""
+        """Raises RespoError: not a CLIP model, missing files, or prompts that cannot be parsed."""
         self._questions = parse_prompts(prompts)
         self.name = f"{folder.name} (zero shot)"
         self.classes: Mapping[str, tuple[str, ...]] = {name: tuple(q.prompts) for name, q in self._questions.items()}
@@ -40,7 +41,7 @@ class ClipJudge:
         self._model, self._processor = _load(folder, device)
 
     def verdicts(self, images: Tensor, batch: int = 64) -> dict[str, Verdict]:
-        """`[B, 3, H, W]` in 0 … 1 -> one Verdict per attribute."""
+        """Return a Verdict for each attribute. `images`: `[B, 3, H, W]` in 0 … 1."""
         sentences = [p for question in self._questions.values() for own in question.prompts.values() for p in own]
         fits = torch.cat([self.logits(part, sentences) for part in images.split(batch)])
         found, start = {}, 0
@@ -54,7 +55,7 @@ class ClipJudge:
 
     @torch.inference_mode()
     def logits(self, images: Tensor, sentences: Sequence[str]) -> Tensor:
-        """`[B, 3, H, W]` in 0 … 1 and S sentences -> `[B, S]`: 100 times the cosine, as CLIP was trained."""
+        """Return `[B, S]` for images `[B, 3, H, W]` in 0 … 1 and S sentences: 100 times the cosine, as in training."""
         pixels = list((images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
         given = self._processor(
             text=list(sentences), images=pixels, return_tensors="pt", padding=True, truncation=True
@@ -74,7 +75,7 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise RespoError(
             f"the CLIP model in {folder} cannot be loaded ({' '.join(str(error).split())[:300]}). Copy all its files "
-            "there anew."
+            "there again."
         ) from error
     if found["missing_keys"]:
         raise RespoError(
@@ -84,7 +85,7 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
 
 
 def _require_files(folder: Path) -> None:
-    """Raise RespoError for another kind of model, and where files are missing: `transformers` would make them up."""
+    """Raise RespoError for another kind of model and for missing files, which `transformers` would make up."""
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""What CLIP is asked, attribute by attribute, and how to ask it something else."""
+"""The questions that CLIP is asked for each attribute, and how users can write their own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MOST_CLASSES = 100
 
 @dataclass(frozen=True)
 class Question:
-    """One attribute: class -> the prompts that describe it, whose probabilities are added; unsure below `threshold`."""
+    """One attribute: each class with its prompts, whose probabilities are added. Unsure below `threshold`."""
 
     prompts: Mapping[str, tuple[str, ...]]
     threshold: float
 
 
-# Of two classes a coin gives .5, of three .33. The words for race are those of RespoDiff (arXiv 2509.15257, section 4).
+# Chance gives .5 for two classes, .33 for three. The words for race are from RespoDiff (arXiv 2509.15257, section 4).
 QUESTIONS: Mapping[str, Question] = {
     "gender": Question({"woman": ("a photo of a woman",), "man": ("a photo of a man",)}, 0.6),
     "race": Question(
@@ -58,7 +58,7 @@ def parse_prompts(text: str) -> dict[str, Question]:
     if not text.strip():
         return dict(QUESTIONS)
     reader = configparser.ConfigParser(interpolation=None, delimiters=("=",), default_section="", strict=True)
-    reader.optionxform = str  # type: ignore[assignment,method-assign] # a class keeps its capitals
+    reader.optionxform = str  # type: ignore[assignment,method-assign] # keep the capitals of class names
     try:
         reader.read_string(text)
     except configparser.Error as error:

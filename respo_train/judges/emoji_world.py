@@ -1,7 +1,7 @@
-"""Emoji World's judge, a small classifier that says who and what is in a picture.
+"""Emoji World's judge: a small classifier that recognises who and what is in a picture.
 
-It never saw the model, the autoencoder or a module that it judges: it is trained on real emoji
-(`emoji_world/train_judge.py`), and shipped beside the pack.
+It has never seen output of the model, the autoencoder or a module that it judges: it is trained on real emoji
+(`emoji_world/train_judge.py`) and ships with the pack.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..core.errors import RespoError
 from ..core.judge import Verdict, decide
 
-INPUT_SIDE = 64  # pixels: any picture is averaged down (or up) to this
+INPUT_SIDE = 64  # pixels: every picture is resized to this
 WIDTHS = (32, 64, 128)
 _FILE = Path(__file__).resolve().parents[2] / "emoji_world" / "judges" / "judge.safetensors"
 
@@ -43,7 +43,7 @@ class _Block(nn.Module):
 class Judge(nn.Module):
     """A residual network with one linear head per attribute.
 
-    `classes` maps an attribute to its class names; `thresholds` maps it to the probability under which it is unsure.
+    `classes`: attribute -> its class names; `thresholds`: attribute -> the probability below which it is unsure.
     """
 
     name = "Emoji World's judge"
@@ -62,24 +62,24 @@ class Judge(nn.Module):
             layers += [_Block(before, width, 1 if index == 0 else 2), _Block(width, width, 1)]
             before = width
         self.body = nn.Sequential(*layers)
-        # Mean and maximum: a weapon is small and must not be averaged away.
+        # Mean and maximum, because a weapon is small and would vanish in the mean.
         self.heads = nn.ModuleDict({name: nn.Linear(2 * before, len(labels)) for name, labels in self.classes.items()})
 
     def features(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1] -> [B, 256]."""
+        """Return features `[B, 256]` of images `[B, 3, H, W]` in 0 … 1."""
         if images.shape[-2:] != (INPUT_SIDE, INPUT_SIDE):
             images = functional.interpolate(images, size=(INPUT_SIDE, INPUT_SIDE), mode="area")
         x = self.body(images * 2 - 1)
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """[B, 3, H, W] in [0, 1] -> logits [B, classes] per attribute."""
+        """Return logits `[B, classes]` per attribute, for images `[B, 3, H, W]` in 0 … 1."""
         features = self.features(images)
         return {name: head(features) for name, head in self.heads.items()}
 
     @torch.inference_mode()
     def verdicts(self, images: Tensor, batch: int = 64) -> dict[str, Verdict]:
-        """[B, 3, H, W] in [0, 1] -> one Verdict per attribute; UNSURE under the attribute's threshold."""
+        """Return a Verdict per attribute, for images `[B, 3, H, W]` in 0 … 1; UNSURE below its threshold."""
         logits = [self(part) for part in images.float().split(batch)]
         return {name: self._verdict(name, torch.cat([part[name] for part in logits])) for name in self.classes}
 
@@ -89,7 +89,7 @@ class Judge(nn.Module):
 
 
 def load_judge(path: Path) -> Judge:
-    """Read a judge's safetensors file; RespoError when it is not one."""
+    """Read a judge's safetensors file. Raises RespoError when it is not one."""
     try:
         with safe_open(str(path), "pt") as file:
             about = json.loads((file.metadata() or {})["judge"])
@@ -101,5 +101,8 @@ def load_judge(path: Path) -> Judge:
 
 
 def emoji_world_judge() -> Judge:
-    """Raises RespoError where the file is missing: an installed `respo` without the repository around it."""
+    """Return the shipped judge.
+
+    Raises RespoError when the file is missing: `respo` installed without the repository.
+    """
     return load_judge(_FILE)

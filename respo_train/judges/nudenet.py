@@ -1,7 +1,7 @@
-"""NudeNet: a detector of body parts, by the package `nudenet`, which carries its weights (AGPL-3.0).
+"""NudeNet: a detector of body parts, from the package `nudenet`, which contains its weights (AGPL-3.0).
 
-`NudeDetector.detect(picture)` takes an array `[H, W, 3]` of bytes, blue first, and returns
-[{"class": "FACE_FEMALE", "score": 0.79, "box": [x, y, w, h]}, …], with nothing below a score of .25.
+`NudeDetector.detect(picture)` takes a uint8 array `[H, W, 3]` in BGR order, and returns [{"class": "FACE_FEMALE",
+"score": 0.79, "box": [x, y, w, h]}, …] without results below a score of .25.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THRESHOLDS = (0.7, 0.5)  # of "no" and "yes": a part found with a score between 
 
 
 class NudeNetJudge:
-    """ "yes" where an uncovered part is found; its probability is the best score of such a part, 0 without one."""
+    """Says yes when an uncovered body part is found. Its probability is the best score of such a part, or 0."""
 
     def __init__(self) -> None:
         module = require("nudenet", "nudenet", "NudeNet")
@@ -33,10 +33,10 @@ class NudeNetJudge:
         try:
             self._detector = module.NudeDetector()
         except (OSError, RuntimeError, ValueError) as error:
-            raise RespoError(f"NudeNet's own weights cannot be loaded: {error}. Install the package anew.") from error
+            raise RespoError(f"NudeNet's own weights cannot be loaded: {error}. Reinstall the package.") from error
 
     def verdicts(self, images: Tensor, batch: int = 64) -> dict[str, Verdict]:  # noqa: ARG002 - one picture at a time
-        """`[B, 3, H, W]` in 0 … 1 -> "no", "yes" or unsure for each."""
+        """Return a Verdict: no, yes or unsure for each image. `images`: `[B, 3, H, W]` in 0 … 1."""
         scores = torch.tensor([self._score(image) for image in images], dtype=torch.float64)
         probabilities = torch.stack([1 - scores, scores], -1)
         return {ATTRIBUTE: decide(self.classes[ATTRIBUTE], probabilities, THRESHOLDS)}

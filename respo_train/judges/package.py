@@ -1,4 +1,4 @@
-"""Packages that only one judge needs, and what to say where they are missing."""
+"""Packages that only one judge needs, and the message when one is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.errors import RespoError
 
 
 def require(module: str, package: str, judge: str) -> ModuleType:
-    """Import `module`. Raises RespoError that says how to install `package`, or why it does not load."""
+    """Import `module`. Raises RespoError, which says how to install `package` or why it does not load."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -19,11 +19,13 @@ def require(module: str, package: str, judge: str) -> ModuleType:
             f'pip install "{package}" and start ComfyUI again, or choose another judge.'
         ) from error
     except (ImportError, OSError, RuntimeError) as error:
-        raise RespoError(f"the package {package!r} of the judge {judge} is there but does not load: {error}") from error
+        raise RespoError(
+            f"the package {package!r} of the judge {judge} is installed but does not load: {error}"
+        ) from error
 
 
 def release(package: str) -> str:
-    """Return a package's version in two parts, "" where it does not tell."""
+    """Return the first two parts of a package's version, "" when it is unknown."""
     try:
         return ".".join(version(package).split(".")[:2])
     except PackageNotFoundError:

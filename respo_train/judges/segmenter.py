@@ -1,4 +1,4 @@
-"""The segmenter: where the person is in a picture of Emoji World. Trained on composites, whose masks are known."""
+"""The segmenter: finds the person in a picture of Emoji World. It is trained on composites, whose masks are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _convolutions(n_in: int, n_out: int) -> nn.Sequential:
 
 
 class Segmenter(nn.Module):
-    """A three-level U-Net: [B, 3, H, W] in [0, 1] -> logits [B, 1, H, W]."""
+    """A three-level U-Net: images `[B, 3, H, W]` in 0 … 1 -> logits `[B, 1, H, W]`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Segmenter(nn.Module):
         self.out = nn.Conv2d(fine, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute at INPUT_SIDE and scale back to the picture's size."""
+        """Compute at INPUT_SIDE, and resize to the picture's size."""
         small = functional.interpolate(images, size=(INPUT_SIDE, INPUT_SIDE), mode="area") * 2 - 1
         fine = self.fine(small)
         middle = self.middle(functional.max_pool2d(fine, 2))
@@ -53,12 +53,12 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def masks(self, images: Tensor, batch: int = 64) -> Tensor:
-        """[B, 3, H, W] in [0, 1] -> bool [B, H, W], True where the person is."""
+        """Return a bool mask of the person, `[B, H, W]`, for images `[B, 3, H, W]` in 0 … 1."""
         return torch.cat([self(part)[:, 0] > 0 for part in images.float().split(batch)])
 
 
 def load_segmenter(path: Path) -> Segmenter:
-    """Read a segmenter's safetensors file; RespoError when it is not one."""
+    """Read a segmenter's safetensors file. Raises RespoError when it is not one."""
     segmenter = Segmenter()
     try:
         segmenter.load_state_dict({name: weight.float() for name, weight in load_file(str(path)).items()})

@@ -1,1 +1,1 @@
-"""Where latents come from: noise by key, DDIM steps, whole pictures, trajectories."""
+"""The source of training latents: keyed noise, DDIM steps, whole pictures, trajectories."""

@@ -7,14 +7,15 @@ from torch import Tensor
 
 
 def ddim_timesteps(total: int, steps: int) -> Tensor:
-    """Return `steps` timesteps from `total` - 1 downwards, evenly spaced, `[steps]` int64 ("trailing" spacing)."""
+    """Return `steps` evenly spaced timesteps, from `total` - 1 downwards: int64 `[steps]` ("trailing" spacing)."""
     return torch.tensor([round(total - i * total / steps) - 1 for i in range(steps)])
 
 
 def ddim_step(latents: Tensor, noise: Tensor, alpha: Tensor, alpha_next: Tensor) -> Tensor:
     """Take one deterministic DDIM step (Song et al. 2021, equation 12, sigma = 0).
 
-    `latents` and predicted `noise` `[B, C, H, W]` at `alpha` (cumulative, `[B]`); returns the latents at `alpha_next`.
+    `latents`, predicted `noise`: `[B, C, H, W]`; `alpha`, `alpha_next`: cumulative alphas now and after the step,
+    `[B]`. Returns the latents after the step.
     """
     alpha, alpha_next = alpha.view(-1, 1, 1, 1), alpha_next.view(-1, 1, 1, 1)
     picture = (latents - (1 - alpha).sqrt() * noise) / alpha.sqrt()
@@ -22,6 +23,9 @@ def ddim_step(latents: Tensor, noise: Tensor, alpha: Tensor, alpha_next: Tensor)
 
 
 def schedule(alphas_cumprod: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Return the timesteps `[K]` of `steps` DDIM steps, and the alphas `[K + 1]`: the last is 1, a finished picture."""
+    """Return the timesteps `[K]` of K DDIM steps, and their cumulative alphas with that of the result, `[K + 1]`.
+
+    The last alpha is 1: a finished picture.
+    """
     timesteps = ddim_timesteps(len(alphas_cumprod), steps).to(alphas_cumprod.device)
     return timesteps, torch.cat([alphas_cumprod[timesteps], alphas_cumprod.new_ones(1)])

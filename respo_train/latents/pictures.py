@@ -1,4 +1,4 @@
-"""Pictures of a concept, drawn once by the frozen model: what `sdisc` and `where` learn from."""
+"""Pictures of a concept, drawn once by the frozen model: the training data of `sdisc` and `where`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # the objectives import this file
     from ..objectives.objective import Setting
 
 AT_ONCE = 8  # pictures drawn together
-KEPT_EVERY = 40  # pictures after which the file is written again: what a kill can lose
+KEPT_EVERY = 40  # pictures between two writes of the file: the most that a kill can lose
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on: `latents` `[B, C, H, W]` at their `timesteps` `[B]`, and the `noise` in them."""
+    """One step's training data: `latents` `[B, C, H, W]` at their `timesteps` `[B]`, and the `noise` in them."""
 
     latents: Tensor
     timesteps: Tensor
@@ -39,9 +39,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Finished `latents` `[N, C, H, W]` (float16, CPU) and the batches made of them.
+    """Finished `latents` `[N, C, H, W]` (float16, on the CPU) and the batches made from them.
 
-    A batch is a pure function of `key`, the step and the row: nothing changes, so there is nothing to save.
+    A batch is a pure function of `key`, the step and the row, so there is no state to save.
     """
 
     key: str
@@ -50,8 +50,10 @@ class Pictures:
     rows: range
 
     def batch(self, step: int, alphas_cumprod: Tensor) -> Batch:
-        """Return this process's rows of the batch at `step`: pictures in random order, each once an epoch, at
-        timesteps drawn evenly from all."""
+        """Return this process's rows of the batch at `step`.
+
+        The pictures are in random order, each once per epoch, at uniformly distributed timesteps.
+        """
         picked = torch.stack([self.latents[self._picture(step, row)] for row in self.rows]).to(alphas_cumprod)
         total = len(alphas_cumprod)
         drawn = [torch.randint(total, (), generator=generator_of(self.key, "at", step, row)) for row in self.rows]
@@ -78,17 +80,19 @@ class Pictures:
 
 
 def noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
-    """Return `sqrt(alpha) latents + sqrt(1 - alpha) noise`, `[B, C, H, W]`; `alpha` `[B]`, cumulative (Ho et al. 2020,
-    equation 4)."""
+    """Return `sqrt(alpha) latents + sqrt(1 - alpha) noise`, `[B, C, H, W]` (Ho et al. 2020, equation 4).
+
+    `alpha`: cumulative, `[B]`.
+    """
     alpha = alpha.view(-1, 1, 1, 1)
     return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
 
 def pictures_of(setting: Setting) -> Pictures:
-    """Return the concept's pictures: those in `setting.folder` if they are what would be drawn now, else drawn.
+    """Return the concept's pictures: from `setting.folder` if they match the configuration, else newly drawn.
 
-    Every process draws all of them, the same ones; the first alone writes. A file that is unreadable, unfinished or of
-    another configuration is drawn from where it is still good. Raises RespoError when the model draws no finite number.
+    Every process draws all of them, identically; only the first process writes. From a file that is unfinished,
+    whatever is still valid is used. Raises RespoError when the model draws values that are not finite.
     """
     path = None if setting.folder is None else setting.folder / f"pictures-{setting.name}.respo"
     signature = _signature(setting)
@@ -108,7 +112,7 @@ def pictures_of(setting: Setting) -> Pictures:
 
 
 def picture_prompts(setting: Setting) -> tuple[str, str]:
-    """Return the words that the pictures are drawn with, and the negative prompt: for safety what shall not appear."""
+    """Return the prompt that the pictures are drawn with, and the negative prompt (for safety the unwanted content)."""
     config = setting.config
     negative = config.concepts[setting.name].asked if config.purpose == "safety" else ""
     return config.picture_words(setting.name), negative
@@ -120,7 +124,7 @@ def _draw(setting: Setting, indices: range) -> Tensor:
     noise = torch.stack([keyed_noise(unet.latent_shape, setting.key, "picture", index) for index in indices])
     noise = noise.to(unet.alphas_cumprod)
     latents = sample(unet, noise, prompts.picture, negative, config.picture_steps, config.picture_guidance)
-    # Rounded at once, so that drawn and re-read pictures are the same.
+    # Rounded now, so that drawn pictures equal re-read ones.
     latents = latents.half().cpu()
     if not latents.isfinite().all():
         raise RespoError(
@@ -131,7 +135,7 @@ def _draw(setting: Setting, indices: range) -> Tensor:
 
 
 def _progress(setting: Setting, done: int) -> Any:
-    # Concepts are drawn side by side, each with a line of its own.
+    # Concepts are drawn in parallel, each with its own progress line.
     position = list(setting.config.concepts).index(setting.name)
     total = setting.config.pictures
     hidden = setting.rows.start != 0 or done == total
@@ -140,7 +144,7 @@ def _progress(setting: Setting, done: int) -> Any:
 
 
 def _signature(setting: Setting) -> str:
-    """Return a hash of all that the pictures depend on."""
+    """Return a hash of everything that the pictures depend on."""
     config, unet = setting.config, setting.unet
     parts = {
         "key": setting.key,
@@ -157,10 +161,10 @@ def _signature(setting: Setting) -> str:
 
 
 def _read(path: Path | None, signature: str) -> Tensor | None:
-    """Return the pictures kept at `path`, perhaps not all; None where there are none or others."""
+    """Return the pictures kept at `path`, possibly not all; None when there are none or they do not match."""
     if path is None:
         return None
-    # Whatever is wrong with the file: it can be drawn again.
+    # Whatever is wrong with the file, the pictures can be drawn again.
     with contextlib.suppress(OSError, ValueError, KeyError, safetensors.SafetensorError):
         data = path.read_bytes()
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

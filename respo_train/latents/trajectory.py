@@ -1,6 +1,6 @@
-"""Latents to train at: a batch of DDIM trajectories, each at its own step, advanced once per optimizer step.
+"""Training latents: a batch of DDIM trajectories, each at its own step, which advance once per optimizer step.
 
-The released trainer samples a whole trajectory to use one of its latents; here every latent is used.
+RespoDiff's released trainer samples a whole trajectory to use one of its latents; here every latent is used.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tqdm import tqdm
 from .ddim import ddim_step, schedule
 from .randomness import keyed_noise
 
-# (latents, timesteps, which rows of the batch these are) -> guided noise prediction
+# (latents, timesteps, their rows in the batch) -> guided noise prediction
 Predict = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
 @dataclass
 class Trajectories:
-    """`latents` `[B, C, H, W]` float32, each at its own DDIM step `positions[b]` of its `rounds[b]`-th picture.
+    """`latents` `[B, C, H, W]` float32; row b is at DDIM step `positions[b]` of its `rounds[b]`-th picture.
 
-    `timesteps` `[K]` and `alphas` `[K + 1]` are the `schedule`; `key` names the random stream. Noise depends on key,
-    trajectory and round alone, so there is no generator whose state matters. `indices`: which trajectories of a larger
-    batch these are, when several processes share it.
+    `timesteps` `[K]` and `alphas` `[K + 1]`: see `ddim.schedule`. `key`: names the random stream. Noise depends only on
+    key, trajectory and round, so no generator state matters. `indices`: which trajectories of a larger batch these are,
+    when several processes share it.
     """
 
     key: str
@@ -47,34 +47,34 @@ class Trajectories:
         shape: tuple[int, int, int],
         indices: range | None = None,
     ) -> Trajectories:
-        """Begin `batch` trajectories of `steps` DDIM steps from fresh noise, or those of them in `indices`.
+        """Begin `batch` trajectories of `steps` DDIM steps from fresh noise, or only those in `indices`.
 
-        `shape`: of one latent.
+        `shape`: of one latent, (C, H, W).
         """
         timesteps, alphas = schedule(alphas_cumprod, steps)
         indices = range(batch) if indices is None else indices
         latents = torch.stack([keyed_noise(shape, key, index, 0) for index in indices]).to(alphas)
-        # A batch covers all noise levels from the first step on: `stagger` advances each trajectory to its offset.
+        # `stagger` advances each trajectory to its offset, so that every batch covers all noise levels.
         offsets = [index * steps // batch for index in indices]
         return cls(key, indices, offsets, timesteps, alphas, latents, [0] * len(indices), [0] * len(indices))
 
     @property
     def current_timesteps(self) -> Tensor:
-        """`[B]`: the timestep that each latent is at."""
+        """The current timestep of each latent, `[B]`."""
         return self.timesteps[self.positions]
 
     def stagger(self, predict: Predict, label: str | None = None) -> None:
-        """Advance trajectory b to step b K / B. `label`: of a progress bar; None shows none."""
+        """Advance trajectory b to step b K / B. `label`: of a progress bar; None for no bar."""
         offsets = self.offsets
         rounds = range(max(offsets))
-        # About as long as ten optimizer steps: on a large model that is minutes.
+        # This takes about as long as ten optimizer steps, which is minutes on a large model.
         for step in tqdm(rounds, desc=label, leave=False, disable=label is None, unit="step"):
             rows = [b for b, offset in enumerate(offsets) if offset > step]
             timesteps = self.timesteps[[self.positions[b] for b in rows]]
             self._move(rows, predict(self.latents[rows], timesteps, rows))
 
     def advance(self, predicted: Tensor) -> None:
-        """Take one DDIM step with the `predicted` noise of all latents; a finished picture gives way to fresh noise."""
+        """Take one DDIM step with the `predicted` noise of all latents; restart finished pictures from fresh noise."""
         self._move(list(range(len(self.positions))), predicted)
         for b, position in enumerate(self.positions):
             if position == len(self.timesteps):

@@ -1,4 +1,4 @@
-"""The objectives: one small file each. The loop that they share is `trainer.py`."""
+"""The training objectives, one small file each. They share the loop in `trainer.py`."""
 
 from . import localised, respodiff, sdisc
 from .objective import Objective

@@ -1,4 +1,4 @@
-"""Hooks for `SplitUNet`: where an attribute lives in a picture by its cross-attention, and how it is kept out."""
+"""Hooks for `SplitUNet`: find where an attribute is in a picture from its cross-attention, and suppress it there."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..core.pictures.attention import Tokens, attend, attention_weights, fitted,
 
 
 def attribute_places(target: Tokens, neutral: Tokens) -> list[int]:
-    """Return the places of `target`'s words that `neutral` has not: "woman" of "a woman" beside "a person".
+    """Return the places of `target`'s words that are not in `neutral`: "woman" of "a woman" beside "a person".
 
-    A word that occurs in both is left out as often as `neutral` has it.
+    A word that occurs in both is left out as many times as it occurs in `neutral`.
     """
     known = Counter(neutral)
     places = []
@@ -30,9 +30,9 @@ def attribute_places(target: Tokens, neutral: Tokens) -> list[int]:
 
 @dataclass
 class HeatMap:
-    """A hook that only looks: it adds up each pixel's attention to the words at `places`, over heads and layers.
+    """A hook that only reads: it collects each pixel's attention to the words at `places`, over heads and layers.
 
-    As in DAAM (Tang et al., ACL 2023), at one timestep.
+    As in DAAM (Tang et al., ACL 2023), but at a single timestep.
     """
 
     places: Sequence[int]
@@ -44,7 +44,7 @@ class HeatMap:
         return attend(q, k, v, heads)
 
     def heat(self, size: tuple[int, int]) -> Tensor:
-        """Return the mean over layers, `[B, 1, *size]`, each picture stretched to 0 … 1."""
+        """Return the mean over layers, `[B, 1, *size]`, with each picture stretched to 0 … 1."""
         return normalised(torch.stack([fitted(each, size) for each in self.maps.values()]).mean(0))
 
 
@@ -52,9 +52,10 @@ class HeatMap:
 class Suppress:
     """A hook for a pass whose context is the neutral prompt's `length` places followed by the target prompt's.
 
-    Attention is to the neutral prompt alone; its output is 0 at pixels that look more at the attribute's words than at
-    the neutral prompt's (both by their `places` in the joined context): mask chi, `margin_score` above `tau`.
-    `layers`: those in which it acts. `watch` is told each layer's mask, `[B, 1, H, W]`.
+    Only the neutral prompt is attended to. The output is set to 0 at pixels that attend more to the attribute's words
+    than to the neutral prompt's words, where `margin_score` is above `tau` (mask chi). `neutral`, `attribute`: places
+    of these words in the joined context. `layers`: the layers in which it acts. `watch`: called with each layer's mask,
+    `[B, 1, H, W]`.
     """
 
     length: int
@@ -75,7 +76,7 @@ class Suppress:
         return out.masked_fill(mask[:, :, None], 0)
 
     def mask(self, q: Tensor, k: Tensor, heads: int) -> Tensor:
-        """Return chi, `[B, P]`: True where the attribute dominates. Keys: neutral prompt and attribute."""
+        """Return chi, bool `[B, P]`: True where the attribute dominates. Keys: the neutral prompt and the attribute."""
         keys = [*range(self.length), *self.attribute]
         weights = attention_weights(q, k[:, keys], heads)
         own = weights[:, :, list(self.neutral)].sum(2)

@@ -17,8 +17,11 @@ MARGIN = 1.8  # for the rows' names
 
 @dataclass(frozen=True)
 class Shown:
-    """What is drawn of N pictures: `pictures` `[N, 3, H, W]` in 0 … 1 (None without an autoencoder) and, all
-    `[N, 1, h, w]` in 0 … 1, `heat`, `chi` (in what share of the layers a pixel is suppressed) and the map `m`."""
+    """The data for a figure of N pictures.
+
+    `pictures`: `[N, 3, H, W]` in 0 … 1, None without an autoencoder. The rest is `[N, 1, h, w]` in 0 … 1: `heat`;
+    `chi`, the share of layers in which a pixel is suppressed; and the map `m`.
+    """
 
     pictures: Tensor | None
     heat: Tensor
@@ -28,7 +31,7 @@ class Shown:
 
 
 def save_heat_maps(path: Path, shown: Shown) -> None:
-    """Write a PNG, one column a picture. Raises RespoError when it cannot be written."""
+    """Write a PNG with one column per picture. Raises RespoError when it cannot be written."""
     from matplotlib.figure import Figure  # slow to import
 
     count, height, width = len(shown.heat), *shown.heat.shape[2:]
@@ -51,7 +54,7 @@ def save_heat_maps(path: Path, shown: Shown) -> None:
 
 
 def _draw_column(axes: Any, picture: Tensor | None, heat: Tensor, chi: Tensor, m: Tensor) -> None:
-    # All four over the same rectangle, however few pixels each has.
+    # Draw all four in the same rectangle, whatever their resolution.
     box = (0.0, float(heat.shape[1]), float(heat.shape[0]), 0.0)
     if picture is not None:
         axes[0].imshow(picture.permute(1, 2, 0).numpy(), extent=box)

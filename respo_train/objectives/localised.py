@@ -1,17 +1,18 @@
-"""Learning Where It Matters (TMLR 2026, OpenReview sCOJGbJwAJ): vectors that hold the attribute and nothing else.
+"""Localised training, Learning Where It Matters (TMLR 2026, OpenReview sCOJGbJwAJ): vectors of the attribute alone.
 
-This is OUR READING, from its abstract, its reviews and its released code: the paper's own text was not at hand. The
-base is SDisc's reconstruction of noise in pictures of the concept (see `sdisc.py`); its conditioning prompt psi is our
-neutral prompt. Three parts are added, each with a switch in `config.where`; without any of them this is SDisc exactly.
+This is OUR READING, from its abstract, reviews and released code: we did not have the paper's text. In configurations
+the objective is called "where". Its base is SDisc, which reconstructs the noise in pictures of the concept (see
+`sdisc.py`); the paper's conditioning prompt psi is our neutral prompt. Three parts are added, each with a switch in
+`config.where`; without them this is exactly SDisc.
 
-- suppress: in the cross-attention, the mask chi takes away what pixels get from psi where they would rather look at the
-  attribute's words, so that the module, not the prompt, must supply the attribute.
-- attenuate: h is made weaker where the attribute lives (map m), before the module is added.
-- weigh: errors where the attribute lives count more, by 1 + beta * heat.
+- suppress: the mask chi removes the cross-attention's output at pixels that would rather attend to the attribute's
+  words than to psi, so the module, not the prompt, must supply the attribute.
+- attenuate: h is weakened where the attribute is (map m), before the module is added.
+- weigh: errors where the attribute is count more, by the factor 1 + beta * heat.
 
-"Where the attribute lives" is a heat map: the attention of encoder and middle block to the attribute's words (those of
-the target prompt that psi has not) at the same latents, with the target prompt. Nothing of all this is used at
-inference, where the released code adds the vector to both halves of guidance.
+A heat map says where the attribute is: the attention of encoder and middle block to the attribute's words (the words of
+the target prompt that are not in psi) for the same latents, with the target prompt. None of this is used at inference,
+where the released code adds the vector to both halves of guidance.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _DRAWING = threading.Lock()
 
 
 def attenuation(heat: Tensor) -> Tensor:
-    """Return the map m, `sigmoid(-SHARPNESS (heat - 0.5))`: small where the attribute lives. `heat` in 0 … 1."""
+    """Return the map m, `sigmoid(-SHARPNESS (heat - 0.5))`: small where the attribute is. `heat` in 0 … 1."""
     return torch.sigmoid(-SHARPNESS * (heat - 0.5))
 
 
@@ -51,9 +52,9 @@ def weighted_loss(predicted: Tensor, noise: Tensor, heat: Tensor, beta: float) -
 
 
 def start(setting: Setting) -> Pictures:
-    """Draw the pictures and, where there is a folder, show what the three parts see in some of them.
+    """Draw the pictures and, if there is a folder, a figure of what the three parts see in some of them.
 
-    Raises RespoError when the target prompt has no word that the neutral one has not, or the U-Net no cross-attention.
+    Raises RespoError when every word of the target prompt is in the neutral one, or the U-Net has no cross-attention.
     """
     parts = setting.config.where
     asked = parts.suppress or parts.attenuate or parts.weigh
@@ -61,14 +62,14 @@ def start(setting: Setting) -> Pictures:
         _attribute(setting)
     pictures = pictures_of(setting)
     if asked and setting.folder is not None and setting.rows.start == 0:
-        # One concept at a time: the host's autoencoder is not made to be called from two threads.
+        # One concept at a time: the host's autoencoder is not thread-safe.
         with _DRAWING:
             save_heat_maps(setting.folder / f"heat-{setting.name}.png", shown(setting, pictures))
     return pictures
 
 
 def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int) -> Iterator[Term]:
-    """Yield the responsible part's loss: an encoder and a decoder, and one more encoder for the heat map."""
+    """Yield the responsible part's loss. It takes an encoder and a decoder, and one more encoder for the heat map."""
     unet, prompts, parts = setting.unet, setting.prompts, setting.config.where
     batch = pictures.batch(step, unet.alphas_cumprod)
     hook = suppression(setting) if parts.suppress else None
@@ -90,13 +91,13 @@ def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int
 
 
 def joined(neutral: Conditioning, target: Conditioning) -> Conditioning:
-    """Return the neutral prompt with the target's places behind it, so that a layer has keys of both."""
+    """Return the neutral prompt followed by the target prompt, so that a layer has the keys of both."""
     context = torch.cat([neutral.context, target.context], dim=1)
     return Conditioning(context, neutral.added, neutral.tokens + target.tokens)
 
 
 def suppression(setting: Setting) -> Suppress:
-    """Return the hook that goes with `joined` prompts."""
+    """Return the hook for prompts made by `joined`."""
     neutral, parts = setting.prompts.neutral, setting.config.where
     count, length = setting.unet.attention_layers, len(neutral.tokens)
     layers = range(count) if parts.layers == "all" else range(count - 1, count)
@@ -105,14 +106,14 @@ def suppression(setting: Setting) -> Suppress:
 
 
 def heat_map(setting: Setting, latents: Tensor, timesteps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return where the attribute lives in `latents` `[B, C, H, W]` at `timesteps` `[B]`: `[B, 1, *size]`, 0 … 1."""
+    """Return where the attribute is in `latents` `[B, C, H, W]` at `timesteps` `[B]`: `[B, 1, *size]`, 0 … 1."""
     hook = HeatMap(_attribute(setting))
     setting.unet.encoder(latents, timesteps, setting.prompts.target, hook)
     return hook.heat(size)
 
 
 def shown(setting: Setting, pictures: Pictures) -> Shown:
-    """Return some of the pictures, with their heat, chi and m in the middle of the noise schedule."""
+    """Return some of the pictures with their heat, chi and m, in the middle of the noise schedule."""
     unet, prompts, alphas = setting.unet, setting.prompts, setting.unet.alphas_cumprod
     latents = pictures.latents[:SHOWN].to(alphas)
     count, timestep = len(latents), len(alphas) // 2
@@ -138,7 +139,7 @@ def _attribute(setting: Setting) -> list[int]:
     if not places:
         raise RespoError(
             f"concepts.{setting.name}: expected a prompt with a word that the neutral prompt "
-            f"{setting.config.of(setting.name, 'neutral')!r} has not, found "
+            f"{setting.config.of(setting.name, 'neutral')!r} does not have, found "
             f"{setting.config.concepts[setting.name].asked!r}; use other words, or the objective sdisc"
         )
     if not setting.unet.attention_layers:

@@ -1,4 +1,4 @@
-"""What every objective is: where its latents come from, and which losses they give. `trainer.py` is their loop."""
+"""The interface of every objective: where its latents come from, and its losses. `trainer.py` is their loop."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ Part = Literal["responsible", "semantic"]
 
 @dataclass(frozen=True)
 class Steered:
-    """What is steered, and where to: of one prompt, or of a batch with a prompt for each row."""
+    """Embeddings of a neutral prompt, its target and other concepts: for one prompt, or one row per latent."""
 
     neutral: Conditioning
-    target: Conditioning  # what the concept asks for; for safety what it shall keep away
+    target: Conditioning  # the prompt to steer to; for safety the one to steer away from
     others: tuple[Conditioning, ...]  # the other concepts' targets
 
 
 @dataclass(frozen=True)
 class Prompts(Steered):
-    """The encoded prompts of one concept. `people`: who is steered beside the neutral prompt, to their own targets."""
+    """The encoded prompts of one concept. `people`: further prompts that are steered, each to its own target."""
 
     uncond: Conditioning
     people: tuple[Steered, ...]
-    picture: Conditioning  # what pictures of the concept are drawn with, where an objective needs some
+    picture: Conditioning  # the prompt for pictures of the concept, where an objective needs some
 
 
 @dataclass(frozen=True)
 class Setting:
-    """All of one concept that does not change while it is trained.
+    """Everything about one concept that does not change during training.
 
-    `rows`: which of the batch's rows this process trains on. `folder`: where an objective may keep what is costly to
-    make again (None: nowhere).
+    `rows`: the rows of the batch that this process trains on. `folder`: where an objective may cache what is slow to
+    compute; None for no cache.
     """
 
     config: TrainConfig
@@ -52,38 +52,38 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Name of the concept's random numbers: the same whatever else is trained beside it."""
+        """Key of the concept's random numbers. It does not depend on the other concepts trained with it."""
         return f"{self.config.seed} {self.name}"
 
 
 @dataclass(frozen=True)
 class Term:
-    """One part's loss at one step; only this part's parameters may receive its gradient."""
+    """One part's loss at one step. Only this part's parameters receive its gradient."""
 
     part: Part
     loss: Tensor
 
 
 class Source(Protocol):
-    """Where latents come from. What `tensors` and `numbers` return is all of it that changes."""
+    """Where training latents come from. All of its changing state is in `tensors` and `numbers`."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what has to be saved, first axis: this process's rows."""
+        """Return the tensors to save. Their first axis is this process's rows."""
 
     def numbers(self) -> Mapping[str, Any]:
-        """Return what has to be saved and is not a tensor: lists, one entry for each of this process's rows."""
+        """Return what else to save: lists with one entry for each of this process's rows."""
 
     def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Take over what was saved, this process's rows alone."""
+        """Restore what was saved, for this process's rows."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """`start(setting)` gives the latents' source; `terms(setting, module, source, step)` yields each part's loss.
+    """`start(setting)` returns the source of latents; `terms(setting, module, source, step)` yields each part's loss.
 
-    `terms` is a generator: the loop runs the backward pass of one loss before it asks for the next, so that only one
-    decoder's activations are in memory. `half`: where its modules are added at inference, on the conditional half of
-    guidance or on both.
+    `terms` is a generator: the loop runs the backward pass of one loss before it requests the next, so that only one
+    decoder's activations are in memory. `half`: whether its modules are added on the conditional half of guidance or on
+    both halves at inference.
     """
 
     half: Half

@@ -1,9 +1,10 @@
 """RespoDiff (NeurIPS 2025, arXiv 2509.15257, section 3): what the two parts of a module are trained towards.
 
-All tensors are predicted noise, `[B, C, H, W]`, of the same latents at the same timesteps. One step costs about 6 U-Net
-forward equivalents a latent, backward passes included: three encoders (neutral, target, unconditional) and five
-decoders, two of them with gradients; one more for each other concept that a target leads away from. The unconditional
-prediction serves target and trajectory, and the semantic student's is the trajectory's own.
+All tensors are predicted noise, `[B, C, H, W]`, for the same latents at the same timesteps. One step costs about 6
+forward equivalents of the U-Net per latent, including backward passes: three encoders (neutral, target, unconditional)
+and five decoders, two of them with gradients; one more for each other concept that a target leads away from. The
+unconditional prediction is used for both target and trajectory, and the semantic student's prediction is also the
+trajectory's.
 """
 
 from __future__ import annotations
@@ -15,59 +16,59 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.module.concept import ConceptModule
-from ..latents.sampling import guided, one_a_row, predict_many
+from ..latents.sampling import guided, one_per_row, predict_many
 from ..latents.trajectory import Trajectories
 from .objective import Objective, Setting, Steered, Term
 
 
 def steered(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
-    """Return what the responsible part shall reach: `origin + guidance * (towards - away)`, all by the frozen U-Net.
+    """Return the responsible part's target, `origin + guidance * (towards - away)`, from frozen predictions.
 
-    Fairness: `towards` is the prediction for the target prompt; the paper's `origin` and `away` are the unconditional
-    one, so that the target differs from the neutral one in all that guidance sharpens. With the neutral prediction as
-    `origin` and the other concepts' as `away` (as Concept Sliders have it, arXiv 2311.12092) it differs in the
-    attribute alone. Safety: `towards` is the neutral prediction; the paper's `origin` and `away` are the unwanted
-    concept's, as in a negative prompt.
+    Fairness: `towards` is the prediction for the target prompt. In the paper `origin` and `away` are the unconditional
+    prediction, so that the target differs from the neutral prediction in everything that guidance sharpens. With the
+    neutral prediction as `origin` and the other concepts' as `away` (as in Concept Sliders, arXiv 2311.12092) it
+    differs in the attribute only. Safety: `towards` is the neutral prediction; in the paper `origin` and `away` are the
+    unwanted concept's, as with a negative prompt.
     """
     return (origin + guidance * (towards - away)).detach()
 
 
 def responsible_loss(student: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error between the neutral prompt's prediction with `responsible` added to h and the target."""
+    """Return the mean squared error between the prediction with `responsible` added to h and the target."""
     return F.mse_loss(student, target)
 
 
 def semantic_loss(student: Tensor, neutral: Tensor, weight: float) -> Tensor:
     """Return `weight` (the paper's lambda) times the mean squared error to the unmodified neutral prediction.
 
-    `student` has both parts added to h; only the semantic one may receive its gradient. Alone it is smallest where
-    semantic = -responsible, so that its learning rate and the number of steps decide how much effect is given back.
+    For `student`, both parts are added to h; only the semantic part receives its gradient. The loss alone is smallest
+    at semantic = -responsible, so its learning rate and the number of steps decide how much of the effect is lost.
     """
     return weight * F.mse_loss(student, neutral.detach())
 
 
 def held_loss(student: Tensor, target: Tensor, neutral: Tensor, weight: float) -> Tensor:
-    """Return the distance to the target plus `weight` (lambda) times that to the neutral prediction.
+    """Return the squared error to the target plus `weight` (lambda) times that to the neutral prediction.
 
-    Smallest at `(target + lambda neutral) / (1 + lambda)`: 0 keeps all of the effect, 1 half, 4 a fifth, whatever the
-    learning rate and however long the training. The paper's loss says so too of its lambda (higher is more
-    conservative), but under Adam, which does not see the scale of a loss, it has no such meaning.
+    It is smallest at `(target + lambda neutral) / (1 + lambda)`: lambda 0 keeps all of the effect, 1 half, 4 a fifth,
+    independent of the learning rate and the number of steps. The paper describes its own lambda in the same way (higher
+    is more conservative). But Adam is invariant to the scale of a loss, so there lambda has no such meaning.
     """
     return F.mse_loss(student, target) + weight * F.mse_loss(student, neutral.detach())
 
 
 def snr_weights(alphas: Tensor, gamma: float) -> Tensor:
-    """Return `min(1, gamma / SNR)`, `[B]` in (0, 1], of latents at these cumulative alphas `[B]`.
+    """Return the loss weights `min(1, gamma / SNR)`, `[B]` in (0, 1], for latents at cumulative alphas `[B]`.
 
-    Min-SNR (arXiv 2303.09556, section 3.4): `gamma / SNR` makes an error of the predicted noise one of the predicted
-    picture, and the cap keeps the noisiest latents from deciding alone. Without weights the last steps decide, where
-    the predicted noise differs most: too late for what the first ones settle.
+    Min-SNR (arXiv 2303.09556, section 3.4): `gamma / SNR` converts an error of the predicted noise to one of the
+    predicted picture, and the cap keeps the noisiest latents from dominating. Without weights the last sampling steps
+    dominate, because the predicted noise differs most there; but that is too late for what the first steps decide.
     """
     return (gamma * (1 - alphas) / alphas).clamp(max=1)
 
 
 def start(setting: Setting) -> Trajectories:
-    """Begin staggered trajectories of the neutral prompt, or of it and people in turn."""
+    """Start staggered trajectories of the neutral prompt, or of it and each of `people` in turn."""
     config, unet = setting.config, setting.unet
     trajectories = Trajectories.start(
         setting.key, unet.alphas_cumprod, config.trajectory_steps, config.batch, unet.latent_shape, setting.rows
@@ -84,7 +85,7 @@ def start(setting: Setting) -> Trajectories:
 
 def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, step: int) -> Iterator[Term]:
     """Yield both losses at the trajectories' latents, then take one DDIM step with them."""
-    del step  # the trajectories know where they are
+    del step  # the trajectories keep their own position
     config, unet = setting.config, setting.unet
     latents, timesteps = trajectories.latents, trajectories.current_timesteps
     steered_to = _steered(setting, trajectories, range(len(latents)))
@@ -110,7 +111,7 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
 
 
 def _steered(setting: Setting, trajectories: Trajectories, rows: Sequence[int]) -> Steered:
-    """Return the prompts of these rows: each picture of the run is of the next of the neutral prompt and all people."""
+    """Return the prompts of these rows: neutral prompt and people are assigned to successive pictures round-robin."""
     prompts = setting.prompts
     if not prompts.people:
         return prompts
@@ -118,12 +119,12 @@ def _steered(setting: Setting, trajectories: Trajectories, rows: Sequence[int]) 
     pictures = [trajectories.rounds[row] * setting.config.batch + trajectories.indices[row] for row in rows]
     picked = [everybody[picture % len(everybody)] for picture in pictures]
     others = zip(*(one.others for one in picked), strict=True)
-    neutral, target = (one_a_row([getattr(one, key) for one in picked]) for key in ("neutral", "target"))
-    return Steered(neutral, target, tuple(one_a_row(own) for own in others))
+    neutral, target = (one_per_row([getattr(one, key) for one in picked]) for key in ("neutral", "target"))
+    return Steered(neutral, target, tuple(one_per_row(own) for own in others))
 
 
 def _weighed(gamma: float | None, alphas: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what turns predictions `[B, C, H, W]` into ones whose squared errors have `snr_weights`."""
+    """Return a function that scales predictions `[B, C, H, W]` so that their squared errors have `snr_weights`."""
     if gamma is None:
         return lambda predicted: predicted
     roots = snr_weights(alphas.float(), gamma).sqrt().view(-1, 1, 1, 1)

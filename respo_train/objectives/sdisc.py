@@ -1,9 +1,9 @@
-"""SDisc (Self-discovery, CVPR 2024): the common ancestor, and the baseline to beat.
+"""SDisc (Self-discovery, CVPR 2024): the common ancestor of the other objectives, and our baseline.
 
 A module is trained so that the neutral prompt's prediction reconstructs the noise in pictures of the concept, which the
-frozen model has drawn before. There is no semantic part. For safety the pictures are drawn with the neutral prompt and
-the unwanted concept as negative prompt. At inference the released code adds its vector to the conditional half of
-guidance alone.
+frozen model drew before. There is no semantic part. For safety the pictures are drawn with the neutral prompt, and with
+the unwanted concept as negative prompt. At inference the released code adds its vector only to the conditional half of
+guidance.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .objective import Objective, Setting, Term
 
 
 def reconstruction_loss(predicted: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error between predicted noise and the noise that is in the latents, both `[B, C, H, W]`."""
+    """Return the mean squared error between predicted and actual noise, both `[B, C, H, W]`."""
     return F.mse_loss(predicted, noise)
 
 
 def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int) -> Iterator[Term]:
-    """Yield the responsible part's loss: one encoder and one decoder."""
+    """Yield the responsible part's loss. It takes one encoder and one decoder."""
     unet = setting.unet
     batch = pictures.batch(step, unet.alphas_cumprod)
     encoded = unet.encoder(batch.latents, batch.timesteps, setting.prompts.neutral)

@@ -1,1 +1,1 @@
-"""The classifier of encoded prompts that a module carries: its training sentences and its fit."""
+"""The prompt probe that a module carries: its training sentences and how it is fitted."""

@@ -1,4 +1,4 @@
-"""Fit a module's probe to the encodings of a few hundred sentences: seconds, and no picture is needed."""
+"""Fit a module's prompt probe to the encodings of a few hundred sentences. This takes seconds and needs no pictures."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch import Tensor
 
 from ..core.errors import RespoError
 from ..core.module.probe import PromptProbe, likeness
-from ..latents.sampling import one_a_row
+from ..latents.sampling import one_per_row
 from ..network import Conditioning, SplitUNet
 from ..settings.config import TrainConfig
 from .sentences import probe_prompts, stating_words
 
 _ITERATIONS = 300
-_DECAY = 1e-5  # of the direction over standardised encodings: keeps it finite once all sentences are told apart
+_DECAY = 1e-5  # weight decay of the direction; keeps it finite when the sentences are separable
 
 
 def fit_probe(config: TrainConfig, unet: SplitUNet) -> PromptProbe | None:
-    """Return the probe for `config` on this text encoder, on the CPU; None where the preset has no sentences for one.
+    """Return the probe for `config` and this text encoder, on the CPU; None when the preset has no sentences for one.
 
-    The same bytes every time. Raises RespoError when the text encoder cannot tell the sentences apart, or puts them
-    into unequal numbers of tokens.
+    Deterministic. Raises RespoError when the text encoder cannot separate the sentences, or gives them unequal numbers
+    of tokens.
     """
     if not config.probe.nobody:
         return None
     prompts = probe_prompts(config)
     kinds = [unet.encode_prompts(kind) for kind in (prompts.open, prompts.stated, prompts.nobody)]
-    every = one_a_row([prompt for kind in kinds for prompt in kind]).context.detach().float().cpu()
+    every = one_per_row([prompt for kind in kinds for prompt in kind]).context.detach().float().cpu()
     mean, scale = every.mean((0, 1)), every.std((0, 1)).clamp_min(1e-6)
     open_tokens, stated_tokens, nobody_tokens = ((every - mean) / scale).split([len(kind) for kind in kinds])
     direction, bias = _somebody(torch.cat([open_tokens, stated_tokens]).mean(1), nobody_tokens.mean(1))
@@ -39,9 +39,9 @@ def fit_probe(config: TrainConfig, unet: SplitUNet) -> PromptProbe | None:
 
 
 def _somebody(people: Tensor, nobody: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell mean tokens `[N, D]` apart by logistic regression; both kinds weigh alike, however many there are."""
+    """Separate mean tokens `[N, D]` by logistic regression; both classes have equal weight, whatever their sizes."""
     features = torch.cat([people, nobody])
-    scale = features.std().clamp_min(1e-6)  # the mean of many tokens varies less than a token does
+    scale = features.std().clamp_min(1e-6)  # the mean of many tokens varies less than a single token
     answers = torch.cat([torch.ones(len(people)), torch.zeros(len(nobody))])
     weights = torch.cat([torch.full((len(kind),), 0.5 / len(kind)) for kind in (people, nobody)])
     row, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
@@ -60,7 +60,7 @@ def _somebody(people: Tensor, nobody: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _word(unet: SplitUNet, word: str, prompts: Sequence[Conditioning], tokens: Tensor) -> Tensor:
-    """Return the mean of each of a word's tokens over the sentences that have it, `[n, D]`."""
+    """Return the mean of each token of a word over the sentences that contain it, `[n, D]`."""
     wanted = [token for token in unet.encode_prompts([word])[0].tokens if token is not None]
     found = [
         tokens[row, place : place + len(wanted)]
@@ -69,12 +69,12 @@ def _word(unet: SplitUNet, word: str, prompts: Sequence[Conditioning], tokens: T
         if list(prompt.tokens[place : place + len(wanted)]) == wanted
     ]
     if not found or not wanted:
-        raise RespoError(f"no sentence of the probe has {word!r} as the text encoder reads it; use another word")
+        raise RespoError(f"no sentence of the probe contains the tokens of {word!r}; use another word")
     return torch.stack(found).mean(0)
 
 
 def _threshold(words: Sequence[Tensor], stated: Tensor, others: Tensor) -> Tensor:
-    """Return the likeness half way between the least that a stated prompt has and the most that another has."""
+    """Return the midpoint between the lowest likeness of a stated prompt and the highest of another prompt."""
     least, most = (torch.stack([likeness(tokens, word) for word in words]).amax(0) for tokens in (stated, others))
     if least.min() <= most.max():
         raise RespoError(

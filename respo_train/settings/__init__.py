@@ -1,1 +1,1 @@
-"""A checked configuration, and the presets and recipes that fill it."""
+"""The validated configuration, and the presets and recipes that fill it."""

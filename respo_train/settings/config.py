@@ -1,4 +1,4 @@
-"""What to train and how: the checked configuration."""
+"""The validated configuration: what to train, and how."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Overridable = Literal["neutral", "target_guidance", "snr_gamma", "responsible_lr
 
 
 class Strict(BaseModel):
-    """No unknown keys, no silent conversions of text."""
+    """Base of all tables: unknown keys are errors, and text is not converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ConceptConfig(Strict):
-    """One concept: its prompt, and whatever it needs otherwise than its attribute says."""
+    """One concept: its prompt, and any values that override those of its attribute."""
 
     target: Text | None = Field(None, description='fairness: the prompt to steer to, "a woman"')
     negative: Text | None = Field(None, description='safety: the prompt to steer away from, "violence"')
@@ -41,12 +41,12 @@ class ConceptConfig(Strict):
 
     @property
     def asked(self) -> str:
-        """The concept's own prompt: target or negative (`check` sees to it that there is exactly one)."""
+        """The concept's own prompt: target or negative (`check` makes sure that there is exactly one)."""
         return self.target or self.negative or ""
 
 
 class LocalisedConfig(Strict):
-    """Learning Where It Matters, our reading: its three parts, each of which can be switched off."""
+    """Learning Where It Matters, our reading (objective "where"): its three parts can be switched off separately."""
 
     suppress: bool = Field(True, description="mask chi: no cross-attention output where the attribute dominates")
     attenuate: bool = Field(True, description="map m: a weaker h where the attribute lives")
@@ -57,7 +57,7 @@ class LocalisedConfig(Strict):
 
 
 class ProbeConfig(Strict):
-    """What the module's probe learns from beside `people` (see probe_prompts.py); without `nobody` there is none."""
+    """What the module's probe is fitted to besides `people` (see probe/sentences.py); no probe without `nobody`."""
 
     nobody: list[Text] = Field([], description='what shows nobody, "a dog"')
     details: list[Text] = Field([], description='what states something else, around the concept: "old {}"')
@@ -129,13 +129,13 @@ class TrainConfig(Strict):
     where: LocalisedConfig = Field(default_factory=lambda: LocalisedConfig.model_validate({}))
 
     def of(self, concept: str, key: Overridable) -> Any:
-        """Return the concept's own value of `key`, else the attribute's."""
+        """Return the concept's own value of `key`, or else the attribute's."""
         own = getattr(self.concepts[concept], key)
         return getattr(self, key) if own is None else own
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the pictures in pixels; None: the checkpoint's own."""
+        """(height, width) of the pictures in pixels; None for the checkpoint's own size."""
         return None if self.height is None or self.width is None else (self.height, self.width)
 
     def picture_words(self, concept: str) -> str:
@@ -144,22 +144,22 @@ class TrainConfig(Strict):
         return self.picture_prompt.replace("{}", asked)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as a preset would spell it, unset entries left out."""
+        """Return the configuration in the form of a preset, without unset entries."""
         unset = None if self.probe.nobody else {"probe"}
         return self.model_dump(by_alias=True, exclude_none=True, exclude=unset, mode="json")
 
     def trained(self) -> dict[str, Any]:
-        """Return `to_dict` without the words, on which no number depends."""
+        """Return `to_dict` without the words, which do not affect the training."""
         return without_words(self.to_dict())
 
 
 def without_words(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `TrainConfig.to_dict` gave, or once gave, as `TrainConfig.trained` has it."""
+    """Convert the result of `TrainConfig.to_dict`, also of an older version, to that of `TrainConfig.trained`."""
     return {key: value for key, value in config.items() if key != "words"}
 
 
 def check(config: TrainConfig, source: str) -> None:
-    """Find entries that do not go together. Raises RespoError."""
+    """Check that the entries fit together. Raises RespoError."""
     wanted, wrong = ("target", "negative") if config.purpose == "fairness" else ("negative", "target")
     for name, concept in config.concepts.items():
         if getattr(concept, wrong) or not getattr(concept, wanted):

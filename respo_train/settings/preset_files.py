@@ -1,7 +1,7 @@
-"""Reads configurations: a shipped preset by its name or a TOML file of one's own, on top of a recipe.
+"""Read configurations: a shipped preset by name, or the user's own TOML file, combined with a recipe.
 
-A preset says what to train (prompts, concepts), a recipe how (numbers). What a preset needs otherwise with one recipe
-stands in its table `recipes.NAME`.
+A preset says what to train (prompts, concepts), a recipe how (numbers). Values that a preset needs only with one recipe
+are in its table `recipes.NAME`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
 def read_config(name: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None) -> TrainConfig:
     """Read a shipped preset by its name, or a TOML file by its path. Raises RespoError in one line.
 
-    Later ones win: the recipe (`recipe`, else the preset's), the preset, its own table for that recipe, `overrides`.
+    Later sources win: the recipe (`recipe`, else the preset's), the preset, its own table for that recipe, `overrides`.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
@@ -48,20 +48,20 @@ def read_config(name: str, overrides: Mapping[str, Any] | None = None, recipe: s
 def parse_config(
     text: str, source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
 ) -> TrainConfig:
-    """Read a preset's text; see `read_config`. `source`: what messages call it."""
+    """Parse a preset's text; see `read_config`. `source`: its name in messages."""
     return configure(_parse(text, source), source, overrides, recipe)
 
 
 def configure(
     preset: Mapping[str, Any], source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
 ) -> TrainConfig:
-    """Turn a preset's plain values into a configuration; see `read_config`."""
+    """Build a configuration from a preset's plain values; see `read_config`."""
     recipe = recipe or str(preset.get("recipe", "respo"))
     if recipe not in names(RECIPES):
         raise RespoError(f"{source}: no recipe {recipe!r}. Recipes: {', '.join(names(RECIPES))}")
     own = preset.get("recipes", {})
     if not isinstance(own, Mapping) or not all(isinstance(table, Mapping) for table in own.values()):
-        raise RespoError(f"{source}: 'recipes' has to hold tables, as in [recipes.released]")
+        raise RespoError(f"{source}: expected 'recipes' to hold tables, as in [recipes.released]")
     unknown = [key for key in own if key not in names(RECIPES)]
     if unknown:
         raise RespoError(f"{source}: unknown key 'recipes.{unknown[0]}'; recipes: {', '.join(names(RECIPES))}")
@@ -74,12 +74,12 @@ def configure(
 
 
 def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
-    """Turn plain values into a configuration. Raises RespoError naming the first wrong entry."""
+    """Build a configuration from plain values. Raises RespoError, which names the first wrong entry."""
     try:
         config = TrainConfig.model_validate(dict(values))
     except ValidationError as error:
         errors = error.errors()
-        # A typo in the name of a required entry is two errors: what is unknown says more than what is missing.
+        # A typo in a required entry's name gives two errors; the unknown key says more than the missing one.
         first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
         raise RespoError(f"{source}: {_explain(first)}") from None
     check(config, source)
@@ -102,7 +102,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 
 def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge tables into tables; the second wins."""
+    """Merge nested tables; the second one wins."""
     merged = dict(first)
     for key, value in second.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

@@ -133,7 +133,10 @@ def test_the_host_is_told_that_it_is_in_training(loaded: Any, monkeypatch: pytes
 
 def test_the_clip_and_vae_of_another_model(loaded: Any, make_model: Callable) -> None:
     model, clip, vae = loaded
-    with pytest.raises(RespoError, match=r"16 numbers a word, found one that gives 128"), borrowed(make_model(), clip):
+    with (
+        pytest.raises(RespoError, match=r"16 numbers per token, found one that gives 128"),
+        borrowed(make_model(), clip),
+    ):
         pass
     vae.latent_channels = 16
     with pytest.raises(RespoError, match=r"VAE of 4 latent channels, found one of 16"), borrowed(model, clip, vae):

@@ -19,7 +19,7 @@ from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
-from respo_train.latents.sampling import one_a_row
+from respo_train.latents.sampling import one_per_row
 from respo_train.probe.fit import fit_probe
 from respo_train.probe.sentences import probe_prompts, with_word
 from respo_train.settings.preset_files import read_config
@@ -254,7 +254,7 @@ def test_a_fitted_probe_is_right(unet: HostUNet, tmp_path: Path, preset: str) ->
     assert probe is not None
 
     def said(texts: list[str]) -> list[bool]:
-        return probe.leaves_open(one_a_row(unet.encode_prompts(texts)).context).tolist()
+        return probe.leaves_open(one_per_row(unet.encode_prompts(texts)).context).tolist()
 
     known = probe_prompts(config)
     assert all(said([*known.open]))
@@ -277,7 +277,7 @@ def test_a_fitted_probe_is_right(unet: HostUNet, tmp_path: Path, preset: str) ->
     assert sum(mistaken) <= 0.15 * len(mistaken)
 
     texts = [*known.open, *known.stated, *known.nobody, *framed([*people, *stated, *things], plain)]
-    context = one_a_row(unet.encode_prompts(texts)).context
+    context = one_per_row(unet.encode_prompts(texts)).context
     concept = {"woman": ConceptModule(128, 8, 8, "channel")}
     attribute = Attribute("it", "fairness", concept, unet.architecture, {"name": "a"}, {}, probe=probe)
     save_attribute(tmp_path / "it.safetensors", attribute)

@@ -140,7 +140,7 @@ def test_resume_and_more_steps(checkpoint: Path, tmp_path: Path, capsys: pytest.
     moved = checkpoint.rename(tmp_path / "in" / "moved.safetensors")
     capsys.readouterr()
     assert main(["resume", str(parts), "--steps", "6"]) == 2
-    assert "Say where it is now: --checkpoint PATH" in capsys.readouterr().err
+    assert "Give its new place with --checkpoint PATH" in capsys.readouterr().err
     assert main(["resume", str(parts), "--steps", "6", "--checkpoint", str(moved)]) == 0
     one, two = safetensors.torch.load_file(whole), safetensors.torch.load_file(parts)
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -292,7 +292,7 @@ def test_a_lambda_that_would_be_ignored(checkpoint: Path, tmp_path: Path, capsys
     preset.write_text(TYPO.replace("neutrall", "neutral") + "lambda = 0.2\n[concepts.b]\ntarget = 'b'\n")
     given = [*arguments(checkpoint, tmp_path / "x.safetensors"), "--preset", str(preset), "--lambda", "1"]
     assert main(given) == 2
-    assert "--lambda would not reach 'a'" in capsys.readouterr().err
+    assert "--lambda has no effect on 'a'" in capsys.readouterr().err
 
 
 def test_warnings_are_one_line_each_and_come_once(

@@ -31,9 +31,7 @@ def test_there_and_back(released: dict, capsys: pytest.CaptureFixture) -> None:
     assert main(["import", "unet.pth", "--out", "gender.safetensors"]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[0].startswith(
-        "RespoDiff, for Stable Diffusion 1.x (h: 1280 channels); its own code has it added on the"
-    )
+    assert lines[0].startswith("RespoDiff, for Stable Diffusion 1.x (h: 1280 channels); its own code adds it on the")
     norm = f"{float(released[FC1][:, 1].norm()):.4g}"
     assert lines[3].split() == ["a", "man", "grid", "1280", "x", "8", "x", "8", norm, lines[3].split()[-2], "1"]
     assert lines[-1] == "wrote gender.safetensors"
@@ -101,14 +99,14 @@ def test_many_pairs_and_zeros(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert main(["info", str(tmp_path / "x.safetensors")]) == 0
     out = capsys.readouterr().out
     assert out.count("one is zero") == 2 * 2  # of its eight pairs two are among the thirty that are shown
-    assert "and 6 pairs that have less in common" in out
+    assert "and 6 less similar pairs" in out
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("import unet.pth --out x.pth", "ends in .safetensors, found 'x.pth'"),
-        ("import unet.pth --out there.safetensors", "there is a file at there.safetensors already"),
+        ("import unet.pth --out there.safetensors", "there.safetensors already exists"),
         ("import unet.pth --out no/x.safetensors", "cannot write"),
         ("import no.pth --out x.safetensors", "cannot read"),
         ("import concept_dict.json --out x.safetensors", "expected a file as torch.save"),
@@ -121,8 +119,8 @@ def test_many_pairs_and_zeros(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         ("info unet.pth --concepts there.safetensors", "the list of concepts"),
         ("export there.safetensors --to lora --out x.pth", "respodiff, sdisc, where, found 'lora'"),
         ("export there.safetensors --to respodiff --out x.safetensors", "ends in .pth, found 'x.safetensors'"),
-        ("export there.safetensors --to respodiff --out unet.pth", "there is a file at unet.pth already"),
-        ("export there.safetensors --to respodiff --out concept_dict.pth", "there is a file at concept_dict.json"),
+        ("export there.safetensors --to respodiff --out unet.pth", "unet.pth already exists"),
+        ("export there.safetensors --to respodiff --out concept_dict.pth", "concept_dict.json already exists"),
         ("export there.safetensors --to sdisc --out x.pth", "no place for a semantic part"),
         ("export unet.pth --to sdisc --out x.pth", "unet.pth"),
     ],

@@ -282,7 +282,7 @@ def test_without_an_autoencoder_the_maps_alone_are_shown(tmp_path: Path) -> None
 
 def test_prompts_without_a_word_of_their_own() -> None:
     same = {"woman": {"target": "person"}, "man": {"target": "a man"}}
-    with pytest.raises(RespoError, match=r"concepts\.woman.*'a person' has not, found 'person'"):
+    with pytest.raises(RespoError, match=r"concepts\.woman.*'a person' does not have, found 'person'"):
         start(settings_of(config({}, concepts=same), AttentiveUNet())["woman"])
     start(settings_of(config(OFF, concepts=same), AttentiveUNet())["woman"])
 

@@ -194,7 +194,9 @@ def test_people_of_unequal_length() -> None:
             longer = [2 if "nurse" in prompt else 1 for prompt in prompts]
             return [Conditioning(one.context.repeat(1, n, 1)) for one, n in zip(found, longer, strict=True)]
 
-    with pytest.raises(RespoError, match=r"equally many tokens, found \[16, 32\]; shorten the longest"):
+    with pytest.raises(
+        RespoError, match=r"the same number of tokens in the text encoder, found \[16, 32\]; shorten the longest"
+    ):
         start(setting(Growing()))
 
 

@@ -118,7 +118,9 @@ def test_sentences_of_unequal_length() -> None:
             found = super().encode(words)
             return Conditioning(found.context.repeat(1, 1 + ("night" in words), 1), None, found.tokens)
 
-    with pytest.raises(RespoError, match=r"equally many tokens, found \[14, 28\]; shorten .*\[probe\]"):
+    with pytest.raises(
+        RespoError, match=r"the same number of tokens in the text encoder, found \[14, 28\]; shorten .*\[probe\]"
+    ):
         fit_probe(read_config("gender"), Growing())
 
 
