@@ -55,7 +55,7 @@ def test_inputs_are_used(load: Any, pack: Any) -> None:
     assert (list(attribute.concepts), attribute.architecture.family) == (["other"], "sdxl")
     attribute = load(file="more/where.pt", name="b")[0].attribute
     assert (list(attribute.concepts), attribute.training["strength"]) == (["female", "male"], 2.0)
-    with pytest.raises(pack.core.errors.RespoError, match="holds another module"):
+    with pytest.raises(pack.core.errors.RespoError, match="holds a different module"):
         load(file="more/where.pt", name="a")
     assert load(file="more/where.pt", name="a", existing="overwrite")[0].attribute.name == "a"
 
