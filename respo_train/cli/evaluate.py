@@ -12,6 +12,7 @@ import torch
 
 from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256, load_attribute
+from ..core.files.text import read_text
 from ..core.judge import AnyJudge
 from ..evaluation.drawing import Brush
 from ..evaluation.evaluate import Job, evaluate
@@ -103,7 +104,7 @@ def _modules(paths: Sequence[Path], strengths: Sequence[float]) -> list[Module]:
 def _judge(options: argparse.Namespace, protocol: Protocol) -> AnyJudge:
     wanted = options.judge or protocol.judge
     built_in = {name.lower(): name for name in BUILT_IN}
-    prompts = _text(options.judge_prompts) if options.judge_prompts else ""
+    prompts = read_text(options.judge_prompts, "the judge's prompts") if options.judge_prompts else ""
     if wanted.lower() in built_in:
         return load_judge(built_in[wanted.lower()], prompts=prompts)
     if options.judge is None:
@@ -112,13 +113,6 @@ def _judge(options: argparse.Namespace, protocol: Protocol) -> AnyJudge:
         )
     folder = Path(wanted).absolute()
     return load_judge(folder.name, folder.parent, prompts, "cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RespoError(f"cannot read {path}: {error}") from error
 
 
 def _segmenter(path: Path | None, judge: AnyJudge) -> Segmenter | None:

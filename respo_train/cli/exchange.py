@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import RespoError, RespoWarning
 from ..core.files.checkpoint import load_attribute, save_attribute
+from ..core.files.text import read_text
 from ..core.foreign.families import family_named
 from ..core.foreign.names import fitting_name, parse_concepts
 from ..core.foreign.read import Imported, read_file
@@ -49,18 +50,12 @@ def describe_foreign(path: Path, concepts: Path | None = None) -> str:
 
 
 def _read(path: Path, concepts: Path | None, *more: Any) -> Imported:
-    found = read_file(path, None if concepts is None else _read_concepts(concepts), *more)
+    found = read_file(
+        path, None if concepts is None else parse_concepts(read_text(concepts, "the list of concepts")), *more
+    )
     for line in found.warnings:
         warnings.warn(line, RespoWarning, stacklevel=1)
     return found
-
-
-def _read_concepts(path: Path) -> dict[str, int]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return parse_concepts(file.read(2**20))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RespoError(f"cannot read the list of concepts at {path}: {error}. Give a file of JSON.") from error
 
 
 def _came_in(found: Imported) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import RespoError
+from ..core.files.text import read_text
 from .protocol import Ask
 
 COLUMNS = ("prompt", "categories", "sd_seed", "sd_guidance_scale")  # those that are needed; more may be there
@@ -20,14 +21,11 @@ def read_prompts(path: Path, images: int, seed: int) -> list[Ask]:
 
     Raises RespoError for a file that is none, lacks columns, or has a row without a prompt or with wrong numbers.
     """
+    reader = csv.DictReader(read_text(path, "the CSV of prompts", _MOST_BYTES).splitlines(keepends=True))
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise RespoError(f"expected a CSV of prompts of at most 100 MB, {path.name} is larger.")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, list(reader.fieldnames or ()))
-            found = [_ask(path, number, row, images, seed) for number, row in enumerate(reader, start=1)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        _check_columns(path, list(reader.fieldnames or ()))
+        found = [_ask(path, number, row, images, seed) for number, row in enumerate(reader, start=1)]
+    except csv.Error as error:
         raise RespoError(f"cannot read the CSV of prompts at {path}: {error}.") from error
     if not found:
         raise RespoError(f"expected at least one prompt in {path}, found the header alone.")

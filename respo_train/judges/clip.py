@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import RespoError
+from ..core.files.text import read_text
 from ..core.judge import Verdict, decide
 from .clip_prompts import parse_prompts
 from .package import require
@@ -87,8 +88,8 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
 def _require_files(folder: Path) -> None:
     """Raise RespoError for another kind of model and for missing files, which `transformers` would make up."""
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+        kind = json.loads(read_text(folder / "config.json", "the judge's configuration")).get("model_type")
+    except (ValueError, AttributeError) as error:
         raise RespoError(f"{folder / 'config.json'} cannot be loaded: {error}.") from error
     if kind != "clip":
         raise RespoError(f"expected a CLIP model in {folder}, found {str(kind)[:40]!r} in its config.json.")

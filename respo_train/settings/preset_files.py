@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core.errors import RespoError
+from ..core.files.text import read_text
 from .config import ConceptConfig, LocalisedConfig, ProbeConfig, TrainConfig, check
 
 if sys.version_info >= (3, 11):
@@ -87,11 +88,7 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # not readable, not UTF-8
-        raise RespoError(f"cannot read {path}: {error}") from error
-    return _parse(text, str(path))
+    return _parse(read_text(path, "the preset or recipe"), str(path))
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
