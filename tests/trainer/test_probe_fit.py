@@ -108,7 +108,7 @@ def test_a_text_encoder_that_does_not_say_its_tokens() -> None:
         def encode(self, words: list[str]) -> Conditioning:
             return Conditioning(super().encode(words).context)
 
-    with pytest.raises(RespoError, match="no sentence of the probe has 'woman'"):
+    with pytest.raises(RespoError, match="no sentence of the probe contains the tokens of 'woman'"):
         fit_probe(read_config("gender"), Silent())
 
 
