@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import run
 from setup_steps import browser, commands, environment, host, report
@@ -114,6 +115,13 @@ class TestCheck:
     def test_another_name_is_told(self, capsys):
         assert commands.main(["check", "god"]) == 2
         assert "the checks are bad, good, also good" in capsys.readouterr().err
+
+
+def test_the_hooks_call_checks_that_there_are():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    named = [hook["entry"].removeprefix("python run.py check ").split() for hook in hooks]
+    assert sorted(sum(named, [])) == sorted(commands.CHECKS)
+    assert all((ROOT / path).exists() for path in commands.QUICK_TESTS)
 
 
 class TestSteps:
