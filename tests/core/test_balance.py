@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.counting.balance import MAX_BLOCK, assign, imbalance_bound, parse_shares
+from respo_train.core.counting.balance import MAX_BLOCK, assign, parse_shares
 from respo_train.core.errors import RespoError
 
 seeds = st.integers(-(2**65), 2**65) | st.integers(-50, 50) | st.sampled_from([0, 2**63, 2**64 - 1])
 weights = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any)
+
+
+def bounds_of(shares: dict[str, Fraction]) -> dict[str, Fraction]:
+    """The bound that `assign` proves."""
+    return {name: 2 - Fraction(2, share.denominator) for name, share in shares.items()}
 
 
 def shares_of(weights: list[int]) -> dict[str, Fraction]:
@@ -26,7 +31,7 @@ def test_no_window_exceeds_the_bound(seed: int, count: int, weights: list[int]) 
     shares = shares_of(weights)
     found = Counter(assign(seed, count, shares))
     assert found.total() == count
-    for name, bound in imbalance_bound(shares).items():
+    for name, bound in bounds_of(shares).items():
         assert abs(found[name] - count * shares[name]) <= bound
 
 
@@ -35,7 +40,7 @@ def test_bound_is_reached(weights: list[int]) -> None:
     """Over all windows of a long run: the bound holds for each and is not a wider one than needed."""
     shares = shares_of(weights)
     run = assign(-1000, 6000, shares)
-    for name, bound in imbalance_bound(shares).items():
+    for name, bound in bounds_of(shares).items():
         prefixes = list(itertools.accumulate((c == name for c in run), initial=0))
         errors = [count - n * shares[name] for n, count in enumerate(prefixes)]
         worst = max(errors) - min(errors)

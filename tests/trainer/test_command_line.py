@@ -78,7 +78,7 @@ def test_info_is_a_table(checkpoint: Path, tmp_path: Path, capsys: pytest.Captur
     assert (found["steps_done"], found["concepts.man.target"]) == (["3"], ["a", "man"])
     assert (found["lambda"], found["compute.precision"]) == (["1.0"], ["float32"])
     assert not any("{" in line.replace("{}", "") for line in lines if "picture_prompt" not in line)
-    assert any(line.startswith("probe of prompts: ") and " 2 words " in line for line in lines)
+    assert any(line.startswith("prompt probe: ") and " 2 stating words" in line for line in lines)
     # Columns are aligned.
     assert lines[3].index("kind") == lines[4].index("grid") == lines[5].index("grid")
 
@@ -217,7 +217,7 @@ NONE = 'attribute = "x"\npurpose = "fairness"\nneutral = "a person"\n[concepts]\
         ({"--out": "gender.pth"}, "ends in .safetensors"),
         ({"--out": "nowhere/gender.safetensors"}, "make that folder"),
         ({"--out": "in/folder.safetensors"}, "is a folder"),
-        ({"--out": "in/blocked.safetensors"}, "expected a folder at in/blocked.training"),
+        ({"--out": "in/blocked.safetensors"}, "expected in/blocked.training to be a folder"),
         ({"--out": "READ ONLY/gender.safetensors"}, "cannot write into"),
     ],
 )

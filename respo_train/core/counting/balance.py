@@ -48,24 +48,18 @@ def assign(seed: int, count: int, shares: Mapping[str, Fraction]) -> list[str]:
 
     The concept of image i is a pure function of `seed + i` and the shares, whatever order the shares are written in.
     Raises RespoError when the shares do not sum to 1.
+
+    Among any n consecutive positions, a concept's count differs from n * share by at most 2 (1 - 1/q), with q the
+    denominator of its reduced share: 1 for halves, 4/3 for thirds, always below 2. Proof: let x(n) be the concept's
+    count among the first n positions of a block. `_block` keeps floor(n * share) <= x(n) <= ceil(n * share), so x(n) -
+    n * share lies strictly between -1 and 1; being a multiple of 1/q, it lies within 1 - 1/q. It is 0 at both ends of a
+    block. A window's count is the difference of two such prefixes plus whole blocks, which contribute no error.
     """
     weights = block_weights(shares)
     length = sum(weights.values())
     numbers = range(seed // length, (seed + count - 1) // length + 1) if count > 0 else ()
     blocks = {number: _block(number, weights) for number in numbers}
     return [blocks[position // length][position % length] for position in range(seed, seed + count)]
-
-
-def imbalance_bound(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
-    """Return, for each concept, the most that its count among n consecutive positions can differ from n * share.
-
-    The bound is 2 (1 - 1/q), q the denominator of the concept's reduced share: 1 for halves, 4/3 for thirds, below 2
-    always. Proof. Write x(n) for the concept's count among the first n positions of a block. `_block` keeps
-    floor(n * share) <= x(n) <= ceil(n * share), so x(n) - n * share lies strictly between -1 and 1; being a multiple of
-    1/q it lies within 1 - 1/q. It is 0 at both ends of a block. A window's count is the difference of two such prefixes
-    plus whole blocks, which contribute no error: twice 1 - 1/q at most.
-    """
-    return {name: 2 - Fraction(2, share.denominator) for name, share in shares.items()}
 
 
 def block_weights(shares: Mapping[str, Fraction]) -> dict[str, int]:

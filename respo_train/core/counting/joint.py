@@ -53,9 +53,9 @@ def _block(number: int, length: int, attributes: tuple[Shares, ...]) -> list[Com
 
     For each further attribute, several orders are tried until every prefix holds the floor or the ceiling of that
     attribute's exact shares, as `balance` guarantees for one attribute. With two attributes such an order was found for
-    all shares that we tried, so `balance.imbalance_bound` holds for each attribute over every window; the same is true
-    of three attributes with equal shares. Where no such order is found, the closest one is taken (three attributes with
-    unequal shares: within 2). The tests measure this.
+    all shares that we tried, so the bound of `balance.assign` holds for each attribute over every window; the same is
+    true of three attributes with equal shares. Where no such order is found, the closest one is taken (three attributes
+    with unequal shares: within 2). The tests measure this.
     """
     first, *further = attributes
     combinations: list[Combination] = [(name,) for name in assign(number * length, length, dict(first))]
