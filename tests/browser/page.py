@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,39 @@ SAVED = "() => JSON.parse(JSON.stringify(app.graph.serialize()))"
 # For runs whose pictures need no quality.
 FEW_STEPS = """(steps) => { for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
     if (['steps', 'preview_every'].includes(widget.name)) widget.value = steps }"""
+# The page draws in the frames that follow a change.
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
 TITLE = """(type) => { const node = app.graph.nodes.find(n => n.type === type); app.canvas.deselectAll()
     app.canvas.ds.scale = 1; app.canvas.centerOnNode(node)
     return app.canvasPosToClientPos([node.pos[0] + 60, node.pos[1] - 15]) }"""
 SELECTED = "(type) => Object.values(app.canvas.selected_nodes).map(n => n.type).join() === type"
 WIDGETS = """(saved) => Object.fromEntries(app.graph.nodes.filter(n => n.type.startsWith('Respo')).map(n => [n.id,
     n.widgets.filter(w => !saved || w.serialize !== false).map(w => [w.name, w.value ?? null])]))"""
+
+
+@contextmanager
+def hide_pack(page: Any, pack: str) -> Iterator[None]:
+    """Answer the page as a host without the pack would: no scripts, nodes, names or templates of it."""
+
+    def without(keep: Any) -> Any:
+        def answer(route: Any) -> None:
+            reply = route.fetch()
+            route.fulfill(response=reply, json=keep(reply.json()))
+
+        return answer
+
+    hidden = {
+        "**/extensions": lambda paths: [path for path in paths if f"/{pack}/" not in path],
+        "**/object_info": lambda nodes: {kind: node for kind, node in nodes.items() if not kind.startswith("Respo")},
+        "**/i18n": lambda _: {},
+        "**/workflow_templates": lambda packs: {name: own for name, own in packs.items() if name != pack},
+    }
+    for pattern, keep in hidden.items():
+        page.route(pattern, without(keep))
+    try:
+        yield
+    finally:
+        page.unroute_all(behavior="wait")
 
 
 def open_template(page: Any, pack: str, name: str, server: ComfyServer) -> None:
@@ -49,7 +78,7 @@ def select(page: Any, kind: str) -> None:
 
 
 def take_picture(page: Any, name: str) -> None:
-    page.wait_for_timeout(1000)  # the page draws a little later
+    page.evaluate(DRAWN)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 

@@ -1,20 +1,26 @@
-"""A person opens each template in a real browser, presses Run and sees pictures; what they set is kept by a save."""
+"""A person opens each template in a real browser, presses Run and sees pictures; what they set is kept by a save.
+
+No other test runs whole templates: what one has to give beyond pictures is checked in template_checks.py.
+"""
 
 from __future__ import annotations
 
 import pytest
-from browser.page import FEW_STEPS, SAVED, WIDGETS, open_template, take_picture
+from browser.page import FEW_STEPS, PROMPT, SAVED, WIDGETS, open_template, take_picture
+from browser.template_checks import CHECKS, SMALL_PRESET, STEPS, TemplateRun
 
 from benchmarks.api_format import widget_names
-from benchmarks.comfy_page import LOAD, forget, open_page, picture_counts, run, visit
+from benchmarks.comfy_page import LOAD, forget, picture_counts, run, visit
 from benchmarks.templates import read_template, template_names
 from setup_steps.host import linked_name
 
 NAMES = template_names()
 SHOW_PICTURES = {"PreviewImage", "SaveImage", "RespoSaveImages", "RespoFairnessReport", "RespoSafetyReport"}
-FEW = 2  # steps: whether pictures are good is tested elsewhere
+FEW = 2  # steps, where no check needs more: whether pictures are good is tested elsewhere
 TEXTS = """() => Object.fromEntries(app.graph.nodes.map(n => [n.id, n.widgets?.find(w => w.name === 'respo_text')])
     .filter(([, widget]) => widget).map(([id, widget]) => [id, widget.value]))"""
+TRAIN_ON = """(preset) => { for (const node of app.graph.nodes.filter(n => n.type === 'RespoTrainModule'))
+    node.widgets.find(widget => widget.name === 'custom_preset').value = preset }"""
 BARS = "() => document.querySelectorAll('.respo-bars > div > div').length"
 # What the server would still take does not matter here: nothing of this is queued.
 CHANGE = """() => { for (const node of app.graph.nodes.filter(n => n.type.startsWith('Respo')))
@@ -28,23 +34,24 @@ CHANGE = """() => { for (const node of app.graph.nodes.filter(n => n.type.starts
     } }"""
 
 
-@pytest.fixture(scope="module")
-def opened(browser_path, server):
-    """One page for all of them."""
-    with open_page(browser_path, server) as page_and_errors:
-        yield page_and_errors
-
-
 def of_type(name: str, *kinds: str) -> list[str]:
     return [str(node["id"]) for node in read_template(name)["nodes"] if node["type"] in kinds]
+
+
+def test_every_template_has_a_check():
+    assert set(CHECKS) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
     page, errors = opened
+    errors.clear()  # each template has its own
     forget(server)
     open_template(page, linked_name(comfy_path), name, server)
-    page.evaluate(FEW_STEPS, FEW)
+    steps = STEPS.get(name, FEW)
+    page.evaluate(FEW_STEPS, steps)
+    page.evaluate(TRAIN_ON, SMALL_PRESET)
+    sent = page.evaluate(PROMPT)
     entry = run(page, server)  # waits for the pictures
     assert set(of_type(name, *SHOW_PICTURES)) <= picture_counts(entry).keys()
     texts = page.evaluate(TEXTS)
@@ -54,18 +61,14 @@ def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
         assert "\nMade on emoji_world" in texts[node]
         assert texts[node].split(":")[0] in ("gender", "skin tone", "no weapons")  # and then its concepts
     for node in of_type(name, "RespoTrainModule"):
-        assert texts[node].startswith(f"{FEW} steps")
-    if name == "balance_a_batch":
-        assert texts[of_type(name, "RespoBalance")[0]].startswith("8 pictures: woman 4, man 4")
+        assert texts[node].startswith(f"{steps} steps")
+    CHECKS[name](TemplateRun(server, read_template(name), sent, entry))
     take_picture(page, name)
-    new = errors - bare_errors
-    errors.clear()  # the next template has its own
-    assert new == set()
+    assert errors - bare_errors == set()
 
 
-def test_widgets_survive_save_and_reload(opened, server):
+def test_widgets_survive_save_and_reload(page, server):
     """Every widget of every node of ours, changed; the page opened anew; what was saved loaded."""
-    page, _ = opened
     info, saved, expected = server.object_info(), {}, {}
     for name in NAMES:
         page.evaluate(LOAD, read_template(name))

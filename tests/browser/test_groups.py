@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from browser.page import BOXES, overlapping
 
-from benchmarks.comfy_page import LOAD, open_page
+from benchmarks.comfy_page import LOAD
 from benchmarks.templates import read_template, template_names
 
 TITLE = 40  # a group's title above its first node
@@ -12,16 +12,15 @@ RIM = 10
 READABLE = 8 / 14  # below this scale the page leaves out text, by its default
 
 
-def test_groups_hold_their_nodes(browser_path, server):
-    with open_page(browser_path, server) as (page, _):
-        for name in template_names():
-            workflow = read_template(name)
-            page.evaluate(LOAD, workflow)
-            groups = [[group["title"], *group["bounding"]] for group in workflow["groups"]]
-            assert groups, name
-            assert overlapping(groups) == [], name
-            assert crossing(page.evaluate(BOXES), groups) == [], name
-            assert workflow["extra"]["ds"]["scale"] > READABLE, name
+def test_groups_hold_their_nodes(page):
+    for name in template_names():
+        workflow = read_template(name)
+        page.evaluate(LOAD, workflow)
+        groups = [[group["title"], *group["bounding"]] for group in workflow["groups"]]
+        assert groups, name
+        assert overlapping(groups) == [], name
+        assert crossing(page.evaluate(BOXES), groups) == [], name
+        assert workflow["extra"]["ds"]["scale"] > READABLE, name
 
 
 def crossing(nodes: list[list], groups: list[list]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ import requests
 from browser.page import PROMPT, ROOT, UNKNOWN_TYPES
 
 from benchmarks.api_format import to_api
-from benchmarks.comfy_page import LOAD, open_page
+from benchmarks.comfy_page import LOAD
 
 WORKFLOWS = ROOT / "tests" / "workflows"
 VERSIONS = sorted(path.name.removesuffix(".sent.json") for path in WORKFLOWS.glob("*.sent.json"))
@@ -56,8 +56,7 @@ def test_server_takes_it(server, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_page_takes_it(browser_path, server, version):
-    with open_page(browser_path, server) as (page, _):
-        page.evaluate(LOAD, read(f"{version}.json"))
-        assert page.evaluate(UNKNOWN_TYPES) == []
-        assert lost(version, page.evaluate(PROMPT)) == {}
+def test_page_takes_it(page, version):
+    page.evaluate(LOAD, read(f"{version}.json"))
+    assert page.evaluate(UNKNOWN_TYPES) == []
+    assert lost(version, page.evaluate(PROMPT)) == {}

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from browser.page import FEW_STEPS, PROMPT, ROOT, take_picture
 
-from benchmarks.comfy_page import LOAD, open_page, press_run, run
+from benchmarks.comfy_page import LOAD, press_run, run
 from benchmarks.templates import read_template
 
 SET = """([type, name, value]) => { for (const node of app.graph.nodes.filter(n => n.type === type))
@@ -23,12 +23,6 @@ DROP = """([name, data]) => {
 TEXT = """() => app.graph.nodes.find(n => n.type === 'RespoLoadModule')
     .widgets.find(widget => widget.name === 'respo_text').value"""
 MISSING = "lost/age.safetensors"
-
-
-@pytest.fixture(scope="module")
-def page(browser_path, server):
-    with open_page(browser_path, server) as (page, _):
-        yield page
 
 
 def test_picture_brings_its_workflow(page, server):

@@ -7,7 +7,7 @@ from typing import Any
 
 from browser.page import PROMPT, SAVED, UNKNOWN_TYPES, take_picture
 
-from benchmarks.comfy_page import COMMAND, LOAD, open_page, run
+from benchmarks.comfy_page import COMMAND, LOAD, run
 from benchmarks.templates import read_template
 
 SAMPLING, COMPARING = "Balanced sampling (Respo)", "Before and after (Respo)"
@@ -43,29 +43,28 @@ LINKS = [(node, output, name, input_) for name in (SAMPLING, COMPARING) for node
 ]
 
 
-def test_blueprints_draw_what_single_nodes_draw(browser_path, server):
+def test_blueprints_draw_what_single_nodes_draw(page, server):
     """Of the template stays what is around: the one blueprint draws "After", the other what is counted."""
-    with open_page(browser_path, server) as (page, _):
-        page.evaluate(LOAD, template := few_and_quick())
-        single = shown(page.evaluate(PROMPT))
-        for name in (SAMPLING, COMPARING):
-            page.evaluate(COMMAND, "Workspace.SearchBox.Toggle")
-            page.keyboard.type(name)
-            page.get_by_label(name, exact=True).wait_for()
-            page.keyboard.press("Enter")
-            page.wait_for_function(KNOWN, arg=name)
-        assert len(page.evaluate("() => app.graph.nodes")) == len(template["nodes"]) + 2
-        gone = ["KSampler", "RespoBalance", "RespoLoadModule"]
-        values = {SAMPLING: {**DRAW, "distribution": "woman 1, man 1"}, COMPARING: DRAW}
-        page.evaluate(REBUILD, [gone, values, LINKS, {SAMPLING: (740, 50), COMPARING: (380, 700)}])
-        assert page.evaluate(UNKNOWN_INSIDE) == []
-        prompt = page.evaluate(PROMPT)
-        assert shown(prompt) == single
-        page.evaluate(LOAD, page.evaluate(SAVED))
-        assert page.evaluate(UNKNOWN_TYPES) == page.evaluate(UNKNOWN_INSIDE) == []
-        assert page.evaluate(PROMPT) == prompt
-        outputs = run(page, server)["outputs"]
-        take_picture(page, "blueprints")
+    page.evaluate(LOAD, template := few_and_quick())
+    single = shown(page.evaluate(PROMPT))
+    for name in (SAMPLING, COMPARING):
+        page.evaluate(COMMAND, "Workspace.SearchBox.Toggle")
+        page.keyboard.type(name)
+        page.get_by_label(name, exact=True).wait_for()
+        page.keyboard.press("Enter")
+        page.wait_for_function(KNOWN, arg=name)
+    assert len(page.evaluate("() => app.graph.nodes")) == len(template["nodes"]) + 2
+    gone = ["KSampler", "RespoBalance", "RespoLoadModule"]
+    values = {SAMPLING: {**DRAW, "distribution": "woman 1, man 1"}, COMPARING: DRAW}
+    page.evaluate(REBUILD, [gone, values, LINKS, {SAMPLING: (740, 50), COMPARING: (380, 700)}])
+    assert page.evaluate(UNKNOWN_INSIDE) == []
+    prompt = page.evaluate(PROMPT)
+    assert shown(prompt) == single
+    page.evaluate(LOAD, page.evaluate(SAVED))
+    assert page.evaluate(UNKNOWN_TYPES) == page.evaluate(UNKNOWN_INSIDE) == []
+    assert page.evaluate(PROMPT) == prompt
+    outputs = run(page, server)["outputs"]
+    take_picture(page, "blueprints")
     (compare,) = (key for key, node in prompt.items() if node["class_type"] == "RespoCompare")
     assert outputs[compare]["text"][0].startswith("2 pairs: changed by")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from browser.page import FEW_STEPS, PROMPT, select
 
-from benchmarks.comfy_page import LOAD, open_page, press_run, run
+from benchmarks.comfy_page import LOAD, press_run, run
 from benchmarks.templates import read_template
 
 ACTIVE, MUTED, BYPASSED = 0, 2, 4
@@ -14,12 +14,6 @@ TWO_PICTURES = """() => { for (const { widgets } of app.graph.nodes) for (const 
     if (['batch_size', 'count'].includes(widget.name)) widget.value = 2 }"""
 NODES = {"RespoBalance": "gender_and_skin_tone", "RespoApplyModule": "background_recorded"}
 DRAWN = {"RespoBalance": ("Before", "After"), "RespoApplyModule": ("Before", "Module alone")}  # without and with it
-
-
-@pytest.fixture(scope="module")
-def page(browser_path, server):
-    with open_page(browser_path, server) as (page, _):
-        yield page
 
 
 def node_with_title(workflow, title):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ def pack(host: SimpleNamespace, comfy_path: Path) -> SimpleNamespace:
     """The pack's own modules, imported by the host's own loader under a name with dashes."""
     link = next(entry for entry in (comfy_path / "custom_nodes").iterdir() if entry.resolve() == ROOT)
     assert "-" in link.name
-    assert asyncio.run(host.nodes.load_custom_node(str(link)))
+    with ThreadPoolExecutor(1) as other:  # in this thread a browser test may have an event loop
+        assert other.submit(asyncio.run, host.nodes.load_custom_node(str(link))).result()
     root = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["RespoLoadModule"].__module__.rsplit(".nodes.", 1)[0]]
     return SimpleNamespace(
         root=root, core=root.respo_train.core, folders=root.nodes.shared.folders, guard=root.nodes.shared.guard

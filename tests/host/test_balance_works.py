@@ -27,6 +27,7 @@ def seen(server: ComfyServer, words: str, module: str | None) -> tuple[list[str]
     return list(verdicts["gender"].labels), list(verdicts["profession"].labels)
 
 
+@pytest.mark.slow  # for two more prompts; one is judged in each of the template measure_your_own_checkpoint's pictures
 @pytest.mark.parametrize(("words", "usual"), [("a photo of a pilot", "man"), ("a photo of a nurse", "woman")])
 def test_a_lopsided_prompt_comes_out_as_asked(server: ComfyServer, words: str, usual: str) -> None:
     before, _ = seen(server, words, None)

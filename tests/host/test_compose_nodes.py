@@ -11,9 +11,7 @@ import requests
 import torch
 from PIL import Image
 
-from benchmarks.api_format import to_api
 from benchmarks.comfy_server import PromptFailed
-from benchmarks.templates import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 GENDER = "emoji_world_gender.safetensors"
@@ -178,23 +176,6 @@ def test_load_module_tells_the_size(run_node, module_folder):
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
-
-
-def test_workflows_run(server):
-    """As they are; with them every node of this file goes through the real server."""
-    saved = {}
-    for name in ("compose_modules", "module_inside_the_workflow"):
-        prompt = to_api(read_template(name), server.object_info())
-        for node in prompt.values():
-            if node["class_type"] == "RespoSaveModule":  # a name of its own: another test may have run the template
-                node["inputs"]["name"] = "mine/from_this_test"
-        entry = server.run(prompt)
-        for key, output in entry["outputs"].items():
-            saved.setdefault(prompt[key]["class_type"], []).append(output)
-    assert "Saved as" in saved["RespoSaveModule"][0]["text"][0]
-    assert (server.model_folders["respo"] / "mine" / "from_this_test.safetensors").is_file()
-    assert saved["RespoModuleToText"][0]["respo_module"][0].startswith("respo1:")
-    assert [len(output["images"]) for output in saved["PreviewImage"]] == [4, 4, 4, 8, 8]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reports in a server that a user would start: the template, and a running total over a queue and a restart."""
+"""The reports in a server that a user would start: a running total over a queue and a restart."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.api_format import to_api
+import pytest
+
 from benchmarks.comfy_server import ComfyServer
-from benchmarks.templates import read_template
 
 
 def graph(seed: int, text: str = "a photo of a doctor") -> dict[str, Any]:
@@ -33,34 +33,42 @@ def said(server: ComfyServer, *given: Any) -> str:
     return server.run(graph(*given))["outputs"]["8"]["text"][0]
 
 
+def folder_of(server: ComfyServer) -> Path:
+    return server.user / "default" / "respo" / "running_totals"
+
+
+def kept(server: ComfyServer) -> dict[str, bytes]:
+    folder = folder_of(server)
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def sizes(found: dict[str, bytes]) -> list[int]:
+    return sorted(len(json.loads(data)["pictures"]) for data in found.values())
+
+
+def count_two_prompts(server: ComfyServer) -> None:
+    assert "Of 4 pictures" in said(server, 1)
+    assert "Of 4 pictures" in said(server, 1)  # from the host's cache
+    assert "Running total: 8 pictures, 4 of them new." in said(server, 2)
+    assert "Of 4 pictures" in said(server, 2, "a photo of a nurse")
+
+
+def test_running_totals_are_kept(server: ComfyServer) -> None:
+    before = kept(server)
+    count_two_prompts(server)
+    assert sizes({name: data for name, data in kept(server).items() if before.get(name) != data}) == [4, 8]
+
+
+@pytest.mark.slow
 def test_running_total_outlives_the_server(comfy_path: Path, tmp_path: Path) -> None:
     with ComfyServer(tmp_path, host=comfy_path) as server:
-        assert "Of 4 pictures" in said(server, 1)
-        assert "Of 4 pictures" in said(server, 1)  # from the host's cache
-        assert "Running total: 8 pictures, 4 of them new." in said(server, 2)
-        assert "Of 4 pictures" in said(server, 2, "a photo of a nurse")
-        the_template_runs(server)
-    folder = tmp_path / "user" / "default" / "respo" / "running_totals"
-    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(len(json.loads(data)["pictures"]) for data in kept.values()) == [4, 8]
+        count_two_prompts(server)
+    before = kept(server)
+    assert sizes(before) == [4, 8]
     with ComfyServer(tmp_path, host=comfy_path) as server:
         assert "0 of them new. 4 were counted before and not again." in said(server, 2)
-        assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+        assert kept(server) == before
         assert "Running total: 12 pictures, 4 of them new." in said(server, 3)
-        doctors = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+        doctors = max(folder_of(server).iterdir(), key=lambda path: path.stat().st_size)
         doctors.write_text("{")
         assert f"kept as {doctors.stem}.broken-1.json" in said(server, 4)
-
-
-def the_template_runs(server: ComfyServer) -> None:
-    """Everybody is a man, and then half of them are women; each report shows its chart."""
-    prompt = to_api(read_template("measure_your_own_checkpoint"), server.object_info())
-    entry = server.run(prompt)
-    reports = {key: node for key, node in prompt.items() if node["class_type"] == "RespoFairnessReport"}
-    before, after = sorted(reports, key=lambda key: isinstance(reports[key]["inputs"]["labels"], list))
-    assert entry["outputs"][before]["text"][0].startswith("Of 8 pictures 0 show woman and 8 show man")
-    assert entry["outputs"][after]["text"][0].startswith("Of 8 pictures 4 show woman and 4 show man")
-    assert "8 of 8 show what they were asked to." in entry["outputs"][after]["text"][0]
-    for report in reports:
-        (chart,) = server.images(entry, report)
-        assert chart.width == 1024

@@ -1,4 +1,4 @@
-"""The pack in a ComfyUI that a user would start: it loads, lists its nodes, runs its template, and explains errors."""
+"""The pack in a ComfyUI that a user would start: it loads, lists its nodes, draws, and explains errors."""
 
 from __future__ import annotations
 
@@ -108,25 +108,9 @@ def test_page_gets_help_names_and_templates(server, pack_name, path, words):
     assert words in requests.get(f"{server.url}/{path.format(pack=pack_name)}", timeout=60).text
 
 
-def test_template_runs(server):
-    prompt = to_api(TEMPLATE, server.object_info())
-    prompt[template_nodes("Seed")[0]]["inputs"]["value"] = 2  # not what the browser's test ran: the host remembers that
-    entry = server.run(prompt)
-    before, after = (server.images(entry, key) for key in template_nodes("Before", "After"))
-    assert len(before) == len(after) == 8
-    assert all(a.tobytes() != b.tobytes() for a, b in zip(before, after, strict=True))
-    (balance,) = (str(node["id"]) for node in TEMPLATE["nodes"] if node["type"] == "RespoBalance")
-    assert entry["outputs"][balance]["text"][0].startswith("8 pictures: woman 4, man 4")
-
-
-def template_nodes(*titles):
-    """Ids of the template's nodes by title."""
-    ids = {node.get("title"): str(node["id"]) for node in TEMPLATE["nodes"]}
-    return [ids[title] for title in titles]
-
-
+@pytest.mark.slow
 def test_training_template_runs(server):
-    """With three steps; the template as it is makes the thumbnail."""
+    """On its own preset, with three steps; the browser's walk trains on a smaller one."""
     prompt = to_api(TRAINING_TEMPLATE, server.object_info())
     (train, balance) = (
         next(key for key, node in prompt.items() if node["class_type"] == kind)

@@ -92,6 +92,7 @@ def test_its_command_line_runs_without_the_rest(unpacked):
     assert "woman" in done.stdout
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_server(comfy_path, unpacked, tmp_path):
     """Its template, with two pictures in two steps, its help and its names."""
     template = unpacked / "custom_nodes" / FOLDER / "example_workflows" / "balance_a_batch.json"

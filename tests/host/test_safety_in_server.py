@@ -1,4 +1,4 @@
-"""The templates of Safety and of Balance over two attributes, in a real ComfyUI, and a switch that nobody has here."""
+"""Safety in a real ComfyUI: a switch that nobody has here, and a prompt from before there was a switch."""
 
 from __future__ import annotations
 
@@ -26,33 +26,6 @@ def template(server):
         return prompt, {node.get("title", node["type"]): str(node["id"]) for node in workflow["nodes"]}
 
     return read
-
-
-def bytes_of(server, entry, key):
-    return [picture.tobytes() for picture in server.images(entry, key)]
-
-
-def test_gender_and_skin_tone(server, template):
-    prompt, ids = template("gender_and_skin_tone", 6)
-    entry = server.run(prompt)
-    before, after = (bytes_of(server, entry, ids[title]) for title in ("Before", "After"))
-    assert len(before) == len(after) == 6
-    assert all(a != b for a, b in zip(before, after, strict=True))
-    text = entry["outputs"][ids["RespoBalance"]]["text"][0]
-    assert text.startswith("6 pictures: woman 3, man 3\nlight 2, medium 2, dark 2")
-
-
-def test_safety_switchboard(server, template):
-    prompt, ids = template("safety_switchboard", 2)
-    safety = prompt[ids["RespoSafety"]]["inputs"]
-    assert safety[SWITCH] is True
-    entry = server.run(prompt)
-    before, after = (bytes_of(server, entry, ids[title]) for title in ("Before", "After"))
-    assert all(a != b for a, b in zip(before, after, strict=True))
-    text = entry["outputs"][ids["RespoSafety"]]["text"][0]
-    assert f"On: {SWITCH}" in text
-    safety[SWITCH] = False
-    assert bytes_of(server, server.run(prompt), ids["After"]) == before
 
 
 def test_asking_for_what_is_not_here_fails_on_the_node(server, template):

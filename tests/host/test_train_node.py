@@ -82,7 +82,7 @@ def module(server: Any, name: str) -> Path:
 
 def test_trains_draws_and_leaves_the_model_as_it_was(server: Any) -> None:
     before = pixels(server, server.run(drawing("a photo of a doctor")))
-    graph = training("trained/here", vae=True, preview_every=2, seed=5)
+    graph = training("trained/here", vae=True, preview_every=3, seed=5)
     graph |= balanced(strength=5.0) | drawing("a photo of a doctor", ["balance", 0])
     entry = server.run(graph)
     after = pixels(server, entry)
@@ -115,7 +115,7 @@ def test_cancel_keeps_the_progress_and_the_next_run_goes_on(server: Any) -> None
     done = load_attribute(module(server, "cancelled")).training["steps_done"]
     assert 4 <= done < 12
     assert f"stopped at step {done} of 12" in server.log
-    server.run(training("cancelled", vae=True, steps=12, preview_every=4))
+    server.run(training("cancelled", steps=12))  # looking at the modules is no part of the training
     whole, resumed = tensors(server, "whole"), tensors(server, "cancelled")
     assert list(whole) == list(resumed)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
@@ -191,6 +191,15 @@ def test_link_out_of_the_folder(pack: Any, host: Any, module_folder: Path, tmp_p
             pack.folders.place_for("respo-test-link/x")
     finally:
         link.unlink()
+
+
+def test_a_preset_is_named_or_written_down(pack: Any) -> None:
+    configuration = pack.root.nodes.training.run.configuration
+    named = configuration("skin_tone", " ", steps=7, seed=3)
+    assert (named.attribute, named.steps, named.seed) == ("skin tone", 7, 3)
+    assert len(named.probe.nobody) > 1
+    written = configuration("skin_tone", PRESET)
+    assert (written.attribute, written.batch) == ("gender", 2)
 
 
 def test_models_that_cannot_be_trained_on(pack: Any, run_node: Any, make_model: Any) -> None:

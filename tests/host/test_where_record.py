@@ -5,15 +5,11 @@ from __future__ import annotations
 from functools import partial
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from compatibility.conditioning import area, combine
 from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, prompt
 from compatibility.sampling import little_memory, small, with_mask
-
-from benchmarks.api_format import to_api
-from benchmarks.templates import read_template
 
 THRESHOLD = 0.3
 
@@ -149,25 +145,3 @@ def test_says_when_nobody_tells_the_step(pack):
     for options in (None, {}, {"transformer_options": {}}):
         with pytest.raises(pack.core.errors.RespoError, match="which step"):
             keep(lambda x, *_: x, torch.zeros(1, 4, 2, 2), torch.ones(1), options, 5)
-
-
-def test_template_runs(server):
-    """With two pictures in six steps; the template as it is makes the thumbnail."""
-    workflow = read_template("only_where_the_subject_is")
-    prompt = to_api(workflow, server.object_info())
-    for node in prompt.values():
-        fewer = {"steps": 6, "batch_size": 2}
-        node["inputs"] |= {name: fewer[name] for name in fewer.keys() & node["inputs"].keys()}
-    entry = server.run(prompt)
-    ids = {node.get("title"): str(node["id"]) for node in workflow["nodes"]}
-    before, alone, recorded, words = (
-        np.stack([np.asarray(picture, dtype=float) for picture in server.images(entry, ids[title])])
-        for title in ("Before", "Balance alone", "Where by a record", "Where by words")
-    )
-    assert 0 < abs(recorded - before).mean() < 0.8 * abs(alone - before).mean()
-    assert abs(words - alone).mean() > 0
-    shown = [entry["outputs"][key]["text"][0] for key, node in prompt.items() if node["class_type"] == "RespoWhere"]
-    assert shown == [
-        "Modules act only: where the picture really changes",
-        "Modules act only: where 'doctor' is heard",
-    ]
