@@ -27,6 +27,7 @@ USAGE = """python run.py COMMAND [options]
   package   build the archive for ComfyUI's registry into build/; needs git and installs nothing
 
 The first run makes .venv and gets PyTorch and ComfyUI (about 6 GB); COMFYUI_PATH uses a ComfyUI that is there."""
+WORKERS = ("-n", "2")  # pytest-xdist's; what the user gives comes later and counts instead
 NOT_SLOW = ("-m", "not slow")
 NOT_QUICK = "not linter and not hostile_files and not long_prompts"  # the linters are the other three checks
 QUICK_TESTS = ("tests/test_arrows.py", "tests/test_quality.py", "tests/core")
@@ -104,7 +105,7 @@ def test(arguments: list[str]) -> int:
         say(f"!!! No Chromium or Chrome, so the browser tests do not run: install one, or set {VARIABLE} to its path.")
     chosen = [argument for argument in arguments if argument != "--all"]
     marked = [] if "--all" in arguments else NOT_SLOW
-    return run_module("pytest", [*marked, *chosen], **{VARIABLE: browser or ""})
+    return run_module("pytest", [*WORKERS, *marked, *chosen], **{VARIABLE: browser or ""})
 
 
 def choose_port(wanted: int | None) -> int:

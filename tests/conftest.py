@@ -29,8 +29,10 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 LONGEST = (
     "test_published_evidence.py",
     "test_every_template.py",
+    "test_compatibility.py",
     "test_background_server.py",
     "test_hostile_workflows.py",
+    "test_quality.py",
     "test_resume.py",
     "browser",
     "test_team.py",

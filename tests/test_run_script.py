@@ -89,7 +89,7 @@ class TestCommands:
         monkeypatch.setattr(commands, "ensure_browser", lambda: "/a/browser")
         monkeypatch.setattr(commands, "run", lambda command, **env: called.append((command[1:], env)) or 5)
         assert commands.main(["test", *arguments]) == 5
-        assert called == [(["-m", "pytest", *passed], {"RESPO_BROWSER": "/a/browser"})]
+        assert called == [(["-m", "pytest", "-n", "2", *passed], {"RESPO_BROWSER": "/a/browser"})]
 
 
 class TestCheck:

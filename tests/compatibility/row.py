@@ -31,7 +31,8 @@ class Row:
 
     `weights`: how the MODEL differs from the usual small U-Net; `at`: where the oracle adds, "middle" where a patch
     behind Respo's reads h; `proof`: whether the oracle's places show that the row is what its name says; `tolerance`:
-    largest difference from the oracle, with the reason; 0 asks for the same bits; `fails`: what does not work yet.
+    largest difference from the oracle, with the reason; 0 asks for the same bits; `fails`: what does not work yet;
+    `slow`: it goes the same way as a row beside it, and only `run.py test --all` runs it.
     """
 
     section: str
@@ -46,6 +47,7 @@ class Row:
     tolerance: float = 0.0
     reason: str = ""
     fails: str = ""
+    slow: bool = False
 
 
 def text(seed: int) -> Tensor:

@@ -19,7 +19,7 @@ WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
 def small(name: str) -> Protocol:
     whole = read_protocol(name)
     groups = {"professions": {"names": ["doctor", "nurse"]}, "subjects": {"names": ["dog"]}}
-    return dataclasses.replace(whole, data={**whole.data, "groups": groups})
+    return dataclasses.replace(whole, steps=10, data={**whole.data, "groups": groups})
 
 
 def test_emoji_world(host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
