@@ -100,7 +100,8 @@ def _copy_host(target: Path) -> None:
     source = require_host()
 
     def skip(folder: str, names: list[str]) -> set[str]:
-        return _NOT_OF_HOST & set(names) if Path(folder) == source else set()
+        half_written = {name for name in names if ".pyc." in name}  # by another process, and soon gone
+        return half_written | (_NOT_OF_HOST & set(names) if Path(folder) == source else set())
 
     shutil.copytree(source, target, ignore=skip)
     for name in ("models", "custom_nodes"):
@@ -109,6 +110,8 @@ def _copy_host(target: Path) -> None:
     pack.mkdir()
     for name in PACK:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("*.training", "pictures"))
+            shutil.copytree(
+                ROOT / name, pack / name, ignore=shutil.ignore_patterns("*.training", "pictures", "*.pyc.*")
+            )
         else:
             shutil.copy2(ROOT / name, pack / name)
