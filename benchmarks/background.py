@@ -8,36 +8,26 @@ a plain prompt leaves to chance. Rows are written as they come.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.command import parser_of, write_figures
 from benchmarks.demo.scoring import Pictures, agreement, background_psnr, score
-from benchmarks.shipped_modules import BENCH, GUIDANCE, STEPS
+from benchmarks.drawing import TRAINED, bench_unet, draw, equal_quotas, photo_of, seeds_of
+from benchmarks.evidence.bench import BENCH, examiners
 from emoji_world import world
-from emoji_world.measure import article
-from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.core.errors import RespoError
-from respo_train.core.files.checkpoint import load_attribute, write_atomically
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.pictures.frequency import low_band
-from respo_train.host.load import load_unet
-from respo_train.judges.emoji_world import Judge, load_judge
-from respo_train.judges.segmenter import load_segmenter
-from respo_train.latents.ddim import ddim_step, schedule
-from respo_train.latents.randomness import keyed_noise
-from respo_train.latents.sampling import guided
-from respo_train.network import SplitUNet
-
-JOBS = [p.word for p in world.PROFESSIONS if not p.held_out]
-Heard = dict[tuple[int, bool], Tensor]  # (step, conditional) -> the unmodified run's h
+from respo_train.judges.emoji_world import Judge
+from respo_train.network import Conditioning, Encoded, SplitUNet
 
 
 @dataclass(frozen=True)
@@ -58,10 +48,10 @@ class Row:
         band = "fourier" if self.fourier else "level"
         return f"{source} {where} {self.strength} {band} {self.levels}" if self.strength else "module alone"
 
-    def added(self, own: Tensor, recorded: Tensor | None, conditional: bool) -> Tensor | float:
+    def added(self, own: Tensor, recorded: Tensor, conditional: bool) -> Tensor | float:
         """Return what is added to h, beside the module."""
         source = recorded if self.recorded else own
-        if not self.strength or not (self.both or conditional) or source is None:
+        if not self.strength or not (self.both or conditional):
             return 0.0
         return self.strength * (fourier_band if self.fourier else low_band)(source.float(), self.levels)
 
@@ -83,35 +73,34 @@ ROWS += [Row(True, True, 0.35, levels, fourier=True) for levels in (1, 2)]
 
 def main() -> int:
     """Measure, print, write; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.background", description=__doc__)
+    parser = parser_of("background", __doc__)
     parser.add_argument("--images", type=int, default=8, help="pictures a profession (default 8)")
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME", help="only these rows")
     parser.add_argument("--scene", choices=world.SCENES, help="where the persons are; nothing said (default): anywhere")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
-    unet = load_unet(BENCH / "checkpoint" / "emoji_world.safetensors")
-    judge = load_judge(BENCH / "judges" / "judge.safetensors")
-    segmenter = load_segmenter(BENCH / "judges" / "segmenter.safetensors")
+    unet, (judge, segmenter) = bench_unet(), examiners()
     attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
-    shares = parse_shares("woman 1, man 1")
-    labels = {job: assign(10_000 * index, options.images, shares) for index, job in enumerate(JOBS)}
-    heard: dict[str, Heard] = {job: {} for job in JOBS}
+    labels = equal_quotas(seeds_of(TRAINED, 0), options.images, ("woman", "man"))
     scene = f" {world.SCENES[options.scene]}" if options.scene else ""
-    texts = {job: f"a photo of {article(job)} {job}{scene}" for job in JOBS}
-    before = {job: draw(unet, texts[job], options.images, None, None, heard[job]) for job in JOBS}
-    figures: dict[str, Any] = {"images": options.images * len(JOBS), "scene": options.scene, "rows": {}}
+    recorders = {job: Recorder(unet) for job in TRAINED}
+
+    def drawn(unets: Mapping[str, Any]) -> dict[str, Pictures]:
+        texts = {job: photo_of(job, scene) for job in unets}
+        return {job: draw(own, texts[job], texts[job], [None] * options.images) for job, own in unets.items()}
+
+    before = drawn(recorders)
+    figures: dict[str, Any] = {"images": options.images * len(TRAINED), "scene": options.scene, "rows": {}}
     for row in (row for row in ROWS if row.name in options.rows):
-        modules = {job: [attribute.concept(label) for label in labels[job]] for job in JOBS}
-        after = {job: draw(unet, texts[job], options.images, modules[job], row, heard[job]) for job in JOBS}
+        modules = {job: [attribute.concept(label) for label in labels[job]] for job in TRAINED}
+        after = drawn({job: Steered(unet, row, modules[job], recorders[job].heard) for job in TRAINED})
         figures["rows"][row.name] = {
             "background_psnr": vars(background_psnr(segmenter, before, after)),
             "asked_and_seen": agreement(judge, after, labels),
             **shares_of(judge, after, labels),
         }
         print(row.name, json.dumps(figures["rows"][row.name]), flush=True)
-        if options.json:
-            write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+        write_figures(options.json, figures)
     return 0
 
 
@@ -128,41 +117,51 @@ def shares_of(judge: Judge, after: Mapping[str, Pictures], labels: Mapping[str, 
     }
 
 
-def changes_of(modules: Sequence[ConceptModule], h: Tensor) -> Tensor:
-    """Return what each picture's own module adds to h, `[N, C, H, W]`."""
-    return torch.cat([module.change(own).expand_as(own) for module, own in zip(modules, h.split(1), strict=True)])
+@dataclass
+class Recorder:
+    """A U-Net that keeps h of every pass of a run in `heard`, the conditional and the unconditional in turns."""
+
+    unet: SplitUNet
+    heard: list[Tensor] = field(default_factory=list)
+
+    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+        """Run the first half, and keep h."""
+        encoded = self.unet.encoder(latents, timesteps, conditioning)
+        self.heard.append(encoded.h)
+        return encoded
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the U-Net's."""
+        return getattr(self.unet, name)
 
 
-@torch.no_grad()
-def draw(
-    unet: SplitUNet,
-    text: str,
-    images: int,
-    modules: Sequence[ConceptModule] | None,
-    row: Row | None,
-    heard: Heard,
-) -> Pictures:
-    """Draw `images` of a prompt; without a row the h of every step is written to `heard`."""
-    prompts = unet.encode_prompts([text, ""])
-    latents = torch.stack([keyed_noise(unet.latent_shape, text, index) for index in range(images)])
-    timesteps, alphas = schedule(unet.alphas_cumprod, STEPS)
-    for step, timestep in enumerate(timesteps):
-        predicted = []
-        for prompt, conditional in zip(prompts, (True, False), strict=True):
-            encoded = unet.encoder(latents, timestep.expand(images), prompt)
-            h = encoded.h
-            if row is None or modules is None:
-                heard[step, conditional] = h
-            else:
-                extra = row.added(h, heard.get((step, conditional)), conditional)
-                h = h + extra + (changes_of(modules, encoded.h) if conditional else 0.0)
-            predicted.append(unet.decoder(encoded, h.to(encoded.h.dtype)))
-        now, after = (alphas[place].expand(images) for place in (step, step + 1))
-        latents = ddim_step(latents, guided(predicted[1], predicted[0], GUIDANCE), now, after)
-    pictures = unet.decode(latents)
-    assert pictures is not None  # Emoji World has its autoencoder inside
-    found: Pictures = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return found
+@dataclass
+class Steered:
+    """A U-Net that adds each picture's own module to the conditional h of a run, and what `row` adds beside it.
+
+    `heard`: h of every pass of the unmodified run, in its order.
+    """
+
+    unet: SplitUNet
+    row: Row
+    modules: Sequence[ConceptModule]
+    heard: Sequence[Tensor]
+    passes: int = 0
+
+    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+        """Run the first half, and change h."""
+        encoded = self.unet.encoder(latents, timesteps, conditioning)
+        conditional = self.passes % 2 == 0
+        h = encoded.h + self.row.added(encoded.h, self.heard[self.passes], conditional)
+        if conditional:
+            each = zip(self.modules, encoded.h.split(1), strict=True)
+            h = h + torch.cat([module.change(own).expand_as(own) for module, own in each])
+        self.passes += 1
+        return replace(encoded, h=h.to(encoded.h.dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the U-Net's."""
+        return getattr(self.unet, name)
 
 
 if __name__ == "__main__":

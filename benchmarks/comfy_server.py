@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ Prompt = Mapping[str, Any]  # ComfyUI's API format: {node id: {"class_type": ...
 __all__ = ["ComfyServer", "Entry", "Prompt", "PromptFailed", "ServerError", "require_host"]
 LOG_TAIL = 40
 REQUEST_SECONDS = 60
+START_SECONDS = 300  # until the server answers
 
 
 class ServerError(RuntimeError):
@@ -40,7 +41,6 @@ class ComfyServer:
         model_folders: more folders with models, {"respo": path}: what they hold shows up beside ComfyUI's own.
         extra: further arguments of ComfyUI's main.py.
         with_pack: False starts the bare host, for comparison.
-        timeout: seconds to wait until the server answers.
     """
 
     def __init__(
@@ -51,14 +51,12 @@ class ComfyServer:
         model_folders: Mapping[str, Path] | None = None,
         extra: Sequence[str] = (),
         with_pack: bool = True,
-        timeout: float = 300,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.host = host or require_host()
         self.model_folders = dict(model_folders or {})
         self.extra = list(extra)
         self.with_pack = with_pack
-        self.timeout = timeout
         self.output, self.input, self.user = (self.folder / name for name in ("output", "input", "user"))
         self.log_file = self.folder / "server.log"
         self.url = ""
@@ -130,13 +128,12 @@ class ComfyServer:
             raise rejection(reply.status_code, answer)
         return str(answer["prompt_id"])
 
-    def wait(self, prompt_id: str, timeout: float = 1800, tick: Callable[[], None] | None = None) -> Entry:
+    def wait(self, prompt_id: str, timeout: float = 1800) -> Entry:
         """Wait until a prompt has run; return its history entry, pictures under ["outputs"][node id]["images"].
 
         Args:
             prompt_id: from `queue`.
             timeout: seconds.
-            tick: called about four times a second, for progress.
 
         Raises:
             PromptFailed: a node failed, or the prompt was interrupted.
@@ -149,8 +146,6 @@ class ComfyServer:
             if entry is not None:
                 raise_if_failed(entry)
                 return entry
-            if tick:
-                tick()
             time.sleep(0.25)
         raise TimeoutError(f"prompt {prompt_id} has not finished after {timeout:.0f} s:\n{self._tail()}")
 
@@ -205,7 +200,7 @@ class ComfyServer:
         return path
 
     def _wait_until_ready(self) -> None:
-        end = time.monotonic() + self.timeout
+        end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             self._check_alive()
             try:
@@ -213,7 +208,7 @@ class ComfyServer:
                     return
             except requests.ConnectionError:
                 time.sleep(0.25)
-        raise ServerError(f"ComfyUI does not answer after {self.timeout:.0f} s:\n{self._tail()}")
+        raise ServerError(f"ComfyUI does not answer after {START_SECONDS} s:\n{self._tail()}")
 
     def _history(self, prompt_id: str) -> Entry | None:
         entry: Entry | None = self._get(f"/history/{prompt_id}").json().get(prompt_id)

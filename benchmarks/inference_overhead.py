@@ -7,8 +7,6 @@ spent in its patches and wrappers, summed; two runs' difference would be lost in
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -20,14 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-if not __package__:  # run by its path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.command import at_least, parser_of, write_figures
 from benchmarks.overhead import chain
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
 from benchmarks.overhead.two_pass import TwoPass
 from benchmarks.speed.cost import peak_bytes
-from respo_train.core.files.checkpoint import write_atomically
 
 SIZE = 512
 STEPS_OF_A_PICTURE = 50
@@ -103,25 +98,16 @@ def report(figures: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measure, print, write; returns the exit status."""
-    options = _options()
+    parser = parser_of("inference_overhead", __doc__)
+    parser.add_argument(
+        "--steps", type=at_least(1), default=2, metavar="N", help="sampling steps of each run (default 2)"
+    )
+    parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16", help="of weights and sums")
+    options = parser.parse_args()
     figures = measure(options.steps, getattr(torch, options.precision))
     print(report(figures))
-    if options.json:
-        write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(options.json, figures)
     return 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_overhead", description=__doc__)
-    parser.add_argument("--steps", type=int, default=2, metavar="N", help="sampling steps of each run (default 2)")
-    parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16", help="of weights and sums")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    options = parser.parse_args()
-    if options.steps < 1:
-        parser.error(f"--steps: expected at least 1, found {options.steps}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"--json: no folder {options.json.absolute().parent}; make it first")
-    return options
 
 
 if __name__ == "__main__":

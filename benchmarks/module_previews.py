@@ -11,10 +11,10 @@ import numpy as np
 from einops import rearrange
 from PIL import Image
 
+from benchmarks.drawing import bench_unet, draw
+from benchmarks.evidence.bench import BENCH
 from benchmarks.evidence.methods import PRESETS, SHIPPED
-from benchmarks.shipped_modules import BENCH, draw
 from respo_train.core.files.checkpoint import load_attribute
-from respo_train.host.load import load_unet
 from respo_train.settings.preset_files import read_config
 
 PICTURES = 4
@@ -22,7 +22,7 @@ PICTURES = 4
 
 def main() -> None:
     """Write `<module>.jpg` beside each shipped module."""
-    unet = load_unet(BENCH / "checkpoint" / "emoji_world.safetensors")
+    unet = bench_unet()
     for name, file in SHIPPED.items():
         path = BENCH / "modules" / file
         modules = cycle(load_attribute(path).concepts.values())

@@ -60,7 +60,9 @@ def main() -> None:
                 show_run(page, server, name)
                 save(page, name, page.evaluate(EDGES))
             page.evaluate(BACK)
-            show_templates(page, linked_name(server.host))
+            pack = linked_name(server.host)
+            assert pack is not None  # the server runs with the pack
+            show_templates(page, pack)
             save(page, "templates", page.get_by_role("dialog").bounding_box())
 
 

@@ -6,12 +6,11 @@ Nothing can be learned from random weights: what is shown is that a job runs, wh
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.command import at_least, parser_of, write_figures
 from respo_train.core.errors import RespoError
-from respo_train.core.files.checkpoint import load_attribute, write_atomically
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
 from respo_train.job import Stopped, state_path, train_to_file
@@ -205,24 +205,19 @@ def main() -> int:
         return 2
     for name, value in figures.items():
         print(f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}")
-    if options.json:
-        write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(options.json, figures)
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_on_geometry", description=__doc__)
+def _options() -> Namespace:
+    parser = parser_of("train_on_geometry", __doc__)
     parser.add_argument("family", choices=sorted(PIXELS_OF_A_PLACE))
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="of the pictures trained on (default 256)")
-    parser.add_argument("--steps", type=int, default=3, metavar="N", help="optimizer steps (default 3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    # Two at least, so that the run can be interrupted.
+    parser.add_argument("--steps", type=at_least(2), default=3, metavar="N", help="optimizer steps (default 3)")
     options = parser.parse_args()
     if options.size < 64 or options.size % 64:
-        parser.error(f"--size: expected a multiple of 64 pixels, found {options.size}")
-    if options.steps < 2:
-        parser.error(f"--steps: expected at least 2, so that the run can be interrupted, found {options.steps}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"--json: no folder {options.json.absolute().parent}; make it first")
+        parser.error(f"argument --size: expected a multiple of 64 pixels, found {options.size}")
     return options
 
 

@@ -5,30 +5,23 @@ All ratios are released / ours: higher is better for ours.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:  # run as a file, `python benchmarks/train_speed.py`
-    sys.path.insert(0, str(ROOT))
+from benchmarks.command import parser_of, write_figures
+from benchmarks.evidence.bench import BENCH, JUDGE
+from benchmarks.speed.cost import on_emoji_world
+from benchmarks.speed.emoji import time_to_goal
+from benchmarks.speed.geometry import on_geometry
+from respo_train.core.errors import RespoError
 
-from benchmarks.speed.cost import on_emoji_world  # noqa: E402
-from benchmarks.speed.emoji import time_to_goal  # noqa: E402
-from benchmarks.speed.geometry import on_geometry  # noqa: E402
-from respo_train.core.errors import RespoError  # noqa: E402
-from respo_train.core.files.checkpoint import write_atomically  # noqa: E402
-
-BENCH = ROOT / "emoji_world"
 CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"
-JUDGE = BENCH / "judges" / "judge.safetensors"
 PARTS = ("cost", "goal", "sd15", "sdxl")
 TARGETS = {"flops_ratio": 8, "time_to_same_deviation_ratio": 10, "sd15_step_time_ratio": 6}
 BOTH = [torch.float32, torch.bfloat16]
@@ -41,39 +34,31 @@ def main() -> int:
     parts: dict[str, Any] = {}
     try:
         for part in options.only or PARTS:
-            parts[part] = _measure(part, options.quick, options.budget)
+            parts[part] = _measure(part, options.quick)
     except RespoError as error:
         print(f"train_speed: {error}", file=sys.stderr)
         return 2
     figures = {**headline(parts), "quick": options.quick, "machine": _machine(), "parts": parts}
     figures["seconds"] = round(time.perf_counter() - started, 1)
-    if options.json:
-        write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(options.json, figures)
     print("\n" + "\n".join(table(figures)))
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_speed", description=__doc__)
+def _options() -> Namespace:
+    parser = parser_of("train_speed", __doc__)
     parser.add_argument("--quick", action="store_true", help="at most 10 minutes on 2 idle cores")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part alone (may be given again)")
-    parser.add_argument(
-        "--budget", type=float, metavar="SECONDS", help="training time of the released loop (default 1800, quick 120)"
-    )
-    options = parser.parse_args()
-    if options.budget is not None and not options.budget > 0:
-        parser.error(f"--budget: expected more than 0 seconds, found {options.budget}")
-    return options
+    return parser.parse_args()
 
 
-def _measure(part: str, quick: bool, budget: float | None) -> dict[str, Any]:
+def _measure(part: str, quick: bool) -> dict[str, Any]:
     if part == "cost":
         return on_emoji_world(CHECKPOINT, rounds=5 if quick else 15)
     if part == "goal":
-        seconds = budget or (120.0 if quick else 1800.0)
-        pictures, steps = (6, 10) if quick else (20, 20)
-        return time_to_goal(CHECKPOINT, JUDGE, seconds, pictures, steps)
+        # Seconds that the released loop may train for, pictures of each profession, steps of DDIM.
+        budget, pictures, steps = (120.0, 6, 10) if quick else (1800.0, 20, 20)
+        return time_to_goal(CHECKPOINT, JUDGE, budget, pictures, steps)
     if part == "sd15":
         return on_geometry("sd15", CHECKPOINT, 512, BOTH, rounds=1 if quick else 3)
     # In float32 SDXL's weights alone are 10.3 GB.

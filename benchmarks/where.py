@@ -7,11 +7,10 @@ picture. With `--thresholds` the record's threshold is compared instead, on the 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,21 +20,20 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.comfy_server import ComfyServer
+from benchmarks.command import at_least, parser_of, write_figures
 from benchmarks.demo.scoring import Pictures, agreement, background_psnrs, score, to_tensor
-from benchmarks.demo.workflow import IMAGES_NODE, workflow
-from emoji_world import world
-from emoji_world.measure import article
-from respo_train.core.counting.balance import assign, parse_shares
+from benchmarks.drawing import PROFESSIONS, TRAINED, equal_quotas, photo_of, pictures_of, seeds_of
+from benchmarks.evidence.bench import examiners
+from benchmarks.graph import BASE_MODEL, CLIP, Graph, balanced, loaded, node, sampled, saved
 from respo_train.core.counting.metrics import Interval, mean_ratio_of_labels, paired_bootstrap
-from respo_train.core.files.checkpoint import write_atomically
-from respo_train.judges.emoji_world import Judge, load_judge
-from respo_train.judges.segmenter import Segmenter, load_segmenter
+from respo_train.judges.emoji_world import Judge
+from respo_train.judges.segmenter import Segmenter
 
-BENCH = Path(world.__file__).resolve().parent
 MODULE = "emoji_world_gender.safetensors"
 CONCEPTS = ("woman", "man")
 FIRST_SEED = 42
 BEFORE, BALANCE = "before", "Balance"
+RECORD = [f"sampler {BEFORE}", 1]
 Settings = Mapping[str, Any]  # inputs of a Where node, links among them
 Runs = dict[str, dict[str, Pictures]]  # row -> profession -> pictures
 
@@ -44,88 +42,72 @@ def main() -> int:
     """Measure, print, write; returns the exit status."""
     options = _options()
     started = time.monotonic()
-    jobs = [(p.word, FIRST_SEED + 10_000 * i) for i, p in enumerate(world.PROFESSIONS)]
+    seeds = seeds_of(PROFESSIONS, FIRST_SEED)
     if options.thresholds:
-        held_out = {p.word for p in world.PROFESSIONS if p.held_out}
-        jobs = [(job, seed) for job, seed in jobs if job not in held_out]
+        seeds = {job: seeds[job] for job in TRAINED}
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         threshold = server.object_info()["RespoWhere"]["input"]["required"]["threshold"][1]["default"]
         rows = compared(options.thresholds) if options.thresholds else shown(threshold)
-        runs = draw(server, jobs, options.images, rows)
-    labels = {job: assign(seed, options.images, parse_shares("woman 1, man 1")) for job, seed in jobs}
-    figures = {"images": options.images * len(jobs), "professions": len(jobs), "threshold": threshold}
-    figures["rows"] = measure(runs, labels)
+        runs = draw(server, seeds, options.images, rows)
+    figures = {"images": options.images * len(seeds), "professions": len(seeds), "threshold": threshold}
+    figures["rows"] = measure(runs, equal_quotas(seeds, options.images, CONCEPTS))
     figures["seconds"] = round(time.monotonic() - started, 1)
-    if options.json:
-        write_atomically(options.json, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(options.json, figures)
     print("\n".join(table(figures["rows"])))
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.where", description=__doc__)
-    parser.add_argument("--images", type=int, default=12, help="pictures a profession (default 12)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+def _options() -> Namespace:
+    parser = parser_of("where", __doc__)
+    parser.add_argument("--images", type=at_least(2), default=12, help="pictures a profession (default 12)")
     parser.add_argument("--thresholds", type=float, nargs="+", metavar="T", help="compare these instead")
-    options = parser.parse_args()
-    if options.images < 2:
-        parser.error(f"--images: expected at least 2, found {options.images}")
-    return options
+    return parser.parse_args()
 
 
 def shown(threshold: float) -> dict[str, Settings]:
     """Return the ways to tell Where the subject is: by the prompt's word, by a record, by both."""
-    record = {"record": ["record", 1], "threshold": threshold}
-    words = {"words": "{job}", "clip": ["checkpoint", 1], "prompt": "{prompt}"}
+    record = {"record": RECORD, "threshold": threshold}
+    words = {"words": "{job}", "clip": CLIP, "prompt": "{prompt}"}
     return {"Where by words": words, "Where by record": record, "Where by both": {**words, **record}}
 
 
 def compared(thresholds: Sequence[float]) -> dict[str, Settings]:
     """Return a record with each threshold."""
-    return {f"record, {t:g}": {"record": ["record", 1], "threshold": t} for t in thresholds}
+    return {f"record, {t:g}": {"record": RECORD, "threshold": t} for t in thresholds}
 
 
-def graph(job: str, seed: int, count: int, rows: Mapping[str, Settings]) -> dict[str, Any]:
+def graph_of(job: str, seed: int, count: int, rows: Mapping[str, Settings]) -> Graph:
     """Draw one profession without modules, by Balance, and by Balance with each row's Where, in one graph."""
-    prompt = f"a photo of {article(job)} {job}"
-    nodes = workflow(prompt, seed, count, MODULE)
-    sampler = nodes["sampler"]["inputs"]
-    given = {name: value for name, value in sampler.items() if name != "model"}
-    nodes["record"] = _node("RespoRecordRun", model=["checkpoint", 0], **given)
-    nodes |= _saved(BEFORE, ["record", 0])
+    prompt = photo_of(job)
+    graph = loaded(count)
+    model = balanced(graph, MODULE, seed, count)
+
+    def add(row: str, changed: list[Any], sampler: str = "KSampler") -> None:
+        saved(graph, row, sampled(graph, row, changed, prompt, "", seed, sampler=sampler), filename_prefix="where")
+
+    add(BEFORE, BASE_MODEL, "RespoRecordRun")
+    add(BALANCE, model)
     for row, settings in rows.items():
         own = {k: v.format(job=job, prompt=prompt) if isinstance(v, str) else v for k, v in settings.items()}
         own = {"words": "", "threshold": 0.0, "enabled": True, **own}
-        nodes[f"where {row}"] = _node("RespoWhere", model=sampler["model"], **own)
-        nodes[f"sampler {row}"] = _node("KSampler", model=[f"where {row}", 0], **given)
-        nodes |= _saved(row, [f"sampler {row}", 0])
-    return nodes
+        graph[f"where {row}"] = node("RespoWhere", model=model, **own)
+        add(row, [f"where {row}", 0])
+    return graph
 
 
-def _saved(row: str, latent: list[Any]) -> dict[str, Any]:
-    decode = _node("VAEDecode", samples=latent, vae=["checkpoint", 2])
-    return {f"decode {row}": decode, row: _node("SaveImage", images=[f"decode {row}", 0], filename_prefix="where")}
-
-
-def _node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": kind, "inputs": inputs}
-
-
-def draw(server: ComfyServer, jobs: Sequence[tuple[str, int]], count: int, rows: Mapping[str, Settings]) -> Runs:
+def draw(server: ComfyServer, seeds: Mapping[str, int], count: int, rows: Mapping[str, Settings]) -> Runs:
     """Draw every row of every profession."""
-    places = {BEFORE: BEFORE, BALANCE: IMAGES_NODE, **{row: row for row in rows}}
-    runs: Runs = {row: {} for row in places}
-    for job, seed in tqdm(jobs, unit="profession"):
-        entry = server.run(graph(job, seed, count, rows))
-        for row, node in places.items():
-            runs[row][job] = np.stack([np.asarray(image.convert("RGB")) for image in server.images(entry, node)])
+    runs: Runs = {row: {} for row in (BEFORE, BALANCE, *rows)}
+    for job, seed in tqdm(seeds.items(), unit="profession"):
+        entry = server.run(graph_of(job, seed, count, rows))
+        for row in runs:
+            runs[row][job] = pictures_of(server, entry, row)
     return runs
 
 
 def measure(runs: Runs, labels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """Return each row's figures; `labels`: what each profession's pictures were asked to show."""
-    judge = load_judge(BENCH / "judges" / "judge.safetensors")
-    segmenter = load_segmenter(BENCH / "judges" / "segmenter.safetensors")
+    judge, segmenter = examiners()
     groups = [job for job, wishes in labels.items() for _ in wishes]
     strata = [(job, wish) for job, wishes in labels.items() for wish in wishes]
     ratio = partial(mean_ratio_of_labels, groups=groups, concepts=len(CONCEPTS))

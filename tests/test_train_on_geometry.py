@@ -100,4 +100,4 @@ def test_wrong_options_train_nothing(
     monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("trained"))
     with pytest.raises(SystemExit, match="2"):
         command.main()
-    assert f"error: {wrong[0]}: " in capsys.readouterr().err
+    assert f"error: argument {wrong[0]}: " in capsys.readouterr().err

@@ -11,26 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from benchmarks.comfy_server import ComfyServer, ServerError
-from emoji_world import world
-from respo_train.core.counting.balance import assign, parse_shares
+from benchmarks.drawing import PROFESSIONS, TRAINED, equal_quotas, photo_of, pictures_of, seeds_of
+from benchmarks.evidence.bench import BENCH, examiners
 from respo_train.core.counting.metrics import Interval
-from respo_train.judges.emoji_world import load_judge
-from respo_train.judges.segmenter import load_segmenter
 
 from . import show
 from .scoring import Pictures, Score, agreement, background_psnr, perfect, score
 from .workflow import IMAGES_NODE, workflow
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCH = ROOT / "emoji_world"
 MODULE = "demo_gender.safetensors"
 CONCEPTS = ("woman", "man")
-FIRST_SEED = 42
-HELD_OUT = ", ".join(profession.word for profession in world.PROFESSIONS if profession.held_out)
+SEEDS = seeds_of(PROFESSIONS, 42)
+HELD_OUT = ", ".join(job for job in PROFESSIONS if job not in TRAINED)
 SHOWN = ("doctor", "nurse", "pilot", "teacher", "mechanic")  # the rows of before_after.png
 
 
@@ -71,18 +67,12 @@ def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any
     return result
 
 
-def professions() -> list[tuple[str, int]]:
-    """Return every profession with its seed; consecutive professions' seeds do not overlap."""
-    return [(p.word, FIRST_SEED + 10_000 * index) for index, p in enumerate(world.PROFESSIONS)]
-
-
 def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictures]:
     """Draw `count` pictures of every profession through the server."""
     runs = {}
-    for profession, seed in tqdm(professions(), desc="After " if module else "Before", unit="profession"):
-        article = "an" if profession[0] in "aeiou" else "a"
-        entry = server.run(workflow(f"a photo of {article} {profession}", seed, count, module))
-        runs[profession] = np.stack([np.asarray(image.convert("RGB")) for image in server.images(entry, IMAGES_NODE)])
+    for job, seed in tqdm(SEEDS.items(), desc="After " if module else "Before", unit="profession"):
+        entry = server.run(workflow(photo_of(job), seed, count, module))
+        runs[job] = pictures_of(server, entry, IMAGES_NODE)
     return runs
 
 
@@ -97,12 +87,9 @@ def report(
     out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], seconds: dict[str, float], started: float
 ) -> None:
     """Judge both runs, print the table, write the pictures, the page and report.json."""
-    judge, segmenter = (
-        load(BENCH / "judges" / f"{n}.safetensors")
-        for load, n in ((load_judge, "judge"), (load_segmenter, "segmenter"))
-    )
+    judge, segmenter = examiners()
     count = len(next(iter(before.values())))
-    labels = {p: assign(seed, count, parse_shares("woman 1, man 1")) for p, seed in professions()}
+    labels = equal_quotas(SEEDS, count, CONCEPTS)
     first, second = score(judge, before, CONCEPTS), score(judge, after, CONCEPTS, labels)
     obeyed, background = agreement(judge, after, labels), background_psnr(segmenter, before, after)
     ideal = perfect(labels)

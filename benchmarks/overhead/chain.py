@@ -28,8 +28,11 @@ def load_pack() -> ModuleType:
     """Import the pack as the host does: by its folder, under a name of its own."""
     use_host()
     if PACK not in sys.modules:
-        where = {"submodule_search_locations": [str(ROOT)]}
-        spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", **where)
+        spec = importlib.util.spec_from_file_location(
+            PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
         sys.modules[PACK] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PACK])
     return sys.modules[PACK]
@@ -57,13 +60,13 @@ def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: t
     core = load_pack().respo_train.core
     modules = {}
     for concept in concepts:
-        modules[concept] = core.concept.ConceptModule(*GRID)
+        modules[concept] = core.module.concept.ConceptModule(*GRID)
         for parameter in modules[concept].parameters():
             parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(modules)))
-    architecture = load_pack().nodes.guard.architecture_of(model)
+    architecture = load_pack().nodes.shared.guard.architecture_of(model)
     probe = open_to_all(architecture.context_dim) if purpose == "fairness" else None
-    attribute = core.attribute.Attribute(name, purpose, modules, architecture, {}, {}, probe=probe)
-    core.checkpoint.save_attribute(folder / f"{name}.safetensors", attribute)
+    attribute = core.module.attribute.Attribute(name, purpose, modules, architecture, {}, {}, probe=probe)
+    core.files.checkpoint.save_attribute(folder / f"{name}.safetensors", attribute)
     return folder / f"{name}.safetensors"
 
 
@@ -73,7 +76,7 @@ def open_to_all(width: int) -> Any:
     words = [torch.randn(2, width, generator=drawn) for _ in range(2)]
     always = torch.tensor([1e6, -2.0])  # a likeness is 1 at most
     ends = torch.zeros(width), torch.ones(width), torch.randn(width, generator=drawn)
-    return load_pack().respo_train.core.probe.PromptProbe(*ends, words, always)
+    return load_pack().respo_train.core.module.probe.PromptProbe(*ends, words, always)
 
 
 def seconds_to_load(path: Path, rounds: int = 20) -> float:
@@ -81,8 +84,8 @@ def seconds_to_load(path: Path, rounds: int = 20) -> float:
     core, found = load_pack().respo_train.core, []
     for _ in range(rounds):
         started = time.perf_counter()
-        core.checkpoint.file_sha256(path)
-        core.checkpoint.load_attribute(path)
+        core.files.checkpoint.file_sha256(path)
+        core.files.checkpoint.load_attribute(path)
         found.append(time.perf_counter() - started)
     return statistics.median(found)
 

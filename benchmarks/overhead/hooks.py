@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ class Stopwatch:
     """Sums seconds of the processor's time, which other programs do not lengthen; on a GPU those of the wall."""
 
     seconds: float = 0.0
-    calls: int = 0
     now: Callable[[], float] = field(default_factory=lambda: _clock())
 
     def timed(self, work: Callable) -> Callable:
@@ -28,7 +26,6 @@ class Stopwatch:
                 return work(*arguments, **named)
             finally:
                 self.seconds += self.now() - started
-                self.calls += 1
 
         return run
 
@@ -69,23 +66,21 @@ def time_hooks(model: Any) -> tuple[Any, Stopwatch]:
     return timed, watch
 
 
-class CountedCalls(AbstractContextManager):
-    """Counts a network's forward passes, and the rows of their batches."""
+class CountedCalls:
+    """Counts a network's forward passes; use it in a `with` statement."""
 
     def __init__(self, network: torch.nn.Module):
-        self.calls = self.rows = 0
-        self._network, self._handle = network, nullcontext()
+        self.calls = 0
+        self._handle = network.register_forward_pre_hook(self._count)
 
     def __enter__(self) -> CountedCalls:
-        self._handle = self._network.register_forward_pre_hook(self._count)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._handle.remove()
 
-    def _count(self, _: object, arguments: tuple) -> None:
+    def _count(self, *_: object) -> None:
         self.calls += 1
-        self.rows += len(arguments[0])
 
 
 def _clock() -> Callable[[], float]:

@@ -56,8 +56,9 @@ class TwoPass:
         return h + vector + LOW_BAND_WEIGHT * self.low.pop(0)
 
     def _with(self, change: Callable[[Tensor], Tensor], sample: Callable[[], Tensor]) -> Tensor:
-        last = self.network.middle_block[-1]
-        handle = last.register_forward_hook(lambda _, __, h: change(h))
+        middle = self.network.middle_block
+        assert isinstance(middle, nn.Sequential)
+        handle = middle[-1].register_forward_hook(lambda _, __, h: change(h))
         try:
             return sample()
         finally:

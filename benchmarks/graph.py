@@ -1,0 +1,80 @@
+"""Parts of a ComfyUI graph that draws with Emoji World, in the format of the server's API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from emoji_world import world
+
+Graph = dict[str, dict[str, Any]]
+Link = list[Any]  # [node id, number of its output]
+CHECKPOINT = "emoji_world.safetensors"
+STEPS, GUIDANCE = 20, 3.0
+BASE_MODEL: Link = ["checkpoint", 0]
+CLIP: Link = ["checkpoint", 1]
+# What a new Balance node has in its widgets.
+DEFAULTS = {
+    "distribution": "",
+    "strength": 1.0,
+    "fidelity": 1.0,
+    "start_percent": 0.0,
+    "end_percent": 1.0,
+    "enabled": True,
+}
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    """Return one node of a graph."""
+    return {"class_type": kind, "inputs": inputs}
+
+
+def loaded(count: int) -> Graph:
+    """Return a graph with the checkpoint and an empty latent of `count` pictures."""
+    side = world.IMAGE_SIZE
+    return {
+        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+        "latent": node("EmptyLatentImage", width=side, height=side, batch_size=count),
+    }
+
+
+def balanced(graph: Graph, module: str, seed: int, count: int) -> Link:
+    """Add Load Module and Balance with its default settings; return the link to the changed model."""
+    graph["module"] = node("RespoLoadModule", module=module)
+    graph["balance"] = node("RespoBalance", model=BASE_MODEL, module=["module", 0], seed=seed, count=count, **DEFAULTS)
+    return ["balance", 0]
+
+
+def sampled(
+    graph: Graph,
+    name: str,
+    model: Link,
+    positive: str,
+    negative: str,
+    seed: int,
+    latent: Sequence[Any] = ("latent", 0),
+    sampler: str = "KSampler",
+) -> Link:
+    """Add both prompts and a sampler, "sampler <name>"; return the link to its latent."""
+    for side, text in (("positive", positive), ("negative", negative)):
+        graph[f"{side} {name}"] = node("CLIPTextEncode", text=text, clip=CLIP)
+    graph[f"sampler {name}"] = node(
+        sampler,
+        model=model,
+        positive=[f"positive {name}", 0],
+        negative=[f"negative {name}", 0],
+        latent_image=list(latent),
+        seed=seed,
+        steps=STEPS,
+        cfg=GUIDANCE,
+        sampler_name="ddim",
+        scheduler="ddim_uniform",
+        denoise=1.0,
+    )
+    return [f"sampler {name}", 0]
+
+
+def saved(graph: Graph, name: str, latent: Link, **settings: Any) -> None:
+    """Add what decodes a latent and saves its pictures; `name` is the id of the node that saves."""
+    graph[f"decode {name}"] = node("VAEDecode", samples=latent, vae=["checkpoint", 2])
+    graph[name] = node("SaveImage", images=[f"decode {name}", 0], **settings)
