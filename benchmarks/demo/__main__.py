@@ -79,7 +79,17 @@ def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictu
 def train(target: Path) -> None:
     """Train woman and man from scratch, in a process of its own, as anybody would."""
     print(f"Training: woman and man, of all professions but {HELD_OUT}", flush=True)
-    command = [sys.executable, "-m", "respo_train", "train", "--preset", "gender", "--out", target, "--overwrite"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "respo_train",
+        "train",
+        "--preset",
+        "gender",
+        "--out",
+        target,
+        "--overwrite",
+    ]
     subprocess.run([*command, "--checkpoint", BENCH / "checkpoint" / "emoji_world.safetensors"], cwd=ROOT, check=True)
 
 
