@@ -23,7 +23,6 @@ from benchmarks.evidence import (
 from benchmarks.evidence import (
     ablations,
     bench,
-    code,
     cost,
     drawing,
     extent,
@@ -37,8 +36,20 @@ from benchmarks.evidence import (
     targets,
     training,
 )
-from benchmarks.evidence.asks import CONCEPTS, GENDER, PLAIN, SKIN, TASKS, WEAPONS, Ask, Prompt, asks, prompts
-from benchmarks.evidence.cells import Cell, Store, put_together
+from benchmarks.evidence.asks import (
+    CONCEPTS,
+    GENDER,
+    PLAIN,
+    PROMPTS,
+    SKIN,
+    TASKS,
+    WEAPONS,
+    ask,
+    asks,
+    attribute_of,
+    prompt,
+)
+from benchmarks.evidence.drawing import put_together
 from benchmarks.evidence.measure import Examiner, drawn_of
 from benchmarks.evidence.methods import METHODS, RESPO, Training
 from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Scale, chosen
@@ -48,7 +59,10 @@ from emoji_world import world
 from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.core.errors import RespoError
 from respo_train.core.judge import Verdict
+from respo_train.evaluation.cells import Cell, Store, digest_of
+from respo_train.evaluation.drawing import draw_missing
 from respo_train.evaluation.figures import Drawn, Figure
+from respo_train.evaluation.protocol import Ask
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,12 +80,11 @@ def no_host(monkeypatch):
 
 
 def ask_for(task: str, text: str = "", count: int = 5) -> Ask:
-    found = [ask for ask in asks(TASKS[task], 1) if not text or ask.prompt.text == text]
-    return replace(found[0], count=count)
+    return next(ask(TASKS[task], one, count) for one in PROMPTS[TASKS[task].prompts] if text in ("", one.prompt))
 
 
-def graphs_of(method: str, ask: Ask, batch: int = 4) -> list[graphs.Piece]:
-    return graphs.pieces(METHODS[method], ask, FILES, batch)
+def graphs_of(method: str, own: Ask, batch: int = 4) -> list[graphs.Piece]:
+    return graphs.pieces(METHODS[method], own, FILES, batch)
 
 
 def kinds(graph: graphs.Graph) -> Counter[str]:
@@ -80,38 +93,36 @@ def kinds(graph: graphs.Graph) -> Counter[str]:
 
 class TestAsks:
     def test_seeds_never_overlap(self):
-        every = [prompt for name in PLAIN for prompt in prompts(name)]
-        seeds = sorted(prompt.seed for prompt in every)
-        assert len({prompt.number for prompt in every}) == len(every)
+        every = [one for own in PROMPTS.values() for one in own]
+        seeds = sorted(one.seed for one in every)
         assert np.diff(seeds).min() >= 10_000 > 18 * 73
         assert {seed % 6 for seed in seeds} == {0}
 
     def test_every_figure_of_a_full_run_has_enough_pictures(self):
         for task in TASKS.values():
-            assert sum(ask.count for ask in asks(task, FULL.own)) >= 1300
+            assert sum(one.count for one in asks(task, FULL.own)) >= 1300
 
     def test_wishes_are_what_balance_gives(self):
-        ask = ask_for("gender", count=50)
-        expected = assign(ask.prompt.seed, 50, parse_shares("woman 1, man 1"))
-        assert [cell[0] for cell in ask.wishes()] == expected
-        assert ask.wishes(7, 4) == ask.wishes()[7:11]
+        own = ask_for("gender", count=50)
+        expected = assign(own.seed, 50, parse_shares("woman 1, man 1"))
+        assert [concepts[0] for concepts in own.wishes()] == expected
+        assert own.wishes(7, 4) == own.wishes()[7:11]
 
     def test_joint_wishes_come_out_even(self):
         assert set(Counter(ask_for("joint", count=12).wishes()).values()) == {2}
 
     def test_contrary_wishes_never_agree_with_the_prompt(self):
-        for ask in asks(TASKS["explicit"], 20):
-            attribute, named = ask.prompt.states
-            assert list(ask.distributions) == [attribute]
-            given = {cell[0] for cell in ask.wishes()}
-            assert given == set(CONCEPTS[attribute]) - {named}
+        for own in asks(TASKS["explicit"], 20):
+            attribute = attribute_of(own.states)
+            assert [name for name, _ in own.shares] == [attribute]
+            assert {concepts[0] for concepts in own.wishes()} == set(CONCEPTS[attribute]) - {own.states}
 
     def test_nothing_is_asked_where_nothing_is_shared_out(self):
         assert ask_for("day").wishes() == [()] * 5
-        assert Ask(PLAIN["neutral"], prompts("neutral")[0], 3).wishes() == [()] * 3
+        assert ask(PLAIN["neutral"], PROMPTS["neutral"][0], 3).wishes() == [()] * 3
 
     def test_random_wishes_differ_in_number_from_prompt_to_prompt(self):
-        counts = {Counter(ask.wishes())[("woman",)] for ask in asks(TASKS["gender"], 73, random=True)}
+        counts = {Counter(one.wishes())[("woman",)] for one in asks(TASKS["gender"], 73, random=True)}
         assert len(counts) > 5
 
 
@@ -119,20 +130,20 @@ class TestGraphs:
     @pytest.mark.parametrize("method", ["words", "negative"])
     @pytest.mark.parametrize("task", ["gender", "skin", "joint", "explicit"])
     def test_each_picture_is_drawn_once_under_its_own_prompt(self, method, task):
-        ask = ask_for(task, count=9)
-        for piece in graphs_of(method, ask):
+        own = ask_for(task, count=9)
+        for piece in graphs_of(method, own):
             for name, places in piece.saved:
-                cells = {ask.wishes()[place] for place in places}
+                cells = {own.wishes()[place] for place in places}
                 assert len(cells) == 1
                 sampler = piece.graph[f"sampler {name}"]["inputs"]
                 positive, negative = (piece.graph[sampler[s][0]]["inputs"]["text"] for s in ("positive", "negative"))
-                assert (positive, negative) == graphs.texts(METHODS[method], ask, cells.pop())
-        places = [place for piece in graphs_of(method, ask) for _, own in piece.saved for place in own]
+                assert (positive, negative) == graphs.texts(METHODS[method], own, cells.pop())
+        places = [place for piece in graphs_of(method, own) for _, own in piece.saved for place in own]
         assert sorted(places) == list(range(9))
 
     def test_pictures_taken_out_of_a_batch_keep_their_numbers(self):
-        ask = ask_for("gender", count=7)
-        for start, piece in zip((0, 4), graphs_of("words", ask), strict=True):
+        own = ask_for("gender", count=7)
+        for start, piece in zip((0, 4), graphs_of("words", own), strict=True):
             for name, places in piece.saved:
                 taken = [
                     node["inputs"]["batch_index"]
@@ -140,7 +151,7 @@ class TestGraphs:
                     if node["class_type"] == "LatentFromBatch" and key.startswith(f"latent {name} ")
                 ]
                 assert [start + index for index in taken] == list(places)
-                assert piece.graph[f"sampler {name}"]["inputs"]["seed"] == ask.prompt.seed + start
+                assert piece.graph[f"sampler {name}"]["inputs"]["seed"] == own.seed + start
 
     @pytest.mark.parametrize(
         ("method", "task", "cell", "expected"),
@@ -161,13 +172,13 @@ class TestGraphs:
         assert graphs.texts(METHODS[method], ask_for(task), cell) == expected
 
     def test_words_go_before_an_explicit_word_too(self):
-        ask = ask_for("explicit", "a photo of a woman doctor")
-        assert graphs.texts(METHODS["words"], ask, ("man",))[0] == "a photo of a man woman doctor"
+        own = ask_for("explicit", "a photo of a woman doctor")
+        assert graphs.texts(METHODS["words"], own, ("man",))[0] == "a photo of a man woman doctor"
 
     def test_modules_share_out_what_is_asked(self):
         (piece,) = graphs_of("sdisc", ask_for("joint", count=4))
         balance = piece.graph["changed"]["inputs"]
-        assert (balance["seed"], balance["count"]) == (ask_for("joint").prompt.seed, 4)
+        assert (balance["seed"], balance["count"]) == (ask_for("joint").seed, 4)
         assert balance["distribution"] == "woman 1, man 1"
         assert balance["distribution_2"] == "light 1, medium 1, dark 1"
         assert piece.graph[balance["module_2"][0]]["inputs"]["module"] == FILES[SKIN]
@@ -192,7 +203,7 @@ class TestGraphs:
 
     def test_the_gate_switches_everything(self):
         (piece,) = graphs_of(RESPO, ask_for("subjects gated", count=4))
-        assert piece.graph["gate"]["inputs"]["prompt"] == ask_for("subjects gated").prompt.text
+        assert piece.graph["gate"]["inputs"]["prompt"] == ask_for("subjects gated").prompt
         switched = [n for n in piece.graph.values() if n["class_type"] in ("RespoBalance", "RespoWhere")]
         assert [node["inputs"]["enabled"] for node in switched] == [["gate", 0]] * 2
         assert "gate" not in graphs_of(RESPO, ask_for("subjects", count=4))[0].graph
@@ -227,109 +238,35 @@ class TestGraphs:
         assert all(name.startswith(f"{drawing.SAVED}/") for name in names)
 
 
-class TestCode:
-    @pytest.fixture
-    def pack(self, tmp_path, monkeypatch):
-        (tmp_path / "nodes").mkdir()
-        (tmp_path / "core").mkdir()
-        (tmp_path / "nodes" / "a.py").write_text('"""A."""\nfrom ..core.b import f\nX = f(node_id="RespoA")\n')
-        (tmp_path / "core" / "b.py").write_text("def f(**given):\n    return 1\n")
-        monkeypatch.setattr(code, "ROOT", tmp_path)
-        return tmp_path
-
-    def hashed(self) -> str:
-        for remembered in (code._file_of, code._closure, code._bare):
-            remembered.cache_clear()
-        return code.nodes_sha256(["RespoA", "KSampler"])
-
-    def test_comments_and_docstrings_change_nothing(self, pack):
-        before = self.hashed()
-        (pack / "core" / "b.py").write_text('def f(**given):\n    """Say one."""\n    return 1  # one\n')
-        assert self.hashed() == before
-
-    def test_code_that_is_imported_counts(self, pack):
-        before = self.hashed()
-        (pack / "core" / "b.py").write_text("def f(**given):\n    return 2\n")
-        assert self.hashed() != before
-
-    def test_of_a_file_alone_only_its_own_code_counts(self, pack):
-        def hashed() -> str:
-            code._bare.cache_clear()
-            return code.files_sha256([], alone=[pack / "nodes" / "a.py"])
-
-        before = hashed()
-        (pack / "core" / "b.py").write_text("def f(**given):\n    return 2\n")
-        assert hashed() == before
-        (pack / "nodes" / "a.py").write_text('"""A."""\nfrom ..core.b import f\nX = f(node_id="RespoB")\n')
-        assert hashed() != before
-
-    def test_the_hosts_nodes_do_not(self, pack):
-        self.hashed()
-        assert code.nodes_sha256(["RespoA"]) == code.nodes_sha256(["RespoA", "KSampler", "VAEDecode"])
-
-    def test_an_unknown_node(self, pack):
-        with pytest.raises(LookupError, match="RespoB"):
-            code.nodes_sha256(["RespoB"])
-
-    def test_every_node_of_the_graphs_has_its_file(self):
-        for remembered in (code._file_of, code._closure, code._bare):
-            remembered.cache_clear()
-        for kind in ("RespoBalance", "RespoWhere", "RespoGate", "RespoSafety", "RespoRecordRun", "RespoBackground"):
-            assert code._file_of(kind).name != "__init__.py"
-            assert len(code._closure(code._file_of(kind))) > 3
+def cell_of(number: int = 0, count: int = 3, **about: str) -> Cell:
+    own = ask(PLAIN["neutral"], PROMPTS["neutral"][number], count)
+    return Cell(own, 0, count, {"prompt": own.prompt, "count": count, **about}, graphs_of("unmodified", own))
 
 
-def cell_of(number: int = 0, count: int = 3, **depends: str) -> Cell:
-    ask = Ask(PLAIN["neutral"], prompts("neutral")[number], count)
-    return Cell("unmodified", ask, tuple(graphs_of("unmodified", ask)), depends)
+def noise(cell: Cell) -> np.ndarray:
+    side = world.IMAGE_SIZE
+    return np.random.default_rng(cell.ask.seed).integers(0, 256, (cell.count, side, side, 3), dtype=np.uint8)
 
 
-def pictures_of(cell: Cell, side: int = 4) -> np.ndarray:
-    rng = np.random.default_rng(cell.ask.prompt.number)
-    return rng.integers(0, 256, (cell.ask.count, side, side, 3), dtype=np.uint8)
+class Fake:
+    """A server that draws noise and remembers which prompts it was given."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def draw(self, cell: Cell) -> np.ndarray:
+        self.log.append(cell.ask.prompt)
+        return noise(cell)
 
 
-class TestStore:
-    def test_round_trip(self, tmp_path):
-        store, cell = Store(tmp_path), cell_of()
-        assert store.load(cell) is None
-        store.save(cell, pictures_of(cell))
-        assert np.array_equal(store.load(cell), pictures_of(cell))
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            cell_of(checkpoint="b"),
-            cell_of(count=2),
-            cell_of(1),
-            replace(cell_of(), pieces=tuple(graphs_of("unmodified", cell_of().ask, batch=2))),
-        ],
-        ids=["checkpoint", "count", "prompt", "batch"],
-    )
-    def test_anything_else_is_another_cell(self, tmp_path, other):
-        store, cell = Store(tmp_path), cell_of(checkpoint="a")
-        store.save(cell, pictures_of(cell))
-        assert store.load(other) is None
-
-    def test_the_nodes_code_is_in_the_signature(self, monkeypatch):
-        before = cell_of().signature
-        monkeypatch.setattr("benchmarks.evidence.cells.nodes_sha256", lambda kinds: str(sorted(kinds)))
-        assert cell_of().signature != before
-
-    def test_a_file_that_was_cut_off_is_not_there(self, tmp_path):
-        store, cell = Store(tmp_path), cell_of()
-        store.save(cell, pictures_of(cell))
-        path = store.path(cell)
-        path.write_bytes(path.read_bytes()[:-30])
-        assert store.load(cell) is None
-
-    def test_a_file_under_a_wrong_name_is_not_believed(self, tmp_path):
-        store, cell, other = Store(tmp_path), cell_of(), cell_of(checkpoint="b")
-        store.save(other, pictures_of(other))
-        store.path(other).rename(store.path(cell))
-        assert store.load(cell) is None
-
-    def test_pieces_are_put_in_their_places(self):
+class TestPieces:
+    def test_are_put_in_their_places(self):
         one, two = np.full((1, 2, 2, 3), 1, np.uint8), np.full((2, 2, 2, 3), 2, np.uint8)
         assert put_together(3, [([1], one), ([0, 2], two)])[:, 0, 0, 0].tolist() == [2, 1, 2]
 
@@ -337,58 +274,6 @@ class TestStore:
     def test_no_place_twice_or_empty(self, places):
         with pytest.raises(ValueError, match="each once"):
             put_together(3, [(places, np.zeros((len(places), 2, 2, 3), np.uint8))])
-
-
-class Fake:
-    """A drawer that remembers what it drew; `fails_at`: the draw that breaks."""
-
-    def __init__(self, log: list[str], fails_at: int | None = None) -> None:
-        self.log, self.fails_at = log, fails_at
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.log.append("closed")
-
-    def draw(self, cell: Cell) -> np.ndarray:
-        if self.fails_at is not None and len(self.log) >= self.fails_at:
-            raise RuntimeError("out of memory")
-        self.log.append(f"{cell.method}: {cell.ask.prompt.text}")
-        return pictures_of(cell, world.IMAGE_SIZE)
-
-
-class TestDrawing:
-    def test_what_is_there_is_not_drawn_again(self, tmp_path):
-        store, cells, log = Store(tmp_path), [cell_of(i) for i in range(4)], []
-        store.save(cells[2], pictures_of(cells[2]))
-        assert drawing.draw_missing([*cells, cells[0]], store, lambda number: Fake(log), 1) == 3
-        assert Counter(log) == Counter([f"unmodified: {cells[i].ask.prompt.text}" for i in (0, 1, 3)] + ["closed"])
-        assert drawing.draw_missing(cells, store, lambda number: pytest.fail("opened"), 1) == 0
-
-    def test_an_interrupted_run_goes_on(self, tmp_path):
-        store, cells, log = Store(tmp_path), [cell_of(i) for i in range(4)], []
-        with pytest.raises(RuntimeError, match="out of memory"):
-            drawing.draw_missing(cells, store, lambda number: Fake(log, fails_at=2), 1)
-        assert log[-1] == "closed"
-        log.clear()
-        assert drawing.draw_missing(cells, store, lambda number: Fake(log), 1) == 2
-        assert all(store.load(cell) is not None for cell in cells)
-
-    def test_workers_share_the_work(self, tmp_path):
-        store, cells = Store(tmp_path), [cell_of(i) for i in range(6)]
-        logs: list[list[str]] = [[], []]
-        drawing.draw_missing(cells, store, lambda number: Fake(logs[number]), 2)
-        drawn = [line for log in logs for line in log if line != "closed"]
-        assert sorted(drawn) == sorted(f"unmodified: {cell.ask.prompt.text}" for cell in cells)
-        assert [log[-1] for log in logs] == ["closed"] * 2
-
-    def test_a_prompts_methods_follow_each_other(self, tmp_path):
-        first, second = cell_of(0), cell_of(1)
-        others = [replace(cell, method="words", depends={"x": "1"}) for cell in (first, second)]
-        log: list[str] = []
-        drawing.draw_missing([first, second, *others], Store(tmp_path), lambda number: Fake(log), 1)
-        assert [line.split(": ")[0] for line in log[:4]] == ["unmodified", "words"] * 2
 
 
 RUN = Run("sdisc", GENDER, Training("sdisc", {"pictures": 300}), "float32")
@@ -488,17 +373,16 @@ def seen(*rows: tuple[int, int, int], group: str = "doctor", asked: str = "") ->
 class TestMeasure:
     def test_kept_counts_only_what_was_there(self):
         """Of three pictures of a woman the unmodified model draws two, and the method keeps one of these."""
-        prompt = Prompt("doctor", "a photo of a woman doctor", 1, states=(GENDER, "woman"))
-        ask = Ask(TASKS["explicit"], prompt, 3)
+        own = ask(TASKS["explicit"], prompt(1, "doctor", "a photo of a woman doctor", states="woman"), 3)
         before, after = seen((0, 0, 0), (0, 0, 0), (1, 0, 0)), seen((0, 0, 0), (1, 0, 0), (0, 0, 0))
-        found = Examiner(Sees(), None).explicit("explicit gated", [ask], [before], [after])
+        found = Examiner(Sees(), None).explicit("explicit gated", [own], [before], [after])
         assert found["explicit_gated_kept"].value == 0.5
         assert found["explicit_gated_kept"].n == 2
 
     def test_what_was_asked_goes_along(self):
-        ask = ask_for("joint", count=6)
-        drawn = drawn_of(ask, np.zeros((6, 4, 4, 3), np.uint8))
-        assert drawn.asked == tuple(", ".join(cell) for cell in ask.wishes())
+        own = ask_for("joint", count=6)
+        drawn = drawn_of(own, np.zeros((6, 4, 4, 3), np.uint8))
+        assert drawn.asked == tuple(", ".join(concepts) for concepts in own.wishes())
         assert drawn.group == "doctor"
 
 
@@ -579,15 +463,15 @@ class TestPlan:
         for name in METHODS:
             for task in plan.tasks(name):
                 for own, base in zip(plan.asks(name, task), plan.asks("unmodified", PLAIN[task.prompts]), strict=True):
-                    assert own.prompt == base.prompt
+                    assert (own.prompt, own.seed) == (base.prompt, base.seed)
                     assert own.count <= base.count
 
     def test_six_pictures_come_out_even(self):
         plan = Plan(chosen(METHODS), QUICK, "float32", None, QUICK_GROUPS)
-        assert {True, False} == {ask.prompt.held_out for ask in plan.asks(RESPO, TASKS["gender"])}
+        assert {True, False} == {one.held_out for one in plan.asks(RESPO, TASKS["gender"])}
         for task in ("gender", "skin", "joint"):
-            for ask in plan.asks(RESPO, TASKS[task]):
-                assert len(set(Counter(ask.wishes()).values())) == 1
+            for own in plan.asks(RESPO, TASKS[task]):
+                assert len(set(Counter(own.wishes()).values())) == 1
 
     def test_without_where_there_is_no_where_in_any_set(self):
         name = "respo-no-where"
@@ -595,55 +479,60 @@ class TestPlan:
         plan = Plan({name: without}, Scale(2, 2, 2, 2), "float32", None, ("doctor",))
         tasks = plan.tasks(name)
         assert {task.name for task in tasks} == {"gender", "skin", "joint"}
-        for ask in (ask for task in tasks for ask in plan.asks(name, task)):
-            files = dict.fromkeys(CONCEPTS, "module.safetensors")
-            (piece,) = graphs.pieces(without, ask, files, BATCH)
-            assert "RespoWhere" not in {node["class_type"] for node in piece.graph.values()}
-            (piece,) = graphs.pieces(METHODS[RESPO], ask, files, BATCH)
-            assert "RespoWhere" in {node["class_type"] for node in piece.graph.values()}
+        for own in (own for task in tasks for own in plan.asks(name, task)):
+            (piece,) = graphs.pieces(without, own, FILES, BATCH)
+            assert not kinds(piece.graph)["RespoWhere"]
+            (piece,) = graphs_of(RESPO, own, BATCH)
+            assert kinds(piece.graph)["RespoWhere"]
 
-    def test_settings_and_modules_are_in_the_signature(self, tmp_path):
+    def test_settings_and_modules_make_other_cells(self, tmp_path):
         plan = tiny(RESPO, "sdisc")
-        before = plan.cells(RESPO, TASKS["gender"], {})[0].signature
+        before = plan.cells(RESPO, TASKS["gender"], {})[0].key
         other = replace(plan, methods={RESPO: replace(METHODS[RESPO], where={"gender": 0.5})})
-        assert other.cells(RESPO, TASKS["gender"], {})[0].signature != before
-        signatures = set()
+        assert other.cells(RESPO, TASKS["gender"], {})[0].key != before
+        keys = set()
         for content in (b"1", b"2"):
             (tmp_path / "m").write_bytes(content)
             own = {GENDER: Trained(tmp_path / "m", 1.0)}
-            signatures.add(plan.cells("sdisc", TASKS["gender"], own)[0].signature)
-        assert len(signatures) == 2
+            keys.add(plan.cells("sdisc", TASKS["gender"], own)[0].key)
+        assert len(keys) == 2
 
     def test_our_row_draws_with_the_shipped_modules(self, tmp_path):
         (tmp_path / "m").write_bytes(b"1")
         own = {GENDER: Trained(tmp_path / "m", 1.0)}
         (cell, _) = tiny(RESPO).cells(RESPO, TASKS["gender"], own)
-        assert cell.pieces[0].graph["module 1"]["inputs"]["module"] == "emoji_world_gender.safetensors"
+        assert cell.work[0].graph["module 1"]["inputs"]["module"] == "emoji_world_gender.safetensors"
 
 
 class TestSets:
-    """A run of two professions, as a first one published it, and the next one with `--changed`."""
+    """A run of two professions, as a first one published it, and the next one with `--changed` or `--check`."""
 
     @pytest.fixture
     def made(self, tmp_path, monkeypatch) -> SimpleNamespace:
         monkeypatch.setattr("benchmarks.evidence.plan.surroundings", dict)
         plan, modules = tiny("words", RESPO, only=(*FAIR, "night")), {"unmodified": {}, "words": {}, RESPO: {}}
-        found, path = sets.sets_of(plan, modules), tmp_path / "figures.json"
+        found, path, store = sets.sets_of(plan, modules), tmp_path / "figures.json", Store(tmp_path / "cells")
         for number, one in enumerate(found):
             results.write(one.file(tmp_path / "first"), {one.method: {"a": Figure(number, 0, 1, 9)}})
-        sets.publish(found, tmp_path / "first", path)
-        return SimpleNamespace(plan=plan, modules=modules, sets=found, path=path, folder=tmp_path / "second")
+            store.save(one.cells[0], noise(one.cells[0]))
+        sets.publish(found, (), tmp_path / "first", store, path)
+        return SimpleNamespace(
+            plan=plan, modules=modules, sets=found, path=path, folder=tmp_path / "second", store=store
+        )
 
     def test_every_task_of_every_row_is_one(self, made):
-        assert len({one.key for one in made.sets}) == len(made.sets)
         expected = [(name, task.name) for name in made.modules for task in made.plan.tasks(name)]
         assert [(one.method, one.task.name) for one in made.sets] == expected
+        assert len({digest_of(one.made["workflows"]) for one in made.sets}) == len(made.sets)
 
     def test_what_is_published_comes_back(self, made):
         kept = sets.keep_published(made.sets, made.folder, made.path)
-        assert kept == {one.key for one in made.sets}
+        assert kept == {one.name for one in made.sets}
         for number, one in enumerate(made.sets):
             assert results.read(one.file(made.folder)) == {one.method: {"a": Figure(number, 0, 1, 9)}}
+        published = made.path.read_bytes()
+        sets.publish(made.sets, kept, made.folder, made.store, made.path)
+        assert made.path.read_bytes() == published
 
     def test_nothing_is_published_yet(self, made):
         assert sets.keep_published(made.sets, made.folder, made.path.with_name("none")) == set()
@@ -653,24 +542,44 @@ class TestSets:
         monkeypatch.setattr(bench, "JUDGE", tmp_path / "judge")
         assert sets.keep_published(sets.sets_of(made.plan, made.modules), made.folder, made.path) == set()
 
-    def test_other_settings_make_their_sets_anew(self, made, monkeypatch):
+    def changed(self, monkeypatch) -> Plan:
         monkeypatch.setitem(METHODS, RESPO, replace(METHODS[RESPO], where={**METHODS[RESPO].where, "skin": 0.5}))
-        found = sets.sets_of(tiny("words", RESPO, only=(*FAIR, "night")), made.modules)
-        kept = sets.keep_published(found, made.folder, made.path)
-        (changed,) = [one for one in found if one.key not in kept]
-        assert (changed.method, changed.task.name) == (RESPO, "skin")
+        return tiny("words", RESPO, only=(*FAIR, "night"))
 
-        drawn = {cell.signature for cell in sets.cells_to_draw(found, kept)}
-        assert {cell.signature for cell in (*changed.cells, *changed.before)} <= drawn
+    def test_other_settings_make_their_sets_anew(self, made, monkeypatch):
+        found = sets.sets_of(self.changed(monkeypatch), made.modules)
+        kept = sets.keep_published(found, made.folder, made.path)
+        (changed,) = [one for one in found if one.name not in kept]
+        assert changed.name == f"{RESPO}: skin"
+        drawn = {cell.key for cell in sets.cells_to_draw(found, kept)}
+        assert {cell.key for cell in (*changed.cells, *changed.before)} <= drawn
 
     def test_only_what_the_page_shows_is_drawn_again(self, made):
-        drawn = Counter((c.method, c.ask.task.name) for c in sets.cells_to_draw(made.sets, [o.key for o in made.sets]))
-        shown = {("unmodified", "neutral"): 2, **{("words", name): 1 for name in FAIR}, **{(RESPO, n): 2 for n in FAIR}}
-        assert drawn == shown
+        drawn = sets.cells_to_draw(made.sets, [one.name for one in made.sets])
+        shown = {
+            "unmodified: neutral": 2,
+            **{f"words: {name}": 1 for name in FAIR},
+            **{f"{RESPO}: {n}": 2 for n in FAIR},
+        }
+        of = {cell.key: one.name for one in made.sets for cell in one.cells}
+        assert Counter(of[cell.key] for cell in drawn) == shown
 
     def test_without_published_ones_all_are_drawn(self, made):
-        every = {cell.signature for one in made.sets for cell in one.cells}
-        assert {cell.signature for cell in sets.cells_to_draw(made.sets)} == every
+        every = {cell.key for one in made.sets for cell in one.cells}
+        assert {cell.key for cell in sets.cells_to_draw(made.sets)} == every
+
+    def test_a_check_draws_each_sample_again(self, made, monkeypatch, capsys):
+        log: list[str] = []
+        assert sets.check(made.plan, made.modules, lambda number: Fake(log), made.path) == 0
+        assert len(log) == len(made.sets)
+        assert capsys.readouterr().out.count(": 2 pictures drawn again, the judge sees the same") == len(log)
+        monkeypatch.setattr(Fake, "draw", lambda self, cell: np.zeros_like(noise(cell)))
+        assert sets.check(made.plan, made.modules, lambda number: Fake(log), made.path) == len(made.sets)
+        assert f"{RESPO}: gender: differs: published " in capsys.readouterr().out
+
+    def test_a_check_says_what_was_made_otherwise(self, made, monkeypatch, capsys):
+        assert sets.check(self.changed(monkeypatch), made.modules, lambda number: Fake([]), made.path) == 1
+        assert f"{RESPO}: skin: differs: published with other nodes, workflows\n" in capsys.readouterr().out
 
 
 class TestReport:
@@ -687,7 +596,7 @@ class TestReport:
                 {"unmodified": {}, "words": {}, RESPO: {}},
             )
             cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
-            drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
+            draw_missing(cells, store, lambda number: Fake([]))
             found = judging.measured(plan, modules, store, folder)
             report.write(folder / "to", plan, found, store, modules, report.Made(report.RESULTS, 60.0, 9, 9))
             report.write(folder / "ablated", plan, found, store, modules, report.Made(report.ABLATED, 60.0, 9, 9))
@@ -754,8 +663,8 @@ class TestReport:
         plan = Plan(chosen(["negative"]), Scale(2, 2, 2, 1), "float32", ("day",), ("doctor",))
         modules, store = {"unmodified": {}, "negative": {}}, Store(tmp_path)
         cells = [c for name in modules for task in plan.tasks(name) for c in plan.cells(name, task, {})]
-        assert [cell.ask.count for cell in cells] == [2, 1]
-        drawing.draw_missing(cells, store, lambda number: Fake([]), 1)
+        assert [cell.count for cell in cells] == [2, 1]
+        draw_missing(cells, store, lambda number: Fake([]))
         found = judging.measured(plan, modules, store, tmp_path)["negative"]["accuracy_lost_day"]
         assert found.n == 1
 
@@ -839,9 +748,9 @@ class TestCost:
 
     def test_no_two_rows_share_seeds(self):
         rounds = cost.rounds_of(tiny("words", RESPO), {"unmodified": {}, "words": {}, RESPO: {}}, 3, 2)
-        seeds = [cell.ask.prompt.seed for one in rounds for cell in one.values()]
+        seeds = [cell.ask.seed for one in rounds for cell in one.values()]
         assert len(set(seeds)) == len(seeds) == 9
-        assert cost.WARMING.prompt.seed not in seeds
+        assert cost.WARMING.seed not in seeds
 
     def test_is_measured_once(self, tmp_path):
         rounds = [{"unmodified": cell_of()}]
@@ -853,7 +762,7 @@ class TestCost:
 
 class TestCommand:
     def options(self, *arguments: str) -> Namespace:
-        return command._parser().parse_args(["--precision", "float32", *arguments])
+        return command._parser().parse_args(list(arguments))
 
     @pytest.mark.parametrize(
         "arguments",
@@ -919,5 +828,5 @@ class TestCommand:
 
 def test_the_page_of_the_evidence_names_every_option():
     page = (Path(command.__file__).parent / "README.md").read_text(encoding="utf-8")
-    for flag in ("--quick", "--changed", "--only", "--sets", "--ablations"):
+    for flag in ("--quick", "--changed", "--only", "--sets", "--ablations", "--check"):
         assert flag in page

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,58 +18,64 @@ import torch
 
 from benchmarks.comfy_server import PromptFailed, ServerError
 from respo_train.core.errors import RespoError
+from respo_train.evaluation.cells import Store
+from respo_train.evaluation.drawing import draw_missing
 from respo_train.host.load import choose_dtype
 
 from . import bench, cost, report
 from .ablations import ROWS
 from .asks import TASKS
-from .cells import Cell, Store
-from .code import ROOT
-from .drawing import Drawer, Open, draw_missing
-from .extent import EXTENTS, WHOLE, Extent
-from .judging import Modules, measured
-from .measure import Figures
+from .drawing import Drawer
+from .extent import CHECK, EXTENTS, WHOLE, Extent
+from .judging import measured
 from .methods import METHODS
-from .plan import UNMODIFIED, Plan, chosen
-from .sets import cells_to_draw, keep_published, publish, sets_of
-from .training import KEPT, Run, Trained, find, find_kept, gather, keep, train_missing
+from .plan import Plan, chosen
+from .sets import cells_to_draw, check, keep_published, publish, sets_of
+from .training import KEPT, Modules, Run, Trained, find, find_kept, gather, keep, train_missing
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, draw, measure, write; returns the exit status."""
     options = _parser().parse_args(arguments)
-    started = time.monotonic()
     for name in bench.changed_files():
         print(f"evidence: {name} is not the one that was frozen: no figure compares with older ones", file=sys.stderr)
     try:
         plan = plan_of(options)
         modules = modules_for(plan, options)
-        store, judged = Store(options.out / "cells"), options.extent.judged(options.out)
-        sets = sets_of(plan, modules)
-        kept = keep_published(sets, judged / "figures") if options.extent.finds_figures else ()
-        cells = cells_to_draw(sets, kept)
         folder = gather(modules, options.out / "drawing")
 
         def opened(number: int) -> Drawer:
             return Drawer(options.out / f"server-{number}", folder)
 
-        drawn = draw_missing(cells, store, opened, options.workers)
-        print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
-        results = measured(plan, modules, store, judged, options.workers)
-        for name, own in costs(plan, modules, options, opened).items():
-            results[name] |= own
-        made = report.Made(options.extent.page, time.monotonic() - started, len(sets) - len(kept), len(sets))
-        report.write(target_folder(options), plan, results, store, modules, made)
-        if is_whole(options) and options.extent.keeps:  # not before: page, figures and modules are of one run
-            publish(sets, judged / "figures")
-            for name, trained in modules.items():
-                for run in plan.runs(name):
-                    if trained[run.attribute].path.parent != KEPT:
-                        keep(run, trained[run.attribute], KEPT)
+        if options.extent is CHECK:
+            return 1 if check(plan, modules, opened) else 0
+        _run(plan, modules, opened, options)
     except (ServerError, PromptFailed, RespoError, subprocess.SubprocessError, RuntimeError) as error:
         print(f"evidence: {error}\nWhat is finished is kept; the same command goes on.", file=sys.stderr)
         return 2
     return 0
+
+
+def _run(plan: Plan, modules: Modules, opened: Callable[[int], Drawer], options: argparse.Namespace) -> None:
+    started, extent = time.monotonic(), options.extent
+    store, judged = Store(options.out / "cells"), extent.judged(options.out)
+    sets = sets_of(plan, modules)
+    kept = keep_published(sets, judged / "figures") if extent.finds_figures else ()
+    cells = cells_to_draw(sets, kept)
+    drawn = draw_missing(cells, store, opened, workers=options.workers)
+    print(f"{drawn} of {len(cells)} cells were drawn, the others were there", flush=True)
+    results = measured(plan, modules, store, judged, options.workers)
+    rounds = cost.rounds_of(plan, modules, *extent.rounds)
+    for name, own in cost.remembered(options.out / "cost", rounds, lambda: cost.timed(plan, rounds, opened)).items():
+        results[name] |= own
+    made = report.Made(extent.page, time.monotonic() - started, len(sets) - len(kept), len(sets))
+    report.write(target_folder(options), plan, results, store, modules, made)
+    if is_whole(options) and extent.keeps:  # not before: page, figures and modules are of one run
+        publish(sets, kept, judged / "figures", store)
+        for name, trained in modules.items():
+            for run in plan.runs(name):
+                if trained[run.attribute].path.parent != KEPT:
+                    keep(run, trained[run.attribute], KEPT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,13 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--professions", nargs="+", metavar="NAME", help="only these professions and subjects")
     add("--images", type=int, help="pictures a profession, instead of the run's own number")
     add("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="servers side by side (default: cores)")
-    add(
-        "--precision",
-        choices=["auto", "float32", "bfloat16"],
-        default="auto",
-        help="of training; the server has its own",
-    )
-    add("--out", type=Path, default=ROOT / "out" / "evidence", help="where everything is kept")
+    add("--out", type=Path, default=bench.ROOT / "out" / "evidence", help="where everything is kept")
     return parser
 
 
@@ -103,7 +104,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if options.images is not None:
         n = options.images
         scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
-    dtype = choose_dtype(options.precision, torch.device("cpu"))
+    dtype = choose_dtype("auto", torch.device("cpu"))  # of training; the server has its own
     return Plan(
         chosen(options.only or extent.rows),
         scale,
@@ -134,25 +135,6 @@ def modules_for(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, 
             continue
         found[name] = {attribute: one for attribute, one in known.items() if one is not None}
     return found
-
-
-def costs(plan: Plan, modules: Modules, options: argparse.Namespace, opened: Open) -> dict[str, Figures]:
-    """Return what each row costs; timed in a server of its own, with nothing beside it."""
-    rounds = cost.rounds_of(plan, modules, *options.extent.rounds)
-
-    def timed() -> dict[str, Figures]:
-        print("Timing what each row costs", flush=True)
-        with opened(0) as drawer:
-            drawer.draw(plan.cell(UNMODIFIED, cost.WARMING, {}))  # loads the model
-
-            def seconds(cell: Cell) -> float:
-                before = drawer.seconds()
-                drawer.draw(cell)
-                return drawer.seconds() - before
-
-            return cost.measure(rounds, seconds)
-
-    return cost.remembered(options.out / "cost", rounds, timed)
 
 
 def is_whole(options: argparse.Namespace) -> bool:

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.counting.balance import parse_shares
-from respo_train.core.counting.joint import Combination, assign_jointly
+from respo_train.evaluation.protocol import Ask
 
 GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of the modules
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}
+WORDS = {GENDER: "{}", SKIN: "{}-skinned"}  # how a prompt names a concept
 HEADS = {GENDER: "gender", SKIN: "skin"}  # attribute -> what the judge calls it
 FIRST_SEED = 42
-APART = 12_000  # between the seeds of two prompts; six divides all of them, so that shares come out as even as can be
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """`states`: (attribute, concept) that the text names, or None. `number`: where its seeds start."""
-
-    group: str
-    text: str
-    number: int
-    held_out: bool = False
-    states: tuple[str, str] | None = None
-
-    @property
-    def seed(self) -> int:
-        """Consecutive prompts' seeds do not overlap."""
-        return FIRST_SEED + APART * self.number
+APART = 12_000  # between two prompts' first seeds; six divides all of them, so that shares come out as even as can be
 
 
 @dataclass(frozen=True)
@@ -51,44 +35,22 @@ class Task:
     about: str = ""
 
 
-@dataclass(frozen=True)
-class Ask:
-    """One cell of work: `count` pictures of a prompt, under the seeds from `prompt.seed` on.
+def prompt(number: int, group: str, text: str, held_out: bool = False, states: str = "") -> Ask:
+    """Return a prompt of which nothing is drawn yet. `number`: no two prompts' seeds overlap."""
+    return Ask("", group, text, FIRST_SEED + APART * number, 0, states, held_out)
+
+
+def ask(task: Task, prompt: Ask, count: int, random: bool = False) -> Ask:
+    """Return `count` pictures of a prompt, as a task shares concepts out over them.
 
     `random`: how many get which concept is left to chance, as if a die were thrown for each picture.
     """
-
-    task: Task
-    prompt: Prompt
-    count: int
-    random: bool = False
-
-    @property
-    def distributions(self) -> dict[str, str]:
-        """Attribute -> shares, as Balance reads them; empty where nothing is shared out."""
-        if self.task.contrary and self.prompt.states is not None:
-            attribute, named = self.prompt.states
-            return {attribute: ", ".join(f"{name} 1" for name in CONCEPTS[attribute] if name != named)}
-        return {a: self._shares(a) for a in self.task.attributes if a in CONCEPTS}
-
-    def _shares(self, attribute: str) -> str:
-        names = CONCEPTS[attribute]
-        counts = [1] * len(names)
-        if self.random:
-            rng = np.random.default_rng([self.prompt.number, list(CONCEPTS).index(attribute)])
-            counts = rng.multinomial(self.count, [1 / len(names)] * len(names)).tolist()
-        return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-
-    def wishes(self, start: int = 0, count: int | None = None) -> list[Combination]:
-        """Return the concepts that pictures `start` … are given, one of each attribute: exactly what Balance gives."""
-        images = range(start, start + (self.count if count is None else count))
-        shares = [parse_shares(text) for text in self.distributions.values()]
-        return assign_jointly(self.prompt.seed, images, shares) if shares else [()] * len(images)
-
-
-def prompts(name: str) -> list[Prompt]:
-    """Return the prompts of a list: neutral, night, subjects or explicit."""
-    return _LISTS[name]
+    if task.contrary:
+        attribute = attribute_of(prompt.states)
+        others = ", ".join(f"{name} 1" for name in CONCEPTS[attribute] if name != prompt.states)
+        return replace(prompt, part=task.name, count=count, shares=((attribute, others),))
+    shares = tuple((a, _shares(prompt, a, count, random)) for a in task.attributes if a in CONCEPTS)
+    return replace(prompt, part=task.name, count=count, shares=shares)
 
 
 def asks(task: Task, images: int, groups: Sequence[str] | None = None, random: bool = False) -> list[Ask]:
@@ -96,37 +58,50 @@ def asks(task: Task, images: int, groups: Sequence[str] | None = None, random: b
 
     `groups`: only these professions and subjects.
     """
-    every = prompts(task.prompts)
+    every = PROMPTS[task.prompts]
     count = math.ceil(images * len(world.PROFESSIONS) / len(every))
-    return [Ask(task, prompt, count, random) for prompt in every if groups is None or prompt.group in groups]
+    return [ask(task, one, count, random) for one in every if groups is None or one.group in groups]
 
 
-def _neutral(suffix: str, first: int) -> list[Prompt]:
+def attribute_of(concept: str) -> str:
+    """Return the attribute that a concept belongs to."""
+    return next(attribute for attribute, names in CONCEPTS.items() if concept in names)
+
+
+def _shares(prompt: Ask, attribute: str, count: int, random: bool) -> str:
+    names = CONCEPTS[attribute]
+    counts = [1] * len(names)
+    if random:
+        rng = np.random.default_rng([(prompt.seed - FIRST_SEED) // APART, list(CONCEPTS).index(attribute)])
+        counts = rng.multinomial(count, [1 / len(names)] * len(names)).tolist()
+    return ", ".join(f"{name} {number}" for name, number in zip(names, counts, strict=True))
+
+
+def _neutral(suffix: str, first: int) -> list[Ask]:
     return [
-        Prompt(p.word, f"a photo of {article(p.word)} {p.word}{suffix}", first + index, p.held_out)
+        prompt(first + index, p.word, f"a photo of {article(p.word)} {p.word}{suffix}", p.held_out)
         for index, p in enumerate(world.PROFESSIONS)
     ]
 
 
-def _explicit(first: int) -> list[Prompt]:
-    found: list[Prompt] = []
-    for p in world.PROFESSIONS:
-        words = [(GENDER, g, g) for g in CONCEPTS[GENDER]] + [(SKIN, s, f"{s}-skinned") for s in CONCEPTS[SKIN]]
-        found += [
-            Prompt(p.word, f"a photo of a {word} {p.word}", first + len(found) + index, p.held_out, (attribute, name))
-            for index, (attribute, name, word) in enumerate(words)
-        ]
-    return found
+def _explicit(first: int) -> list[Ask]:
+    words = [(name, WORDS[attribute].format(name)) for attribute, own in CONCEPTS.items() for name in own]
+    stated = [(p, name, word) for p in world.PROFESSIONS for name, word in words]
+    return [
+        prompt(first + index, p.word, f"a photo of a {word} {p.word}", p.held_out, name)
+        for index, (p, name, word) in enumerate(stated)
+    ]
 
 
-_LISTS = {
+PROMPTS: Mapping[str, list[Ask]] = {
     "neutral": _neutral("", 0),
     "night": _neutral(" at night", 100),
-    "subjects": [Prompt(name, f"a photo of {article(name)} {name}", 200 + i) for i, name in enumerate(world.SUBJECTS)],
+    "subjects": [prompt(200 + i, name, f"a photo of {article(name)} {name}") for i, name in enumerate(world.SUBJECTS)],
     "explicit": _explicit(300),
 }
-PLAIN = {name: Task(name, name) for name in _LISTS}  # what the unmodified model draws: every other task's comparison
-TASKS = {
+# What the unmodified model draws: every other task's comparison.
+PLAIN: Mapping[str, Task] = {name: Task(name, name) for name in PROMPTS}
+TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("gender", "neutral", (GENDER,), about="women and men in equal parts"),

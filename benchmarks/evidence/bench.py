@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from emoji_world import world
 from respo_train.core.counting.metrics import wilson
 from respo_train.core.files.checkpoint import file_sha256
+from respo_train.evaluation.cells import digest_of
 from respo_train.evaluation.figures import Figure
 from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.judges.segmenter import Segmenter, load_segmenter
 
+ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(world.__file__).resolve().parent
 JUDGE, SEGMENTER = BENCH / "judges" / "judge.safetensors", BENCH / "judges" / "segmenter.safetensors"
 
@@ -20,6 +23,13 @@ JUDGE, SEGMENTER = BENCH / "judges" / "judge.safetensors", BENCH / "judges" / "s
 def examiners() -> tuple[Judge, Segmenter]:
     """Return the judge and the segmenter."""
     return load_judge(JUDGE), load_segmenter(SEGMENTER)
+
+
+@cache
+def code_sha256(*places: str) -> str:
+    """Hash our files in these places, comments and all: what a machine keeps is of the code that lies on it."""
+    files = sorted(file for place in places for file in [*(ROOT / place).rglob("*.py"), ROOT / place] if file.is_file())
+    return digest_of([(file.relative_to(ROOT).as_posix(), file_sha256(file)) for file in files])
 
 
 def changed_files(bench: Path = BENCH) -> list[str]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from respo_train.evaluation.cells import Cell, digest_of
 from respo_train.evaluation.figures import Figure
 
 from . import results
-from .asks import PLAIN, TASKS, Ask, Prompt
-from .cells import Cell
-from .judging import Modules
+from .asks import PLAIN, TASKS, ask, prompt
+from .drawing import Drawer
 from .measure import Figures
 from .plan import UNMODIFIED, Plan
+from .training import Modules
 
 FIRST = 900  # where these prompts' seeds start
 TASK = "gender"
 WORDS = "a photo of a doctor"
-WARMING = Ask(PLAIN["neutral"], Prompt("doctor", WORDS, FIRST - 1), 1)
+WARMING = ask(PLAIN["neutral"], prompt(FIRST - 1, "doctor", WORDS), 1)
 Seconds = Callable[[Cell], float]  # draws a cell and returns what it took
 
 
@@ -33,17 +33,17 @@ def rounds_of(plan: Plan, modules: Modules, rounds: int, pictures: int) -> list[
     for number in range(rounds):
         own = {}
         for place, name in enumerate(names):
-            prompt = Prompt("doctor", WORDS, FIRST + number * len(names) + place)
             task = PLAIN["neutral"] if name == UNMODIFIED else TASKS[TASK]
-            own[name] = plan.cell(name, Ask(task, prompt, pictures), modules[name])
+            words = prompt(FIRST + number * len(names) + place, "doctor", WORDS)
+            own[name] = plan.cell(name, ask(task, words, pictures), modules[name])
         found.append(own)
     return found
 
 
 def measure(rounds: Sequence[Mapping[str, Cell]], seconds: Seconds) -> dict[str, Figures]:
     """Time every cell of every round; a figure is the median of the rounds, its interval their range."""
-    taken = [{name: seconds(cell) / cell.ask.count for name, cell in one.items()} for one in rounds]
-    pictures = sum(one[UNMODIFIED].ask.count for one in rounds)
+    taken = [{name: seconds(cell) / cell.count for name, cell in one.items()} for one in rounds]
+    pictures = sum(one[UNMODIFIED].count for one in rounds)
     return {
         name: {
             "seconds_per_image": _range_of([one[name] for one in taken], pictures),
@@ -53,16 +53,29 @@ def measure(rounds: Sequence[Mapping[str, Cell]], seconds: Seconds) -> dict[str,
     }
 
 
+def timed(plan: Plan, rounds: Sequence[Mapping[str, Cell]], opened: Callable[[int], Drawer]) -> dict[str, Figures]:
+    """Time every round in a server of its own, with nothing beside it."""
+    print("Timing what each row costs", flush=True)
+    with opened(0) as drawer:
+        drawer.draw(plan.cell(UNMODIFIED, WARMING, {}))  # loads the model
+
+        def seconds(cell: Cell) -> float:
+            before = drawer.seconds()
+            drawer.draw(cell)
+            return drawer.seconds() - before
+
+        return measure(rounds, seconds)
+
+
 def remembered(
-    folder: Path, rounds: Sequence[Mapping[str, Cell]], timed: Callable[[], dict[str, Figures]]
+    folder: Path, rounds: Sequence[Mapping[str, Cell]], measured: Callable[[], dict[str, Figures]]
 ) -> dict[str, Figures]:
     """Return what was measured of the very same cells before, else measure now, and keep it in `folder`."""
-    signatures = "".join(cell.signature for one in rounds for cell in one.values())
-    path = folder / f"{hashlib.sha256(signatures.encode()).hexdigest()[:32]}.json"
+    path = folder / f"{digest_of([cell.key for one in rounds for cell in one.values()])[:32]}.json"
     try:
         return results.read(path)
     except (OSError, ValueError):
-        found = timed()
+        found = measured()
         results.write(path, found)
         return found
 

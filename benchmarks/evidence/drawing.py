@@ -1,31 +1,29 @@
-"""Draws cells that are not there yet, through one server or several at a time."""
+"""Draws cells by a real server: each cell's graphs, one after the other."""
 
 from __future__ import annotations
 
 import os
-import queue
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from benchmarks.comfy_server import ComfyServer
+from respo_train.evaluation.cells import Cell
 
-from .cells import Cell, Pictures, Store, put_together
 from .graphs import SAVED, Graph
 
 SAFETY, SAVE = "RespoSafety", "SaveImage"
 KEPT_NODES = "100"  # results of nodes that the host keeps: the record of a prompt's every piece, for several methods
-Open = Callable[[int], "Drawer"]
+Pictures = NDArray[np.uint8]  # [N, H, W, 3]
 
 
 class Drawer:
-    """A server that draws cells; use it in a `with` statement."""
+    """A server that draws cells whose `work` are Pieces; use it in a `with` statement."""
 
     def __init__(self, folder: Path, modules: Path) -> None:
         # Servers beside each other must not fight for the cores; the host reads this when it starts.
@@ -48,13 +46,13 @@ class Drawer:
     def draw(self, cell: Cell) -> Pictures:
         """Draw all pictures of a cell."""
         parts = []
-        for piece in cell.pieces:
+        for piece in cell.work:
             entry = self._server.run(self.prepared(piece.graph))
             for name, places in piece.saved:
                 images = [np.asarray(image.convert("RGB")) for image in self._server.images(entry, name)]
                 parts.append((places, np.stack(images)))
         shutil.rmtree(self._server.output / SAVED, ignore_errors=True)
-        return put_together(cell.ask.count, parts)
+        return put_together(cell.count, parts)
 
     def seconds(self) -> float:
         """Return the seconds of one core that the server has used."""
@@ -76,44 +74,12 @@ def _missing(inputs: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in more.items() if name not in inputs}
 
 
-def draw_missing(cells: Sequence[Cell], store: Store, opened: Open, workers: int) -> int:
-    """Draw every cell that is not in the store, and return how many there were; each is kept as soon as it is done.
-
-    `opened(number)`: a drawer of its own for each worker. Cells of one prompt go to one drawer in their order, as the
-    host keeps what the last prompt of its queue computed: the unmodified run is then recorded once for several methods.
-    """
-    missing = [cell for cell in {cell.signature: cell for cell in cells}.values() if store.load(cell) is None]
-    jobs: queue.SimpleQueue[list[Cell]] = queue.SimpleQueue()
-    for job in _by_prompt(missing).values():
-        jobs.put(job)
-    if missing:
-        with tqdm(total=sum(cell.ask.count for cell in missing), unit="picture", desc="Drawing") as bar:
-            count = min(workers, jobs.qsize())
-            with ThreadPoolExecutor(count) as pool:
-                done = [pool.submit(_work, opened, number, jobs, store, bar) for number in range(count)]
-                try:
-                    for one in done:
-                        one.result()
-                finally:
-                    while not jobs.empty():  # one failed: the others end with the cell that they are at
-                        jobs.get()
-    return len(missing)
-
-
-def _by_prompt(cells: Sequence[Cell]) -> Mapping[tuple[str, int], list[Cell]]:
-    found: dict[tuple[str, int], list[Cell]] = {}
-    for cell in cells:
-        found.setdefault((cell.ask.prompt.text, cell.ask.count), []).append(cell)
-    return found
-
-
-def _work(opened: Open, number: int, jobs: queue.SimpleQueue[list[Cell]], store: Store, bar: tqdm) -> None:
-    with opened(number) as drawer:
-        while True:
-            try:
-                job = jobs.get_nowait()
-            except queue.Empty:
-                return
-            for cell in job:
-                store.save(cell, drawer.draw(cell))
-                bar.update(cell.ask.count)
+def put_together(count: int, parts: Sequence[tuple[Sequence[int], Pictures]]) -> Pictures:
+    """Put pieces' pictures in their places. Raises ValueError unless each of `count` places is filled just once."""
+    places = [index for indices, _ in parts for index in indices]
+    found = np.concatenate([pictures for _, pictures in parts])
+    if sorted(places) != list(range(count)) or len(found) != count:
+        raise ValueError(f"expected {count} pictures, each once, found {len(found)} for the places {places}")
+    whole = np.empty_like(found)
+    whole[places] = found
+    return whole

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import report
 from .ablations import ABLATIONS, BASES, SETS
-from .code import ROOT
+from .bench import ROOT
 from .methods import METHODS
 from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, Scale
 
@@ -46,13 +46,18 @@ class Extent:
 
 
 WHOLE = Extent("everything", "partial", takes_kept=False, keeps=True, rounds=(5, 24), published=PUBLISHED)
+CHECK = Extent(
+    "draw a few pictures of each published set again, and say whether the judge sees the same", "check", trains=False
+)
 EXTENTS: Mapping[str, Extent] = {
+    "check": CHECK,
     "quick": Extent(
         help="minutes instead of hours: few pictures of every second profession",
         partial="quick",
         scale=QUICK,
         groups=QUICK_GROUPS,
         trains=False,
+        rounds=(1, 2),
     ),
     "changed": replace(
         WHOLE,

@@ -1,4 +1,4 @@
-"""A method and a cell of work, as graphs of the server's API."""
+"""A method and an ask, as graphs of the server's API."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Any
 from benchmarks.demo.workflow import CHECKPOINT, DEFAULTS, GUIDANCE, STEPS
 from emoji_world import world
 
-from .asks import CONCEPTS, GENDER, SKIN, WEAPONS, Ask
+from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask
 from .methods import Method
 
 Graph = dict[str, dict[str, Any]]
 Files = Mapping[str, str]  # attribute -> module file
 SAVED = "evidence"  # the folder in the server's output
-WORDS = {GENDER: "{}", SKIN: "{}-skinned"}
 NEGATIVE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One prompt for the server. `saved`: (node, pictures that it saves, numbered within the cell)."""
+    """One prompt for the server. `saved`: (node, pictures that it saves, numbered within the ask)."""
 
     graph: Graph
     saved: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def pieces(method: Method, ask: Ask, files: Files, batch: int) -> list[Piece]:
-    """Return what has to run for a cell, at most `batch` pictures at a time.
+    """Return what has to run for an ask, at most `batch` pictures at a time.
 
-    Picture i of a cell starts from the same noise whichever method draws it.
+    Picture i of an ask starts from the same noise whichever method draws it.
     """
     starts = range(0, ask.count, batch)
     return [_piece(method, ask, files, start, min(batch, ask.count - start)) for start in starts]
@@ -45,24 +44,24 @@ def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Pi
 
 def _plain(ask: Ask, start: int, count: int) -> Piece:
     graph = _loaded(count)
-    _saved(graph, "all", _sampled(graph, "all", ["checkpoint", 0], ask.prompt.text, "", ask.prompt.seed + start))
+    _saved(graph, "all", _sampled(graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start))
     return Piece(graph, (("all", tuple(range(start, start + count))),))
 
 
 def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
-    graph, seed, text = _loaded(count), ask.prompt.seed + start, ask.prompt.text
+    graph, seed, text = _loaded(count), ask.seed + start, ask.prompt
     enabled: Any = True
-    if ask.task.gate:
+    if TASKS[ask.part].gate:
         graph["gate"] = node("RespoGate", module=["module 1", 0], prompt=text, words="")
         enabled = ["gate", 0]
-    if WEAPONS in ask.task.attributes:
+    if WEAPONS in TASKS[ask.part].attributes:
         settings = {"level": "strong", "start_percent": 0.0, "end_percent": 1.0, **method.safety}
         switch = {f"{WEAPONS} ({files[WEAPONS]})": True}
         graph["changed"] = node("RespoSafety", model=["checkpoint", 0], enabled=True, **settings, **switch)
         where = method.where_of_safety
     else:
         graph |= _balance(method, ask, files, seed, count, enabled)
-        where = method.where.get(ask.task.name)
+        where = method.where.get(ask.part)
     model = ["changed", 0]
     if where is not None or method.background is not None:
         _sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
@@ -74,9 +73,9 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
 def _balance(method: Method, ask: Ask, files: Files, seed: int, count: int, enabled: Any) -> Graph:
     graph: Graph = {}
     inputs: dict[str, Any] = {**DEFAULTS, "enabled": enabled, "seed": seed, "count": count, **method.balance}
-    if len(ask.distributions) > 1:
+    if len(ask.shares) > 1:
         inputs |= method.joint
-    for number, (attribute, shares) in enumerate(ask.distributions.items(), 1):
+    for number, (attribute, shares) in enumerate(ask.shares, 1):
         graph[f"module {number}"] = node("RespoLoadModule", module=files[attribute])
         suffix = "" if number == 1 else f"_{number}"
         inputs |= {f"module{suffix}": [f"module {number}", 0], f"distribution{suffix}": shares}
@@ -99,28 +98,28 @@ def _held_to_record(graph: Graph, model: list[Any], where: float | None, method:
 
 def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
     """Draw the pictures of each concept (combination) apart, as they differ in their prompts, on their own noise."""
-    graph, seed = _loaded(count), ask.prompt.seed + start
+    graph, seed = _loaded(count), ask.seed + start
     wishes, saved = ask.wishes(start, count), []
-    for number, cell in enumerate(dict.fromkeys(wishes)):
-        own = [index for index, wish in enumerate(wishes) if wish == cell]
+    for number, concepts in enumerate(dict.fromkeys(wishes)):
+        own = [index for index, wish in enumerate(wishes) if wish == concepts]
         latent = _taken(graph, f"latent {number}", own, count)
-        positive, negative = texts(method, ask, cell)
+        positive, negative = texts(method, ask, concepts)
         name = str(number)
         _saved(graph, name, _sampled(graph, name, ["checkpoint", 0], positive, negative, seed, latent))
         saved.append((name, tuple(start + index for index in own)))
     return Piece(graph, tuple(saved))
 
 
-def texts(method: Method, ask: Ask, cell: Sequence[str]) -> tuple[str, str]:
-    """Return the prompt and the negative prompt for pictures that are given `cell`."""
-    given = dict(zip(ask.distributions, cell, strict=True))
+def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
+    """Return the prompt and the negative prompt for pictures that are given these concepts, one an attribute."""
+    given = dict(zip((attribute for attribute, _ in ask.shares), concepts, strict=True))
     if method.how == "words":
         words = " ".join(WORDS[attribute].format(name) for attribute, name in reversed(given.items()))
-        return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt.text), ""
-    if WEAPONS in ask.task.attributes:
-        return ask.prompt.text, NEGATIVE[WEAPONS]
+        return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt), ""
+    if WEAPONS in TASKS[ask.part].attributes:
+        return ask.prompt, NEGATIVE[WEAPONS]
     others = [NEGATIVE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]
-    return ask.prompt.text, ", ".join(others)
+    return ask.prompt, ", ".join(others)
 
 
 def _taken(graph: Graph, name: str, indices: Sequence[int], count: int) -> list[Any]:

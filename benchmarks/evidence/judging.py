@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
 from respo_train.evaluation import figures as E
+from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.figures import Drawn, Figure
 
 from . import bench, results
 from .asks import CONCEPTS, PLAIN
-from .cells import Cell, Store
 from .measure import FAIRNESS, Examiner, Figures, drawn_of
 from .plan import UNMODIFIED, Plan
 from .reference import load_real
 from .second_judge import load_second
 from .sets import PictureSet, sets_of
-from .training import Trained
+from .training import Modules
 
 PERFECT, COIN = "perfect", "coin_flip"
-Modules = Mapping[str, Mapping[str, Trained]]
 
 
 def measured(plan: Plan, modules: Modules, store: Store, out: Path, at_once: int = 1) -> dict[str, Figures]:
@@ -63,13 +62,7 @@ class _Reader:
 
     def drawn(self, cells: Sequence[Cell]) -> list[Drawn]:
         """Return the pictures of finished cells."""
-        found = []
-        for cell in cells:
-            pictures = self._store.load(cell)
-            if pictures is None:
-                raise RuntimeError(f"{self._store.path(cell)} is gone")
-            found.append(drawn_of(cell.ask, pictures))
-        return found
+        return [drawn_of(cell.ask, self._store.load(cell)) for cell in cells]
 
     def before(self, prompts: str) -> list[Drawn]:
         """Return the unmodified model's pictures of a list of prompts; rows that are judged side by side share them."""

@@ -15,17 +15,16 @@ from respo_train.evaluation.seen import Looks, labels
 from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
-from .asks import CONCEPTS, GENDER, HEADS, SKIN, Ask
-from .cells import Pictures
+from .asks import CONCEPTS, GENDER, HEADS, SKIN, Ask, attribute_of
 
 FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
 Figures = dict[str, Figure]
 
 
-def drawn_of(ask: Ask, pictures: Pictures) -> Drawn:
+def drawn_of(ask: Ask, pictures: NDArray[np.uint8]) -> Drawn:
     """Return a cell's pictures as what the figures are made of."""
     asked = tuple(", ".join(cell) for cell in ask.wishes())
-    return Drawn(ask.prompt.group, ask.prompt.text, pictures, asked, ask.prompt.held_out)
+    return Drawn(ask.group, ask.prompt, pictures, asked, ask.held_out)
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,8 @@ class Examiner:
         """Return how often a word of the prompt is still obeyed, of the pictures in which it was."""
         kept: list[NDArray[np.float64]] = []
         for ask, (first, second) in zip(asks, pairs(before, after), strict=True):
-            assert ask.prompt.states is not None
-            attribute, concept = ask.prompt.states
-            was, is_now = (np.array(labels(self.judge, one, HEADS[attribute])) == concept for one in (first, second))
+            head = HEADS[attribute_of(ask.states)]
+            was, is_now = (np.array(labels(self.judge, one, head)) == ask.states for one in (first, second))
             kept.append(np.where(was, is_now.astype(float), np.nan))
         lost = E.accuracy_lost(self.judge, before, after)
         found = {"kept": E.share_of(np.concatenate(kept), after), "accuracy_lost": lost}

@@ -9,17 +9,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from respo_train.evaluation import figures as E
+from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.figures import Drawn
 from respo_train.evaluation.seen import Looks
 
 from . import bench
 from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
-from .cells import Pictures, Store
-from .judging import Modules
+from .drawing import Pictures
 from .measure import FAIRNESS, drawn_of
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .tables import title
+from .training import Modules
 
 Shown = list[tuple[str, str, str]]  # heading, text, file
 ACROSS = 10
@@ -46,13 +47,16 @@ def save(folder: Path, plan: Plan, store: Store, modules: Modules) -> Shown:
 
 def _side_by_side(plan: Plan, store: Store, modules: Modules, task: Task) -> list[tuple[str, Pictures]]:
     first = plan.cells(UNMODIFIED, PLAIN[task.prompts], {})[0]
-    own = store.load(first)
-    rows = [] if own is None else [(title(UNMODIFIED), own)]
+    rows = [(title(UNMODIFIED), store.load(first))] if _is_there(store, first) else []
     for name in modules:
         if name != UNMODIFIED and task in plan.tasks(name):
-            pictures = store.load(plan.cells(name, task, modules[name])[0])
-            rows += [] if pictures is None else [(title(name), pictures)]
+            cell = plan.cells(name, task, modules[name])[0]
+            rows += [(title(name), store.load(cell))] if _is_there(store, cell) else []
     return rows
+
+
+def _is_there(store: Store, cell: Cell) -> bool:
+    return store.state(cell) == "good"
 
 
 def _asked(plan: Plan, modules: Modules, task: Task) -> str:
@@ -60,14 +64,15 @@ def _asked(plan: Plan, modules: Modules, task: Task) -> str:
     name = next(name for name in modules if name != UNMODIFIED and task in plan.tasks(name))
     ask = plan.asks(name, task)[0]
     wishes = ", ".join(" ".join(cell) for cell in ask.wishes(0, min(ACROSS, ask.count)))
-    return f"All are '{ask.prompt.text}', each column of one seed; asked for from left to right: {wishes}."
+    return f"All are '{ask.prompt}', each column of one seed; asked for from left to right: {wishes}."
 
 
 def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task) -> Shown:
     """Show the profession with the largest deviation, its pictures that are not as asked first."""
     judge, _ = bench.examiners()
     concepts = {HEADS[a]: CONCEPTS[a] for a in FAIRNESS[task.name]}
-    drawn = [drawn_of(c.ask, p) for c in plan.cells(RESPO, task, modules[RESPO]) if (p := store.load(c)) is not None]
+    cells = plan.cells(RESPO, task, modules[RESPO])
+    drawn = [drawn_of(cell.ask, store.load(cell)) for cell in cells if _is_there(store, cell)]
     if not drawn:
         return []
     worst = max(drawn, key=lambda one: E.joint_deviation(judge, [one], concepts).value)

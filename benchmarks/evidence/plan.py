@@ -11,10 +11,11 @@ import torch
 from benchmarks.comfy_server import require_host
 from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256
+from respo_train.evaluation.cells import Cell, digest_of
 
 from .ablations import ROWS
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
-from .cells import Cell
+from .bench import code_sha256
 from .graphs import pieces
 from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, Method
 from .training import CHECKPOINT, Run, Trained, runs_of
@@ -96,13 +97,21 @@ class Plan:
         paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
         files = {attribute: path.name for attribute, path in paths.items()}
         hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}
-        depends = {**surroundings(), **hashes}
-        return Cell(name, ask, tuple(pieces(method, ask, files, BATCH)), depends)
+        work = pieces(method, ask, files, BATCH)
+        workflows = digest_of([piece.graph for piece in work])
+        about = {
+            "prompt": ask.prompt,
+            "workflows": workflows,
+            "modules": hashes,
+            "code": code_sha256("nodes", "respo_train/core"),
+        }
+        return Cell(ask, 0, ask.count, {**about, **surroundings()}, work)
 
 
 def attributes(ask: Ask) -> list[str]:
     """Return the attributes whose modules a cell needs."""
-    return list(ask.distributions) or [a for a in ask.task.attributes if a == WEAPONS]
+    task = TASKS.get(ask.part, PLAIN["neutral"])
+    return [a for a, _ in ask.shares] or [a for a in task.attributes if a == WEAPONS]
 
 
 def chosen(names: Iterable[str]) -> dict[str, Method]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from respo_train.core.files.checkpoint import write_atomically
 
 from . import results
-from .code import ROOT
+from .bench import ROOT
 from .judging import COIN
 from .measure import Figures
 from .tables import Column, table, value

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from respo_train.core.files.checkpoint import write_atomically
+from respo_train.evaluation.cells import Store
 
 from . import bench, chart, pictures, results
 from .ablations import ROWS
 from .asks import TASKS
-from .cells import Store
-from .judging import COIN, PERFECT, Modules
+from .judging import COIN, PERFECT
 from .measure import Figures
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .tables import TABLES, rankings, table, text, title, verdicts
+from .training import Modules
 
 INTRODUCTION = """\
 Every method on the same prompts, seeds and assignments, on [Emoji World]({root}/emoji_world/README.md): drawn by a real
@@ -57,8 +58,8 @@ class Made:
         if self.sets_now < self.sets:
             return (
                 f"the last command, with `--changed`, measured {self.sets_now} of {self.sets} sets of pictures in "
-                f"{self.seconds / 60:.0f} minutes; the others, of the same code, modules, host and judge by their "
-                "signatures, keep the figures of earlier runs"
+                f"{self.seconds / 60:.0f} minutes; the others, of the same settings, modules, host and judge, keep "
+                "the figures of earlier runs"
             )
         return f"the last command took {self.seconds / 60:.0f} minutes, with what earlier ones had finished"
 

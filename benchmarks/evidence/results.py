@@ -22,9 +22,4 @@ def write(path: Path, results: Results) -> None:
 def read(path: Path) -> dict[str, dict[str, Figure]]:
     """Read what `write` wrote."""
     plain = json.loads(path.read_text(encoding="utf-8"))
-    return {method: {name: _figure(one) for name, one in own.items()} for method, own in plain.items()}
-
-
-def _figure(plain: Mapping[str, float | str | None]) -> Figure:
-    value, low, high = (float("nan") if plain[k] is None else float(plain[k]) for k in ("value", "low", "high"))  # type: ignore[arg-type]
-    return Figure(value, low, high, int(plain["n"]), str(plain.get("note", "")))  # type: ignore[arg-type]
+    return {method: {name: Figure.from_dict(one) for name, one in own.items()} for method, own in plain.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -19,15 +18,17 @@ import torch
 
 from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256, write_atomically
+from respo_train.evaluation.cells import digest_of
 from respo_train.settings.preset_files import read_config
 
-from .code import ROOT, files_sha256
+from .bench import ROOT, code_sha256
 from .methods import PRESETS, Method, Training
 
 CHECKPOINT = Path(world.__file__).resolve().parent / "checkpoint" / "emoji_world.safetensors"
 KEPT = Path(__file__).resolve().parent / "modules"  # as the last full run trained them; --quick draws with these
 RECORD = "trained.json"  # file name -> signature, configuration, core seconds
-CODE = [ROOT / "respo_train" / name for name in ("trainer.py", "objectives/objective.py", "host/split_unet.py")]
+# What trains; not the command line, reports and pages around it.
+CODE = ("core", "host", "latents", "objectives", "probe", "settings", "trainer.py")
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,14 @@ class Run:
     @property
     def signature(self) -> str:
         """Return 64 hexadecimal digits: another configuration, checkpoint, trainer or PyTorch gives others."""
-        return _digest([self._decisive, self.precision, file_sha256(CHECKPOINT), files_sha256(CODE), torch.__version__])
+        code = code_sha256(*(f"respo_train/{name}" for name in CODE))
+        return digest_of([self.configuration, self.precision, code, torch.__version__])
 
     @property
     def configuration(self) -> str:
         """Return 64 hexadecimal digits: what is trained on which checkpoint, with whatever code and machine."""
-        return _digest([self._decisive, file_sha256(CHECKPOINT)])
-
-    @property
-    def _decisive(self) -> dict[str, Any]:
-        """The values that the module's numbers depend on."""
-        return {name: value for name, value in self.values.items() if name not in ("words", "preview")}
+        decisive = {name: value for name, value in self.values.items() if name not in ("words", "preview")}
+        return digest_of([decisive, file_sha256(CHECKPOINT)])
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,9 @@ class Trained:
 
     path: Path
     seconds: float
+
+
+Modules = Mapping[str, Mapping[str, Trained]]  # method -> attribute -> what was trained for it
 
 
 def runs_of(name: str, method: Method, attributes: Sequence[str], precision: str) -> list[Run]:
@@ -155,10 +156,6 @@ def _find(folder: Path, by: str, wanted: str) -> Trained | None:
         if known.get(by) == wanted and (folder / file).is_file():
             return Trained(folder / file, float(known["seconds"]))
     return None
-
-
-def _digest(known: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _read(folder: Path) -> dict[str, Any]:

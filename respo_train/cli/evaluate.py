@@ -14,9 +14,9 @@ from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256, load_attribute
 from ..core.files.text import read_text
 from ..core.judge import AnyJudge
-from ..evaluation.drawing import Brush
 from ..evaluation.evaluate import Job, evaluate
 from ..evaluation.protocol import Protocol, read_protocol
+from ..evaluation.sampler import Brush
 from ..evaluation.steering import Module, Steering
 from ..host import load
 from ..judges import BUILT_IN, load_judge

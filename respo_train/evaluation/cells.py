@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,40 @@ from numpy.typing import NDArray
 
 from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256, write_atomically
+from .drawn import Drawn
 from .protocol import Ask
-from .steering import Act
-
-CELL = 16  # pictures: what a kill can lose
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
-    """Some pictures of one prompt, those with the numbers `first`, `first + 1`, …; one act for each."""
+    """`count` pictures of one prompt, from number `first` on, which are drawn and kept together.
+
+    `about`: values for JSON, all that the pictures depend on. `work`: whatever the painter needs to draw them.
+    """
 
     ask: Ask
     first: int
-    acts: tuple[Act, ...]
+    count: int
+    about: Mapping[str, Any]
+    work: Any
 
-    @property
-    def seeds(self) -> range:
-        """The seed of each picture."""
-        return range(self.ask.seed + self.first, self.ask.seed + self.first + len(self.acts))
+    @cached_property
+    def key(self) -> str:
+        """Return 32 hexadecimal digits; equal ones are of the same pictures."""
+        return digest_of(self.about)[:32]
+
+    def drawn(self, images: NDArray[np.uint8], asked: Sequence[str]) -> Drawn:
+        """Return the cell's pictures `[count, H, W, 3]` with what each of them was asked to show."""
+        return Drawn(self.ask.group, self.ask.prompt, images, tuple(asked), self.ask.held_out)
 
 
-def cells_of(ask: Ask, acts: list[Act]) -> list[Cell]:
-    """Cut a prompt's pictures into cells. More pictures make more cells, but leave full ones as they are."""
-    return [Cell(ask, first, tuple(acts[first : first + CELL])) for first in range(0, len(acts), CELL)]
+def digest_of(values: Any) -> str:
+    """Return 64 hexadecimal digits of values for JSON: the same in every Python, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class Store:
-    """The folder with the cells. `about`: all that a cell's pictures depend on."""
+    """The folder with the cells."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -54,35 +62,34 @@ class Store:
         except OSError as error:
             raise RespoError(f"cannot make the folder {folder}: {error.strerror or error}.") from error
 
-    def state(self, about: Mapping[str, Any]) -> str:
+    def state(self, cell: Cell) -> str:
         """Return "good", "missing" or "damaged"."""
-        pictures, note = self._paths(about)
+        pictures, note = self._paths(cell)
         if not note.exists():
             return "missing"
         try:
             said = json.loads(note.read_text(encoding="utf-8"))
-            good = said["about"] == _plain(about) and said["sha256"] == file_sha256(pictures)
+            good = said["about"] == _plain(cell.about) and said["sha256"] == file_sha256(pictures)
         except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it: it can be drawn again
             good = False
         return "good" if good else "damaged"
 
-    def save(self, about: Mapping[str, Any], pictures: NDArray[np.uint8]) -> None:
+    def save(self, cell: Cell, pictures: NDArray[np.uint8]) -> None:
         """Write a cell. Raises RespoError."""
         data = io.BytesIO()
         np.save(data, pictures, allow_pickle=False)
-        path, note = self._paths(about)
+        path, note = self._paths(cell)
         write_atomically(path, data.getvalue())
-        said = {"sha256": hashlib.sha256(data.getvalue()).hexdigest(), "about": _plain(about)}
+        said = {"sha256": hashlib.sha256(data.getvalue()).hexdigest(), "about": _plain(cell.about)}
         write_atomically(note, (json.dumps(said, indent=1) + "\n").encode())
 
-    def load(self, about: Mapping[str, Any]) -> NDArray[np.uint8]:
+    def load(self, cell: Cell) -> NDArray[np.uint8]:
         """Open a good cell's pictures `[N, H, W, 3]`; they are read when they are looked at."""
-        found: NDArray[np.uint8] = np.load(self._paths(about)[0], mmap_mode="r", allow_pickle=False)
+        found: NDArray[np.uint8] = np.load(self._paths(cell)[0], mmap_mode="r", allow_pickle=False)
         return found
 
-    def _paths(self, about: Mapping[str, Any]) -> tuple[Path, Path]:
-        key = hashlib.sha256(json.dumps(_plain(about), sort_keys=True).encode()).hexdigest()[:32]
-        return self.folder / f"{key}.npy", self.folder / f"{key}.json"
+    def _paths(self, cell: Cell) -> tuple[Path, Path]:
+        return self.folder / f"{cell.key}.npy", self.folder / f"{cell.key}.json"
 
 
 def _plain(about: Mapping[str, Any]) -> Any:

@@ -1,119 +1,97 @@
-"""Draws cells with the trainer's own sampler, and shares them among processes."""
+"""Draws the cells that are not there yet, whoever draws: the trainer's own sampler, or servers beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..core.errors import RespoError
-from ..latents.randomness import keyed_noise
-from ..latents.sampling import sample
-from ..network import Conditioning, SplitUNet
-from ..team import Team
+from ..team import ALONE, Team
 from .cells import Cell, Store
-from .steering import Steering
-
-_AT_ONCE = 8  # pictures in one batch
 
 
-@dataclass(frozen=True)
-class Brush:
-    """How pictures are drawn. `guidance`: None for each prompt's own, else the protocol's `usual`."""
-
-    unet: SplitUNet
-    checkpoint: str  # its sha256
-    steering: Steering
-    steps: int
-    guidance: float | None
-    usual: float
-
-    def about(self, cell: Cell) -> dict[str, Any]:
-        """Return all that a cell's pictures depend on."""
-        modules = self.steering.modules
-        return {
-            "prompt": cell.ask.prompt,
-            "seeds": [cell.seeds.start, cell.seeds.stop],
-            "acts": [[[modules[n].sha256, name, modules[n].strength] for n, name in act] for act in cell.acts],
-            "half": self.steering.half if any(cell.acts) else "",
-            "steps": self.steps,
-            "guidance": self.guidance_of(cell),
-            "checkpoint": self.checkpoint,
-            "latent_shape": list(self.unet.latent_shape),
-            "compute": {**getattr(self.unet, "compute", {}), "device": self.unet.alphas_cumprod.device.type},
-        }
-
-    def guidance_of(self, cell: Cell) -> float:
-        """Return what was asked for, else the prompt's own, else the protocol's."""
-        found = (self.guidance, cell.ask.guidance, self.usual)
-        return next(value for value in found if value is not None)
+class Painter(Protocol):
+    """Who draws."""
 
     def draw(self, cell: Cell) -> NDArray[np.uint8]:
-        """Return the pictures of a cell, `[N, H, W, 3]`. Raises RespoError when the model draws no numbers."""
-        cond, uncond = self.unet.encode_prompts([cell.ask.prompt, ""])
-        noise = torch.stack([keyed_noise(self.unet.latent_shape, "evaluate", seed) for seed in cell.seeds])
-        pictures: list[NDArray[np.uint8] | None] = [None] * len(cell.acts)
-        for act in dict.fromkeys(cell.acts):
-            rows = [row for row, own in enumerate(cell.acts) if own == act]
-            for part in (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)):
-                drawn = self._batch(cell, noise[part], cond, uncond, act)
-                for row, picture in zip(part, drawn, strict=True):
-                    pictures[row] = picture
-        return np.stack([picture for picture in pictures if picture is not None])
-
-    def _batch(
-        self, cell: Cell, noise: torch.Tensor, cond: Conditioning, uncond: Conditioning, act: Any
-    ) -> NDArray[np.uint8]:
-        module = self.steering.module(act)
-        if module is not None:
-            module = module.to(self.unet.alphas_cumprod.device)
-        start = noise.to(self.unet.alphas_cumprod)
-        latents = sample(self.unet, start, cond, uncond, self.steps, self.guidance_of(cell), module, self.steering.half)
-        if not latents.isfinite().all():
-            raise RespoError(
-                f"expected pictures of {cell.ask.prompt!r}, but the checkpoint drew numbers that are not finite; try "
-                "--precision float32, or a lower --guidance or --strength"
-            )
-        pictures = self.unet.decode(latents)
-        if pictures is None:
-            raise RespoError(
-                "the checkpoint has no autoencoder inside. Use a full checkpoint, which can draw pictures."
-            )
-        found: NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return found
+        """Return the pictures of a cell, `[N, H, W, 3]` 0 … 255."""
 
 
-def missing(brush: Brush, store: Store, cells: Sequence[Cell], say: Callable[[str], None]) -> list[Cell]:
-    """Return the cells that have to be drawn, each once however often it is needed."""
-    found: dict[str, Cell] = {}
-    for cell in tqdm(cells, desc="looking at what is there", unit="cell", leave=False, delay=5):
-        about = brush.about(cell)
-        state = store.state(about)
-        if state == "damaged" and str(about) not in found:
-            say(f"a cell of {cell.ask.prompt[:80]!r} is damaged and is drawn again")
-        if state != "good":
-            found[str(about)] = cell
-    return list(found.values())
+# A worker's number -> a painter of its own, which is open while it draws.
+Open = Callable[[int], AbstractContextManager[Painter]]
 
 
 def draw_missing(
-    brush: Brush, store: Store, cells: Sequence[Cell], team: Team, say: Callable[[str], None]
-) -> Mapping[str, int]:
-    """Draw what is missing of `cells`, every process its share; return when all processes are done.
+    cells: Sequence[Cell],
+    store: Store,
+    opened: Open,
+    *,
+    workers: int = 1,
+    team: Team = ALONE,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Draw what is missing of `cells`, each cell once however often it is needed; return how many that were.
 
-    Returns how many cells were there and how many were drawn. Ctrl-C loses the cell in the making, nothing else.
+    Every process of the team draws its share, by `workers` threads with a painter each, and returns when all are done.
+    A thread draws the cells of one prompt one after the other: what a server computed for the first serves the next.
+    Each cell is kept as soon as it is drawn, so Ctrl-C and errors lose those in the making, nothing else.
     """
-    todo = missing(brush, store, cells, say if team.leads else lambda _: None)
+    todo = _missing(cells, store, say if team.leads else lambda _: None)
     team.agree(False)  # nobody may draw before everybody has seen what is missing
     own = todo[team.rank :: team.size]
-    with tqdm(total=sum(len(cell.acts) for cell in own), desc="drawing", unit="picture", disable=not team.leads) as bar:
-        for cell in own:
-            store.save(brush.about(cell), brush.draw(cell))
-            bar.update(len(cell.acts))
+    jobs = deque(_by_prompt(own))
+    with tqdm(total=sum(cell.count for cell in own), desc="drawing", unit="picture", disable=not team.leads) as bar:
+
+        def work(number: int) -> None:
+            try:
+                with opened(number) as painter:
+                    while job := _next(jobs):
+                        for cell in job:
+                            store.save(cell, painter.draw(cell))
+                            bar.update(cell.count)
+            finally:
+                jobs.clear()  # after an error the others end with the prompt that they are at
+
+        threads = min(workers, len(jobs))
+        if threads == 1:
+            work(0)  # in this thread, which Ctrl-C reaches at once
+        elif threads:
+            with ThreadPoolExecutor(threads) as pool:
+                try:
+                    list(pool.map(work, range(threads)))
+                finally:
+                    jobs.clear()
     team.agree(False)
-    return {"cells": len({str(brush.about(cell)) for cell in cells}), "drawn": len(todo)}
+    return len(todo)
+
+
+def _missing(cells: Sequence[Cell], store: Store, say: Callable[[str], None]) -> list[Cell]:
+    found: list[Cell] = []
+    different = {cell.key: cell for cell in cells}.values()
+    for cell in tqdm(different, desc="looking at what is there", unit="cell", leave=False, delay=5):
+        state = store.state(cell)
+        if state == "damaged":
+            say(f"a cell of {cell.ask.prompt[:80]!r} is damaged and is drawn again")
+        if state != "good":
+            found.append(cell)
+    return found
+
+
+def _next(jobs: deque[list[Cell]]) -> list[Cell]:
+    try:
+        return jobs.popleft()
+    except IndexError:  # another thread took the last one
+        return []
+
+
+def _by_prompt(cells: Sequence[Cell]) -> list[list[Cell]]:
+    found: dict[tuple[str, int], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.ask.prompt, cell.count), []).append(cell)
+    return list(found.values())

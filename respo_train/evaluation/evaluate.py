@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from ..core.files.checkpoint import write_atomically
 from ..core.judge import AnyJudge
 from ..judges.segmenter import Segmenter
 from ..team import ALONE, Team
-from .cells import Cell, Store, cells_of
-from .drawing import Brush, draw_missing
+from .cells import Cell, Store
+from .drawing import draw_missing
 from .drawn import Drawn
 from .i2p import PART, read_prompts
 from .measuring import Measuring, Questions, questions
 from .page import Page, write_page
 from .protocol import Ask, Part, Protocol
 from .real import read_real
+from .sampler import Brush
 from .steering import AFTER, BEFORE, GATED
 
 Say = Callable[[str], None]
@@ -75,15 +77,17 @@ def evaluate(job: Job, team: Team = ALONE, say: Say = print) -> Path | None:
     store = Store(job.out / "cells")
     plan = planned(job)
     cells = [cell for _, _, _, own in plan for cell in own]
-    pictures = sum(len(cell.acts) for cell in cells)
+    pictures = sum(cell.count for cell in cells)
     if team.leads:
         say(f"{job.protocol.title}: {len(job.asks())} prompts, {pictures} pictures, judged by {job.judge.name}")
-    count = draw_missing(job.brush, store, cells, team, say)
+    there = len({cell.key for cell in cells})
+    drawn = draw_missing(cells, store, lambda _: nullcontext(job.brush), team=team, say=say)
     if not team.leads:
         return None
-    if count["drawn"] < count["cells"]:
-        say(f"{count['cells'] - count['drawn']} of {count['cells']} cells were there already")
-    return _report(job, asked, gathered(job, store, plan), {**count, "seconds": round(time.monotonic() - started, 1)})
+    if drawn < there:
+        say(f"{there - drawn} of {there} cells were there already")
+    made = {"cells": there, "drawn": drawn, "seconds": round(time.monotonic() - started, 1)}
+    return _report(job, asked, gathered(job, store, plan), made)
 
 
 Plan = list[tuple[Part, str, Ask, list[Cell]]]
@@ -93,7 +97,7 @@ def planned(job: Job) -> Plan:
     """Return (set, variant, prompt, its cells) of all that is to be drawn."""
     asks, steering = job.asks(), job.brush.steering
     return [
-        (part, variant, ask, cells_of(ask, steering.acts(ask, variant)))
+        (part, variant, ask, job.brush.cells(ask, steering.acts(ask, variant)))
         for part in job.parts()
         for variant in job.variants(part)
         for ask in asks
@@ -109,9 +113,7 @@ def gathered(job: Job, store: Store, plan: Plan) -> dict[str, dict[str, list[Dra
         # Nothing was asked of a model without modules; what a prompt itself states is asked of every one.
         asked = [""] * ask.count if variant == BEFORE and not ask.states else job.brush.steering.asked(ask)
         for cell in cells:
-            images = store.load(job.brush.about(cell))
-            wishes = tuple(asked[cell.first : cell.first + len(cell.acts)])
-            own.append(Drawn(ask.group, ask.prompt, images, wishes, ask.held_out))
+            own.append(cell.drawn(store.load(cell), asked[cell.first : cell.first + cell.count]))
     return runs
 
 

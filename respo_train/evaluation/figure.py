@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ class Figure:
         numbers = {name: getattr(self, name) for name in ("value", "low", "high")}
         found: dict[str, Any] = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
         return {**found, "n": self.n, **({"note": self.note} if self.note else {})}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Figure:
+        """Read what `to_dict` returned."""
+        value, low, high = (math.nan if plain[k] is None else float(plain[k]) for k in ("value", "low", "high"))
+        return cls(value, low, high, int(plain["n"]), str(plain.get("note", "")))
 
 
 def nothing(n: int, why: str) -> Figure:

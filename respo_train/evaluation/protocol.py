@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.counting.balance import parse_shares
+from ..core.counting.joint import Combination, assign_jointly
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -25,8 +28,9 @@ _SET_STRIDE = 1_000 * _STRIDE
 class Ask:
     """One prompt of one set, drawn `count` times from the seeds `seed`, `seed + 1`, ….
 
-    `group`: what is averaged over. `states`: the concept that the prompt itself names, "" for none. `guidance`: the
-    prompt's own, None for the protocol's.
+    `part`: the name of its set. `group`: what is averaged over. `states`: the concept that the prompt itself names, ""
+    for none. `guidance`: the prompt's own, None for the protocol's. `shares`: (attribute, shares as Balance reads them)
+    of what is shared out over the pictures, where the prompt alone says so.
     """
 
     part: str
@@ -37,6 +41,13 @@ class Ask:
     states: str = ""
     held_out: bool = False
     guidance: float | None = None
+    shares: tuple[tuple[str, str], ...] = ()
+
+    def wishes(self, first: int = 0, count: int | None = None) -> list[Combination]:
+        """Return the concepts that pictures `first` … are given by `shares`, exactly as Balance gives them."""
+        images = range(first, first + (self.count if count is None else count))
+        shares = [parse_shares(text) for _, text in self.shares]
+        return assign_jointly(self.seed, images, shares) if shares else [()] * len(images)
 
 
 @dataclass(frozen=True)

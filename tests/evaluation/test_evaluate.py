@@ -21,10 +21,9 @@ from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import save_attribute
 from respo_train.core.gate.decide import decide
 from respo_train.core.module.probe import PromptProbe
-from respo_train.evaluation.cells import CELL
-from respo_train.evaluation.drawing import Brush
 from respo_train.evaluation.evaluate import Job, evaluate
 from respo_train.evaluation.protocol import Ask
+from respo_train.evaluation.sampler import CELL, Brush
 from respo_train.evaluation.steering import AFTER, BEFORE, GATED, Module, Steering
 from respo_train.judges.emoji_world import Judge
 
