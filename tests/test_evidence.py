@@ -673,7 +673,7 @@ class TestReport:
         [
             (Figure(0.0471, 0.04, 0.0558, 9), "ratio", "0.047 [0.040, 0.056]"),
             (Figure(0.012, 0.001, 0.02, 9), "points", "+1.2 [+0.1, +2.0]"),
-            (Figure(1.0, 1.0, 1.0, 9), "percent", "100.0"),
+            (Figure(1.0, 1.0, 1.0, 9), "share", "100.0"),
             (Figure(0.5, 0.5, 0.5, 9, "unsure of 7.0%"), "ratio", "0.500*"),
             (Figure(math.nan, math.nan, math.nan, 0, "no pictures"), "ratio", "–"),
             (None, "ratio", "–"),

@@ -68,10 +68,9 @@ def test_published_figures_are_of_todays_settings_modules_and_judges():
     found = {one.name: one.made for one in sets.sets_of(plan, command.modules_for(plan, options))}
     assert list(found) == list(known)
     for name, made in found.items():
-        assert {key: value for key, value in made.items() if key not in ("host", "torch")}.items() <= known[name][
-            "made"
-        ].items()
-        assert len(known[name]["sample"]["labels"]) == sets.SAMPLE
+        decisive = {key: value for key, value in made.items() if key not in ("host", "torch")}
+        assert decisive.items() <= known[name]["made"].items()
+        assert "sample" not in known[name] or len(known[name]["sample"]["labels"]) == sets.SAMPLE
 
 
 def test_the_readme_says_what_the_figures_say(whole):

@@ -22,9 +22,9 @@ COLUMNS = (
     Column("skin tone", "deviation_skin", "ratio"),
     Column("both", "deviation_joint", "ratio"),
     Column("professions lost, points", "accuracy_lost_gender", "points"),
-    Column("background, dB", "background_psnr_gender", "decibel"),
-    Column("explicit words kept, %", "explicit_kept", "percent"),
-    Column("weapons left, %", "weapons_ratio", "percent"),
+    Column("background, dB", "background_psnr_gender", "dB"),
+    Column("explicit words kept, %", "explicit_kept", "share"),
+    Column("weapons left, %", "weapons_ratio", "share"),
     Column("training, core minutes", "training_seconds", "minutes"),
     Column("drawing takes", "cost_ratio", "seconds"),
 )

@@ -122,7 +122,7 @@ def _processor() -> str:
 
 def _judges(found: Mapping[str, Figures]) -> list[str]:
     own = found.get("judge", {})
-    parts = [f"{name.removeprefix('accuracy_')} {text(figure, 'percent')} %" for name, figure in own.items()]
+    parts = [f"{name.removeprefix('accuracy_')} {text(figure, 'share')} %" for name, figure in own.items()]
     n = next((figure.n for figure in own.values()), 0)
     return [
         f"The judge's own accuracy on {n} composites of real emoji that it was not trained on: {', '.join(parts)}.",

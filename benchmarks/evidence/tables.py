@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from scipy.stats import kendalltau
 
 from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.rows import written
 
 from .ablations import ROWS
 from .judging import COIN, PERFECT
@@ -17,33 +17,23 @@ from .measure import FAIRNESS
 from .plan import UNMODIFIED
 from .targets import TARGETS, Own
 
-Kind = Literal["ratio", "points", "percent", "decibel", "number", "minutes", "seconds"]
-FORMS: Mapping[Kind, tuple[float, str]] = {  # what it is multiplied by, and how it is written
-    "ratio": (1, ".3f"),
-    "points": (100, "+.1f"),
-    "percent": (100, ".1f"),
-    "decibel": (1, ".1f"),
-    "number": (1, ".3g"),
-    "minutes": (1 / 60, ".1f"),
-    "seconds": (1, ".2f"),
-}
 COMPARED = (UNMODIFIED, PERFECT, COIN)  # what methods are compared with
 Results = Mapping[str, Own]
-Writing = Callable[[Figure | None, Kind], str]
+Writing = Callable[[Figure | None, str], str]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric."""
+    """One metric; `unit`: one of `respo_train.evaluation.rows.UNITS`."""
 
     title: str
     metric: str
-    kind: Kind
+    unit: str
 
 
-def _three(title: str, metric: str, kind: Kind) -> tuple[Column, ...]:
+def _three(title: str, metric: str, unit: str) -> tuple[Column, ...]:
     words = {"gender": "gender", "skin": "skin tone", "joint": "joint"}
-    return tuple(Column(f"{title}{words[task]}", metric.format(task), kind) for task in words)
+    return tuple(Column(f"{title}{words[task]}", metric.format(task), unit) for task in words)
 
 
 TABLES: Mapping[str, tuple[Column, ...]] = {
@@ -52,35 +42,35 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         *_three("held-out: ", "deviation_{}_held_out", "ratio"),
     ),
     "Asked and seen; profession accuracy lost, in points (same seeds; above 0: lost)": (
-        Column("gender as asked, %", "agreement_gender", "percent"),
-        Column("skin as asked, %", "agreement_skin", "percent"),
-        Column("profession right (gender), %", "accuracy_gender", "percent"),
+        Column("gender as asked, %", "agreement_gender", "share"),
+        Column("skin as asked, %", "agreement_skin", "share"),
+        Column("profession right (gender), %", "accuracy_gender", "share"),
         *_three("lost: ", "accuracy_lost_{}", "points"),
     ),
     "Background, against the unmodified picture of the same seed": (
-        *_three("PSNR, dB: ", "background_psnr_{}", "decibel"),
+        *_three("PSNR, dB: ", "background_psnr_{}", "dB"),
         *_three("perceptual: ", "perceptual_{}", "ratio"),
     ),
     "Fréchet distance, in the judge's features": (
-        *_three("to the unmodified: ", "frechet_unmodified_{}", "number"),
-        *_three("to real emoji, all kinds alike: ", "frechet_real_{}", "number"),
+        *_three("to the unmodified: ", "frechet_unmodified_{}", "distance"),
+        *_three("to real emoji, all kinds alike: ", "frechet_real_{}", "distance"),
     ),
     "Prompts that need no balancing": (
-        Column("no people: PSNR, dB", "background_psnr_subjects", "decibel"),
-        Column("with the Gate: PSNR, dB", "background_psnr_subjects_gated", "decibel"),
-        Column("bit-identical, %", "subjects_gated_identical", "percent"),
-        Column("explicit words kept, %", "explicit_kept", "percent"),
-        Column("with the Gate, %", "explicit_gated_kept", "percent"),
+        Column("no people: PSNR, dB", "background_psnr_subjects", "dB"),
+        Column("with the Gate: PSNR, dB", "background_psnr_subjects_gated", "dB"),
+        Column("bit-identical, %", "subjects_gated_identical", "share"),
+        Column("explicit words kept, %", "explicit_kept", "share"),
+        Column("with the Gate, %", "explicit_gated_kept", "share"),
         Column("profession lost, explicit, points", "explicit_accuracy_lost", "points"),
     ),
     "Weapons nobody asked for": (
-        Column("at night, %", "weapons_night", "percent"),
-        Column("of the unmodified rate on the same pictures, %", "weapons_ratio", "percent"),
+        Column("at night, %", "weapons_night", "share"),
+        Column("of the unmodified rate on the same pictures, %", "weapons_ratio", "share"),
         Column("profession lost at night, points", "accuracy_lost_night", "points"),
-        Column("PSNR at night, dB", "background_psnr_night", "decibel"),
-        Column("by day, %", "weapons_day", "percent"),
+        Column("PSNR at night, dB", "background_psnr_night", "dB"),
+        Column("by day, %", "weapons_day", "share"),
         Column("profession lost by day, points", "accuracy_lost_day", "points"),
-        Column("PSNR by day, dB", "background_psnr_day", "decibel"),
+        Column("PSNR by day, dB", "background_psnr_day", "dB"),
     ),
     "Cost": (
         Column("training, minutes of one core", "training_seconds", "minutes"),
@@ -91,22 +81,24 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 RANKED = tuple(f"{what}_{task}" for what in ("deviation", "accuracy_lost") for task in FAIRNESS)
 
 
-def value(figure: Figure | None, kind: Kind) -> str:
-    """Write a figure without its interval; "–" for none."""
+def value(figure: Figure | None, unit: str) -> str:
+    """Write a figure without its interval; "–" for none. Units stand in the columns' titles."""
     if figure is None or not math.isfinite(figure.value):
         return "–"
-    by, form = FORMS[kind]
-    return f"{figure.value * by:{form}}{'*' if 'unsure' in figure.note else ''}"
+    return f"{_bare(figure.value, unit)}{'*' if 'unsure' in figure.note else ''}"
 
 
-def text(figure: Figure | None, kind: Kind) -> str:
+def text(figure: Figure | None, unit: str) -> str:
     """Write a figure with its interval; "–" for none."""
-    own = value(figure, kind)
+    own = value(figure, unit)
     if figure is None or not math.isfinite(figure.value):
         return own
-    by, form = FORMS[kind]
-    low, high = f"{figure.low * by:{form}}", f"{figure.high * by:{form}}"
+    low, high = _bare(figure.low, unit), _bare(figure.high, unit)
     return own if low == high == own.rstrip("*") else f"{own} [{low}, {high}]"
+
+
+def _bare(number: float, unit: str) -> str:
+    return written(number, unit).rstrip("% dB")
 
 
 def table(columns: Sequence[Column], results: Results, written: Writing = text) -> list[str]:
@@ -121,7 +113,7 @@ def table(columns: Sequence[Column], results: Results, written: Writing = text) 
     rows = {name: own for name, own in results.items() if any(column.metric in own for column in used)}
     lines = [f"| | {' | '.join(column.title for column in used)} |", "|---" * (len(used) + 1) + "|"]
     for name, own in rows.items():
-        cells = [written(own.get(column.metric), column.kind) for column in used]
+        cells = [written(own.get(column.metric), column.unit) for column in used]
         lines.append(f"| {title(name)} | {' | '.join(cells)} |")
     return lines
 
@@ -137,18 +129,20 @@ def verdicts(own: Own) -> list[str]:
     lines = ["| | target | Respo | pictures | |", "|---|---|---|---|---|"]
     for target in TARGETS:
         figure = own.get(target.metric)
-        said = text(figure, kind_of(target.metric))
+        said = text(figure, unit_of(target.metric))
         if target.beside and (other := own.get(target.beside[0])) is not None:
-            said += f"; {target.beside[1]}: {text(other, kind_of(target.metric))}"
+            said += f"; {target.beside[1]}: {text(other, unit_of(target.metric))}"
         lines.append(
             f"| {target.title} | {target.wanted} | {said} | {figure.n if figure else '–'} | {target.verdict(own)} |"
         )
     return lines
 
 
-def kind_of(metric: str) -> Kind:
+def unit_of(metric: str) -> str:
     """Return how a metric is written: as in the table that it stands in."""
-    return next((column.kind for columns in TABLES.values() for column in columns if column.metric == metric), "number")
+    return next(
+        (column.unit for columns in TABLES.values() for column in columns if column.metric == metric), "distance"
+    )
 
 
 def rankings(results: Results) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from ..core.errors import RespoError
@@ -13,6 +14,7 @@ from ..judges.segmenter import Segmenter
 from . import figures
 from .alignment import Aligns, alignments
 from .drawn import Drawn
+from .figure import Figure
 from .inception import fid_and_kid, why_not
 from .protocol import Part
 from .rows import Table
@@ -88,22 +90,26 @@ class Measuring:
     def _run(self, part: Part, variant: str) -> Sequence[Drawn]:
         return self.runs[part.name].get(variant, ())
 
-    def _fairness(self, table: Table, part: Part, suffix: str) -> None:
+    def _splits(self, part: Part) -> Iterator[tuple[str, str, Sequence[Drawn], Sequence[Drawn]]]:
+        """Yield (end of a key, words, before, after): of all pictures, then of what was held out, if anything was."""
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
-        for held_out in (False, True):
-            if held_out and not any(one.held_out for one in before):
-                return
-            first, second = (_only_held_out(run) if held_out else run for run in (before, after))
-            end, title = (f"{suffix}_held_out", f"{part.title}, held out") if held_out else (suffix, part.title)
-            for name, concepts in {**self.asked.shared, **self.asked.others}.items():
-                given = {name: concepts}
-                self._deviation(
-                    table, f"deviation_{name}{end}", f"deviation ratio, {name}: {title}", given, first, second
-                )
-            if len(self.asked.shared) > 1:
-                words = " × ".join(self.asked.shared)
-                key, text = f"deviation_joint{end}", f"deviation ratio, {words} jointly: {title}"
-                self._deviation(table, key, text, self.asked.shared, first, second)
+        yield "", "", before, after
+        if any(one.held_out for one in before):
+            yield "_held_out", ", held out", _only_held_out(before), _only_held_out(after)
+
+    def _fairness(self, table: Table, part: Part, suffix: str) -> None:
+        shared = self.asked.shared
+        every = {name: (name, {name: concepts}) for name, concepts in {**shared, **self.asked.others}.items()}
+        if len(shared) > 1:
+            every["joint"] = (f"{' × '.join(shared)} jointly", dict(shared))
+        for end, words, before, after in self._splits(part):
+            for key, (what, given) in every.items():
+                found = _each(partial(figures.joint_deviation, self.judge, attributes=given), before, after)
+                if set(given) <= set(shared):
+                    found["perfect"] = figures.perfect(after, *given.values()) if after else None
+                    found["coin"] = figures.coin_flip(before, *given.values())
+                title = f"deviation ratio, {what}: {part.title}{words}"
+                table.add(FAIRNESS, f"deviation_{key}{suffix}{end}", title, "ratio", "low", **found)
 
     def _agreement(self, table: Table, part: Part, suffix: str) -> None:
         after = self._run(part, AFTER)
@@ -112,75 +118,37 @@ class Measuring:
             title = f"shows the {name} it was asked to: {part.title}"
             table.add(FAIRNESS, f"agreement_{name}{suffix}", title, "share", "high", after=found)
 
-    def _deviation(
-        self,
-        table: Table,
-        key: str,
-        title: str,
-        given: Mapping[str, tuple[str, ...]],
-        before: Sequence[Drawn],
-        after: Sequence[Drawn],
-    ) -> None:
-        shared = set(given) <= set(self.asked.shared)
-        table.add(
-            FAIRNESS,
-            key,
-            title,
-            "ratio",
-            "low",
-            before=figures.joint_deviation(self.judge, before, given),
-            after=figures.joint_deviation(self.judge, after, given) if after else None,
-            perfect=figures.perfect(after, *given.values()) if after and shared else None,
-            coin=figures.coin_flip(before, *given.values()) if shared else None,
-        )
-
     def _safety(self, table: Table, part: Part, suffix: str) -> None:
         if not self.steering.safe and self.asked.shared and not suffix:
             return  # nobody asked
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
-        groups = _categories(before) if part.name == "i2p" else []
         for name in self.asked.unsafe:
-            for group in ("", *groups):
-                first, second = (_of_category(run, group) for run in (before, after))
+            unsafe = partial(figures.share, self.judge, attribute=name, label=UNSAFE, unsure_counts=True)
+            for group in ("", *(_categories(before) if part.name == "i2p" else ())):
                 end, of = (f"_{group}", f" ({group})") if group else ("", "")
-                table.add(
-                    SAFETY,
-                    f"unsafe_{name}{suffix}{end}",
-                    f"{name} seen or not ruled out{of}: {part.title}",
-                    "share",
-                    "low",
-                    before=figures.share(self.judge, first, name, UNSAFE, unsure_counts=True),
-                    after=figures.share(self.judge, second, name, UNSAFE, unsure_counts=True) if second else None,
-                )
+                title = f"{name} seen or not ruled out{of}: {part.title}"
+                found = _each(unsafe, _of_category(before, group), _of_category(after, group))
+                table.add(SAFETY, f"unsafe_{name}{suffix}{end}", title, "share", "low", **found)
 
     def _faithfulness(self, table: Table, part: Part, suffix: str) -> None:
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
-        self._accuracy(table, part, suffix, before, after)
+        self._accuracy(table, part, suffix)
         self._alignment(table, part, suffix, before, after)
         self._background(table, part, suffix, before, after)
         if part.name in ("neutral", "i2p"):
             self._distances(table, before, after)
 
-    def _accuracy(self, table: Table, part: Part, suffix: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> None:
-        groups = {one.group for one in before}
+    def _accuracy(self, table: Table, part: Part, suffix: str) -> None:
+        groups = {one.group for one in self._run(part, BEFORE)}
         name = next((name for name, own in self.judge.classes.items() if groups <= set(own)), None)
         if name is None:
             return table.skip(f"accuracy: {part.title}: the judge does not know these groups")
-        splits = [("", "", before, after)]
-        if any(one.held_out for one in before):
-            splits.append(("_held_out", ", held out", _only_held_out(before), _only_held_out(after)))
-        for end, words, first, second in splits:
-            table.add(
-                FAITHFULNESS,
-                f"{name}_accuracy{suffix}{end}",
-                f"{name} right{words}: {part.title}",
-                "share",
-                "high",
-                before=figures.accuracy(self.judge, first, name),
-                after=figures.accuracy(self.judge, second, name) if second else None,
-            )
-            if second:
-                lost = figures.accuracy_lost(self.judge, first, second, name)
+        for end, words, before, after in self._splits(part):
+            found = _each(partial(figures.accuracy, self.judge, attribute=name), before, after)
+            title = f"{name} right{words}: {part.title}"
+            table.add(FAITHFULNESS, f"{name}_accuracy{suffix}{end}", title, "share", "high", **found)
+            if after:
+                lost = figures.accuracy_lost(self.judge, before, after, name)
                 title = f"{name} accuracy lost{words}: {part.title}"
                 table.add(FAITHFULNESS, f"{name}_accuracy_lost{suffix}{end}", title, "points", "low", after=lost)
         return None
@@ -190,19 +158,12 @@ class Measuring:
     ) -> None:
         if not isinstance(self.judge, Aligns):
             return table.skip("fit to the neutral prompt (WinoAlign): needs a CLIP judge")
-        first = alignments(self.judge, before)
-        second = alignments(self.judge, after) if after else None
-        table.add(
-            FAITHFULNESS,
-            f"wino_align{suffix}",
-            f"fit to the neutral prompt (CLIP logit): {part.title}",
-            "logit",
-            "high",
-            before=figures.mean_of(first, before),
-            after=None if second is None else figures.mean_of(second, after),
-        )
-        if second is not None:
-            lost = figures.paired_difference(second, first, after)
+        fits = {name: alignments(self.judge, run) for name, run in (("before", before), ("after", after)) if run}
+        found = {name: figures.mean_of(own, after if name == "after" else before) for name, own in fits.items()}
+        title = f"fit to the neutral prompt (CLIP logit): {part.title}"
+        table.add(FAITHFULNESS, f"wino_align{suffix}", title, "logit", "high", **found)
+        if after:
+            lost = figures.paired_difference(fits["after"], fits["before"], after)
             title = f"fit to the neutral prompt lost: {part.title}"
             table.add(FAITHFULNESS, f"wino_align_lost{suffix}", title, "logit", "low", after=lost)
         return None
@@ -231,8 +192,7 @@ class Measuring:
                 table.add(FAITHFULNESS, "frechet_unmodified", title, "distance", "low", after=found)
             if self.real:
                 features = figures.features(self.judge, self.real)
-                runs = {"before": before, "after": after}
-                own = {name: figures.frechet(self.judge, run, features) if run else None for name, run in runs.items()}
+                own = _each(partial(figures.frechet, self.judge, reference=features), before, after)
                 title = "Fréchet distance to real pictures, judge's features"
                 table.add(FAITHFULNESS, "frechet_real", title, "distance", "low", **own)
             else:
@@ -270,6 +230,13 @@ class Measuring:
             return
         own = {v: figures.background_psnr(self.segmenter, before, run) if run else None for v, run in runs.items()}
         table.add(GATE, "nobody_psnr", f"against the unmodified picture: {part.title}", "dB", "high", **own)
+
+
+def _each(
+    figure: Callable[[Sequence[Drawn]], Figure], before: Sequence[Drawn], after: Sequence[Drawn]
+) -> dict[str, Figure | None]:
+    """Return the figure of the pictures before and after, of the latter None where nothing was drawn."""
+    return {"before": figure(before), "after": figure(after) if after else None}
 
 
 def _only_held_out(run: Sequence[Drawn]) -> list[Drawn]:

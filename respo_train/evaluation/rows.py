@@ -11,7 +11,7 @@ from .figure import Figure
 UNMODIFIED, MODULES, GATED = "unmodified", "modules", "modules, gated"
 PERFECT, COIN = "perfect", "coin flip"
 METHODS = (UNMODIFIED, MODULES, GATED, PERFECT, COIN)
-# How a number is written, and whether less or more is better.
+# How a number is written.
 UNITS = {
     "ratio": "{:.3f}",
     "share": "{:.1%}",
@@ -19,6 +19,8 @@ UNITS = {
     "dB": "{:.1f} dB",
     "distance": "{:.3g}",
     "logit": "{:.2f}",
+    "seconds": "{:.2f}",
+    "minutes": "{:.1f}",  # of a figure in seconds
 }
 
 
@@ -62,10 +64,15 @@ class Table:
         }
 
 
+def written(number: float, unit: str) -> str:
+    """Return a number as text with its unit."""
+    return UNITS[unit].format((number / 60 if unit == "minutes" else number) + 0.0)
+
+
 def shown(figure: Figure, unit: str) -> tuple[str, str]:
     """Return a figure's value and interval as text; "–" where there is none."""
     if figure.value != figure.value:  # NaN
         return "–", ""
-    numbers = [UNITS[unit].format(number + 0.0) for number in (figure.value, figure.low, figure.high)]
+    numbers = [written(number, unit) for number in (figure.value, figure.low, figure.high)]
     interval = "" if figure.low != figure.low else f"{numbers[1]} … {numbers[2]}"
     return numbers[0], interval
