@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -119,7 +119,7 @@ def freeze(_: argparse.Namespace) -> None:
     FROZEN.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
 
 
-def _record(part: str, figures: dict[str, object]) -> None:
+def _record(part: str, figures: Mapping[str, object]) -> None:
     """Print a stage's figures and keep them in figures.json."""
     known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     known[part] = figures

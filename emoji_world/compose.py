@@ -14,6 +14,7 @@ from .scenes import draw_scene
 
 SCENE_VARIANTS = 240  # backdrops drawn per place; drawing is slow, pasting is not
 Random = np.random.Generator
+Person = tuple[str, str, int]  # profession, gender, tone
 
 
 class Studio:
@@ -31,9 +32,8 @@ class Studio:
         canvas = self._backdrop(picture.scene, int(rng.integers(SCENE_VARIANTS))).copy()
         mask = Image.new("L", (side, side))
         if picture.profession:
-            person = self._scaled(
-                "person", picture.style, int(rng.integers(100, 113)), (picture.profession, picture.gender, picture.tone)
-            )
+            who: Person = (picture.profession, str(picture.gender), int(picture.tone or 0))
+            person = self._scaled(picture.style, int(rng.integers(100, 113)), who)
             at = (
                 (side - person.width) // 2 + int(rng.integers(-7, 8)),
                 side - person.height + int(rng.integers(-1, 4)),
@@ -51,14 +51,14 @@ class Studio:
         if not picture.profession:
             self._centre(canvas, code, picture.style, int(rng.integers(72, 96)), rng)
             return
-        item = self._scaled("object", picture.style, int(rng.integers(46, 57)), code)
+        item = self._scaled(picture.style, int(rng.integers(46, 57)), code)
         x = int(rng.integers(0, 7)) if rng.uniform() < 0.5 else world.IMAGE_SIZE - item.width - int(rng.integers(0, 7))
         at = (x, world.IMAGE_SIZE - item.height - int(rng.integers(0, 9)))
         canvas.paste(item, at, item)
         mask.paste(0, at, item.getchannel("A"))  # what is held is not the person
 
     def _centre(self, canvas: Image.Image, code: str, style: str, size: int, rng: Random) -> None:
-        item = self._scaled("object", style, size, code)
+        item = self._scaled(style, size, code)
         spare = world.IMAGE_SIZE - item.width
         canvas.paste(
             item,
@@ -66,12 +66,12 @@ class Studio:
             item,
         )
 
-    def _scaled_uncached(self, what: str, style: str, height: int, key: str | tuple) -> Image.Image:
-        if what == "person":
-            word, gender, tone = key
-            image = self._art.person(world.profession(word), gender, tone, style)
+    def _scaled_uncached(self, style: str, height: int, what: str | Person) -> Image.Image:
+        if isinstance(what, str):
+            image = self._art.picture(what, style)
         else:
-            image = self._art.picture(str(key), style)
+            word, gender, tone = what
+            image = self._art.person(world.profession(word), gender, tone, style)
         return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
 
     def _backdrop_uncached(self, scene: str, variant: int) -> Image.Image:

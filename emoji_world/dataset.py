@@ -49,7 +49,8 @@ def make(
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
         masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
         pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
-        images.flush(), masks.flush()
+        images.flush()
+        masks.flush()
         done.write_text(json.dumps([p.to_dict() for p in pictures]))  # written last: it says that the rest is complete
     return load(folder)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import text
 from .autoencoder import Autoencoder
@@ -54,7 +55,7 @@ class World:
         self.autoencoder = Autoencoder()
         self.autoencoder.load_state_dict(autoencoder)
         for network in (self.denoiser, self.autoencoder):
-            network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+            convert_conv2d_weight_memory_format(network.eval().requires_grad_(False), torch.channels_last)
         self._schedule = alphas_cumprod()
 
     def context(self, prompts: Sequence[str]) -> Tensor:

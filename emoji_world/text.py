@@ -29,11 +29,12 @@ def build(tokens: int) -> CLIPTextModel:
         num_attention_heads=4,
         max_position_embeddings=MAX_TOKENS,
         hidden_act="quick_gelu",
-        attn_implementation="eager",
         bos_token_id=0,  # the pooled output, which these would serve, is not used
         eos_token_id=1,
     )
-    return CLIPTextModel(config)
+    model = CLIPTextModel(config)
+    model.set_attn_implementation("eager")
+    return model
 
 
 class Vocabulary:

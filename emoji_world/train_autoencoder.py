@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from .autoencoder import Autoencoder
 from .dataset import Dataset
@@ -36,7 +37,7 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
     """Train for `steps` and write `folder/autoencoder.safetensors`; returns it."""
     torch.manual_seed(seed)
-    model = Autoencoder().to(memory_format=torch.channels_last)
+    model = convert_conv2d_weight_memory_format(Autoencoder(), torch.channels_last)
     seen = data.indices(held_out=False)
     forward = torch.compile(model) if os.environ.get("EMOJI_WORLD_COMPILE", "1") == "1" else model
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from respo_train.core.judge import NOBODY
 from respo_train.judges.emoji_world import INPUT_SIDE, Judge
@@ -111,7 +112,7 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> None:
     """Train for `steps` and write `target`."""
     torch.manual_seed(seed)
-    model = Judge(CLASSES, THRESHOLDS).to(memory_format=torch.channels_last)
+    model = convert_conv2d_weight_memory_format(Judge(CLASSES, THRESHOLDS), torch.channels_last)
     answers = targets(data.pictures)
 
     def loss_of(generator: torch.Generator) -> Tensor:
@@ -131,7 +132,7 @@ def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int
 def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed: int) -> None:
     """Train for `steps` and write `target`."""
     torch.manual_seed(seed)
-    model = Segmenter().to(memory_format=torch.channels_last)
+    model = convert_conv2d_weight_memory_format(Segmenter(), torch.channels_last)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator).numpy()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from . import text
@@ -60,7 +61,7 @@ def encode(data: Dataset, folder: Path) -> Tensor:
         return load_file(target)["latents"]
     model = Autoencoder()
     model.load_state_dict(load_file(source))
-    model = model.eval().to(memory_format=torch.channels_last)
+    model = convert_conv2d_weight_memory_format(model.eval(), torch.channels_last)
     parts = []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for start in tqdm(range(0, len(data.images), 64), desc="latents"):
@@ -106,7 +107,7 @@ def _run(
     latents = encode(data, folder)
     captions = [p.caption for p in data.pictures]
     vocabulary = text.Vocabulary(tokenizer, [*captions, ""])
-    model = Denoiser(vocabulary.size).to(memory_format=torch.channels_last)
+    model = convert_conv2d_weight_memory_format(Denoiser(vocabulary.size), torch.channels_last)
     if start is not None:
         model.load_state_dict(start)
     forward = torch.compile(model) if os.environ.get("EMOJI_WORLD_COMPILE", "1") == "1" else model

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,19 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: list[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # noqa: ARG002 - torch's signature
-        """Update every parameter that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient; return what `closure`, if there is one, returned before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
@@ -38,10 +49,12 @@ class Muon(torch.optim.Optimizer):
                     by_shape.setdefault(p.shape, []).append(p)
             for parameters in by_shape.values():  # matrices of one shape go through the iteration together
                 self._update(parameters, group["lr"], group["momentum"])
+        return loss
 
     def _update(self, parameters: list[Tensor], lr: float, momentum: float) -> None:
         updates = []
         for p in parameters:
+            assert p.grad is not None  # `step` chooses those that have one
             buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
             buffer.lerp_(p.grad, 1 - momentum)
             updates.append(p.grad.lerp(buffer, momentum).flatten(1))
@@ -71,7 +84,8 @@ def split_optimizers(
 
     So does every name that contains one of `plain`: first and last layers, embeddings.
     """
-    matrices, rest = [], []
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     for name, p in model.named_parameters():
         (matrices if p.ndim >= 2 and not any(word in name for word in plain) else rest).append(p)
     return [Muon(matrices, lr=muon_lr), torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01)]

@@ -174,8 +174,9 @@ class UNet(nn.Module):
                 nn.ModuleList([ResBlock(2 * narrow, narrow)]),
             ]
         )
-        self.out = nn.Sequential(nn.GroupNorm(32, narrow), nn.SiLU(), nn.Conv2d(narrow, 4, 3, padding=1))
-        nn.init.zeros_(self.out[2].weight)
+        last = nn.Conv2d(narrow, 4, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        self.out = nn.Sequential(nn.GroupNorm(32, narrow), nn.SiLU(), last)
 
     def encoder(self, x: Tensor, timesteps: Tensor, context: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
         """Run the input blocks and the middle block: (h [B, 128, H/2, W/2], skips, time embedding)."""
@@ -198,8 +199,8 @@ class UNet(nn.Module):
         return self.decoder(*self.encoder(x, timesteps, context), context)
 
 
-def _run(layers: nn.ModuleList, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
-    for layer in layers:
+def _run(layers: nn.Module, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+    for layer in layers.children():
         if isinstance(layer, ResBlock):
             x = layer(x, emb)
         elif isinstance(layer, SpatialTransformer):

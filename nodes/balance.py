@@ -51,8 +51,7 @@ class PicturesWithConcept:
     def __call__(self, count: int) -> list[bool]:
         """Return one flag for each of `count` pictures."""
         # The batch size differs from the linked latent's, so its indices do not apply: use 0 … count - 1.
-        known = self.indices is not None and len(self.indices) == count
-        indices = self.indices if known else range(count)
+        indices = self.indices if self.indices is not None and len(self.indices) == count else range(count)
         combinations = assign_jointly(self.seed, indices, [dict(shares) for shares in self.shares])
         return [combination[self.place] == self.concept for combination in combinations]
 

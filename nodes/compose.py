@@ -86,8 +86,8 @@ class Compose(io.ComfyNode):
         elif len(terms) < 2:
             raise RespoError("'a without b' needs both modules, but nothing is linked to module_b.")
         else:
-            made = without(*terms, name.strip())
             a, b = terms
+            made = without(a, b, name.strip())
             how = f"{a.weight:g} {a.concept} without {b.weight:.0%} of what it shares with {b.concept}"
         return composed(made, how, terms)
 

@@ -74,7 +74,7 @@ def shown_chart(chart: Any, cls: Any) -> dict[str, Any]:
 
 def _draw_shares(axes: Any, found: Report, concepts: tuple[str, ...]) -> None:
     """Draw a bar with an interval for each concept, the share that was asked for, and the range that chance gives."""
-    places = np.arange(len(concepts))
+    places = range(len(concepts))
     fair = 1 / len(found.concepts)
     if found.chance_share is not None:
         axes.axvspan(*found.chance_share, color=_CHANCE, alpha=0.22, lw=0, zorder=1)

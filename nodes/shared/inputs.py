@@ -30,7 +30,6 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """Make `node` raise a RespoError that names the input when a value does not fit its schema. Returns `node`."""
     execute = node.execute.__func__
 
-    @functools.wraps(execute)
     def run(cls: type[io.ComfyNode], **given: Any) -> io.NodeOutput:
         schema = node.GET_SCHEMA()  # not `cls`, which is the host's locked copy
         for wanted in schema.inputs:
@@ -41,6 +40,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         return execute(cls, **given)
 
     own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with its own messages
+    functools.update_wrapper(run, execute)
     node.execute = classmethod(run)
     return node
 

@@ -94,13 +94,13 @@ def _train(
     from ...respo_train.report import Report
 
     cancel = Cancel()
-    choice = {"resume": existing == "continue", "overwrite": existing == "start anew"}
+    resume, overwrite = existing == "continue", existing == "start anew"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         report = Report(config, unet, base, path, preview_every)
         progress = HostProgress(report, config.steps, cancel, unet)
         with cancel.held_back():
-            train_to_file(config, unet, base, path, [progress], **choice)
+            train_to_file(config, unet, base, path, [progress], resume=resume, overwrite=overwrite)
         return report.verdicts
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error

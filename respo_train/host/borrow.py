@@ -110,7 +110,7 @@ def weights_sha256(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _with_own_unet(model: nn.Module) -> Any:
+def _with_own_unet(model: Any) -> Any:
     """Return the host's BaseModel with its own U-Net in main memory; everything else is shared."""
     network = model.diffusion_model
     tensors = chain(network.parameters(), network.buffers())
