@@ -63,7 +63,7 @@ class Drawer:
         """Return a piece's graph with what this server and this moment need."""
         self._runs += 1
         # Files of their own: the host does not save again what it remembers to have saved, and by now they are gone.
-        more = {SAFETY: self._off, SAVE: {"filename_prefix": f"{SAVED}/{self._runs}"}}
+        more: dict[str, Mapping[str, Any]] = {SAFETY: self._off, SAVE: {"filename_prefix": f"{SAVED}/{self._runs}"}}
         return {
             name: {**node, "inputs": {**node["inputs"], **_missing(node["inputs"], more.get(node["class_type"], {}))}}
             for name, node in graph.items()

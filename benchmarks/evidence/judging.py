@@ -103,7 +103,7 @@ def _ideals(plan: Plan, reader: _Reader) -> dict[str, Figures]:
     tasks = {task.name: task for name in plan.methods for task in plan.tasks(name) if task.name in FAIRNESS}
     for name, task in tasks.items():
         asked = [
-            one.asking(", ".join(cell) for cell in ask.wishes())
+            one.asking([", ".join(cell) for cell in ask.wishes()])
             for one, ask in zip(reader.before(task.prompts), plan.asks(UNMODIFIED, task), strict=True)
         ]
         concepts = [CONCEPTS[attribute] for attribute in FAIRNESS[name]]

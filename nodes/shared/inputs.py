@@ -30,7 +30,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """Make `node` raise a RespoError that names the input when a value does not fit its schema. Returns `node`."""
     execute = node.execute.__func__
 
-    def run(cls: type[io.ComfyNode], **given: Any) -> io.NodeOutput:
+    def run(cls: type[io.ComfyNode], /, **given: Any) -> io.NodeOutput:
         schema = node.GET_SCHEMA()  # not `cls`, which is the host's locked copy
         for wanted in schema.inputs:
             if wanted.id in given and not (wanted.optional and given[wanted.id] is None):

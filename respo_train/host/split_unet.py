@@ -12,16 +12,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..core.errors import RespoError, RespoWarning
-from ..core.module.architecture import Architecture
+from ..core.module.architecture import Architecture, family_named
 from ..core.module.fingerprint import fingerprint
 from ..core.pictures.attention import word_tokens
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import attention_places, hook_options
 from .compute import check_same, probe, store_as_computed
 from .locate import host_version
-
-# Height and width of a latent at the size that each family was trained at.
-_LATENT_SIZES = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl_refiner": 128, "emoji_world": 16}
 
 
 class HostUNet:
@@ -222,7 +219,7 @@ def _latent_shape(model: Any, architecture: Architecture, size: tuple[int, int] 
         )
     if size is not None:
         return channels, size[0] // 8, size[1] // 8
-    own = _LATENT_SIZES.get(architecture.family, 64)
+    own = family_named(architecture.family).latent_size
     return channels, own, own
 
 

@@ -12,14 +12,36 @@ A judge returns a label and its confidence, or "unsure" below a threshold of its
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from ..core.errors import RespoError
 from ..core.judge import AnyJudge
 
 EMOJI_WORLD, NUDENET, OPEN_NSFW = "Emoji World", "NudeNet", "Open-NSFW"
-BUILT_IN = (EMOJI_WORLD, NUDENET, OPEN_NSFW)
-__all__ = ["BUILT_IN", "EMOJI_WORLD", "NUDENET", "OPEN_NSFW", "load_judge"]
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A judge that needs no files of its user: where it is made. It is imported when it is asked for."""
+
+    module: str  # in this package
+    maker: str  # called without arguments
+
+    def load(self) -> AnyJudge:
+        """Return the judge. Raises RespoError when its package is missing or broken."""
+        made: AnyJudge = getattr(import_module(f".{self.module}", __name__), self.maker)()
+        return made
+
+
+# One record a judge. The node Load Judge and `evaluate --judge` list the names in this order.
+BUILT_IN = {
+    EMOJI_WORLD: BuiltIn("emoji_world", "emoji_world_judge"),
+    NUDENET: BuiltIn("nudenet", "NudeNetJudge"),
+    OPEN_NSFW: BuiltIn("open_nsfw", "OpenNsfwJudge"),
+}
+__all__ = ["BUILT_IN", "EMOJI_WORLD", "NUDENET", "OPEN_NSFW", "BuiltIn", "load_judge"]
 
 
 def load_judge(spec: str, folder: Path | None = None, prompts: str = "", device: str = "cpu") -> AnyJudge:
@@ -31,7 +53,7 @@ def load_judge(spec: str, folder: Path | None = None, prompts: str = "", device:
     if spec in BUILT_IN:
         if prompts.strip():
             raise RespoError(f"only a CLIP judge takes prompts; clear the prompts for {spec!r}.")
-        return _built_in(spec)
+        return BUILT_IN[spec].load()
     if folder is None or not (folder / spec / "config.json").is_file():
         raise RespoError(
             f"expected a judge: {', '.join(BUILT_IN)}, or a folder with a CLIP model (config.json, model.safetensors, "
@@ -40,17 +62,3 @@ def load_judge(spec: str, folder: Path | None = None, prompts: str = "", device:
     from .clip import ClipJudge
 
     return ClipJudge(folder / spec, prompts, device)
-
-
-def _built_in(spec: str) -> AnyJudge:
-    if spec == NUDENET:
-        from .nudenet import NudeNetJudge
-
-        return NudeNetJudge()
-    if spec == OPEN_NSFW:
-        from .open_nsfw import OpenNsfwJudge
-
-        return OpenNsfwJudge()
-    from .emoji_world import emoji_world_judge
-
-    return emoji_world_judge()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..core.module.architecture import family_named
 from ..core.module.concept import ConceptModule
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import sample
@@ -27,10 +28,6 @@ from .sheet import Sheet
 BEFORE = "before"
 STEPS = 20
 SEEDS = 2
-# Pictures are drawn as people draw theirs, at the guidance that is usual for the model. The trajectory's would mislead:
-# it is a setting of training, 3 even on Stable Diffusion, and a module shows the more the higher guidance is.
-_USUAL_GUIDANCE = 7.5
-_GUIDANCE = {"emoji_world": 3.0}
 _LARGEST = 256  # pixels: a sheet of larger pictures would be neither readable at a glance nor small
 _SMALLEST = 96
 
@@ -66,7 +63,9 @@ class Previews:
         # Noise of its own for every prompt: the same faces in every row would hide what a prompt does.
         key = self._config.seed, "preview", row
         noise = torch.stack([keyed_noise(unet.latent_shape, *key, seed) for seed in range(SEEDS)])
-        guidance = _GUIDANCE.get(unet.architecture.family, _USUAL_GUIDANCE)
+        # The guidance that is usual for the model: the trajectory's is a setting of training, 3 on Stable Diffusion, and
+        # a module's effect grows with the guidance.
+        guidance = family_named(unet.architecture.family).guidance
         half = OBJECTIVES[self._config.objective].half
         noise = noise.to(unet.alphas_cumprod)
         latents = sample(unet, noise, prompt, self._uncond, STEPS, guidance, module, half)

@@ -12,15 +12,43 @@ from typing import Any
 
 from ..errors import ArchitectureMismatch, RespoError
 
-# (model_channels, context_dim, adm_channels) -> (family, what people call it)
-_FAMILIES = {
-    (320, 768, 0): ("sd1", "Stable Diffusion 1.x"),
-    (320, 1024, 0): ("sd2", "Stable Diffusion 2.x"),
-    (320, 2048, 2816): ("sdxl", "Stable Diffusion XL"),
-    (384, 1280, 2560): ("sdxl_refiner", "Stable Diffusion XL refiner"),
-    (64, 128, 0): ("emoji_world", "Emoji World"),
-}
-_NAMES = dict(_FAMILIES.values())
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of one family of U-Nets; all that the pack knows of a family is its record in FAMILIES.
+
+    `model_channels`, `context_dim` and `adm_channels` identify it in a host's `unet_config`. `latent_size`: height and
+    width of a latent at the size that it was trained at. `guidance`: the usual scale of classifier-free guidance.
+    """
+
+    key: str
+    title: str
+    model_channels: int
+    context_dim: int
+    adm_channels: int = 0
+    latent_size: int = 64
+    guidance: float = 7.5
+
+
+FAMILIES = [
+    Family("sd1", "Stable Diffusion 1.x", 320, 768),
+    Family("sd2", "Stable Diffusion 2.x", 320, 1024),
+    Family("sdxl", "Stable Diffusion XL", 320, 2048, 2816, latent_size=128),
+    Family("sdxl_refiner", "Stable Diffusion XL refiner", 384, 1280, 2560, latent_size=128),
+    Family("emoji_world", "Emoji World", 64, 128, latent_size=16, guidance=3.0),
+]
+
+
+def family_of(model_channels: int, context_dim: int, adm_channels: int) -> Family:
+    """Return the family with these sizes, else an unnamed one ("unet-320-768") with the defaults of Family."""
+    sizes = (model_channels, context_dim, adm_channels)
+    known = (f for f in FAMILIES if (f.model_channels, f.context_dim, f.adm_channels) == sizes)
+    return next(known, Family(f"unet-{model_channels}-{context_dim}", "", *sizes))
+
+
+def family_named(key: str) -> Family:
+    """Return the family of an `Architecture.family`, else one of that name with the defaults of Family."""
+    return next((f for f in FAMILIES if f.key == key), Family(key, key, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -50,8 +78,7 @@ class Architecture:
         model_channels = int(config["model_channels"])
         context_dim = int(config.get("context_dim") or 0)
         adm_channels = int(config.get("adm_in_channels") or 0)
-        unnamed = (f"unet-{model_channels}-{context_dim}", "")
-        family, _ = _FAMILIES.get((model_channels, context_dim, adm_channels), unnamed)
+        family = family_of(model_channels, context_dim, adm_channels).key
         return cls(family, model_channels, context_dim, adm_channels, model_channels * int(config["channel_mult"][-1]))
 
     @classmethod
@@ -77,12 +104,12 @@ class Architecture:
 
     def describe(self) -> str:
         """Return text for people: "Stable Diffusion 1.x (h: 1280 channels)"."""
-        return f"{_NAMES.get(self.family, self.family)} (h: {self.middle_channels} channels)"
+        return f"{family_named(self.family).title} (h: {self.middle_channels} channels)"
 
     def require(self, other: Architecture) -> None:
         """Check that a module for `self` fits a model of `other`. Raises ArchitectureMismatch, which names both."""
         if self != other:
             raise ArchitectureMismatch(
                 f"This module was made for {self.describe()}, but the model is {other.describe()}. "
-                f"Use a module that was trained on {_NAMES.get(other.family, other.family)}, or load the other model."
+                f"Use a module that was trained on {family_named(other.family).title}, or load the other model."
             )
