@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import locales
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCALES = ROOT / "locales"
 FILES = ("nodeDefs", "settings")
@@ -164,3 +166,19 @@ def test_the_setting_is_the_one_in_the_script() -> None:
     for part in ("name", "tooltip"):
         said = re.findall(rf'^ {{6}}{part}: "([^"]+)"', script, re.MULTILINE)
         assert said == [ENGLISH["settings"][f"{one.replace('.', '_')}.{part}"] for one in ids]
+
+
+def test_an_update_keeps_translations_and_removes_what_is_gone(tmp_path: Path) -> None:
+    for code in ("en", "fr"):
+        (tmp_path / code).mkdir()
+        (tmp_path / code / "nodeDefs.json").write_text("{}")
+    first = {"A": {"description": "One.", "inputs": {"old": {"name": "old"}}}}
+    french = {"A": {"description": "Un.", "inputs": {"old": {"name": "vieux"}}}}
+    (tmp_path / "fr" / "nodeDefs.json").write_text(json.dumps(french))
+    assert locales.update(first, tmp_path) == {"fr": []}
+    assert locales.read(tmp_path / "fr" / "nodeDefs.json") == french
+    second = {"A": {"description": "One.", "inputs": {"new": {"name": "new"}}}}
+    assert locales.update(second, tmp_path) == {"fr": ["A.inputs.new.name"]}
+    assert locales.read(tmp_path / "en" / "nodeDefs.json") == second
+    expected = {"A": {"description": "Un.", "inputs": {"new": {"name": "new"}}}}
+    assert locales.read(tmp_path / "fr" / "nodeDefs.json") == expected

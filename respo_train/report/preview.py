@@ -63,8 +63,8 @@ class Previews:
         # Noise of its own for every prompt: the same faces in every row would hide what a prompt does.
         key = self._config.seed, "preview", row
         noise = torch.stack([keyed_noise(unet.latent_shape, *key, seed) for seed in range(SEEDS)])
-        # The guidance that is usual for the model: the trajectory's is a setting of training, 3 on Stable Diffusion, and
-        # a module's effect grows with the guidance.
+        # The guidance that is usual for the model: the trajectory's is a setting of training, 3 on Stable Diffusion,
+        # and a module's effect grows with the guidance.
         guidance = family_named(unet.architecture.family).guidance
         half = OBJECTIVES[self._config.objective].half
         noise = noise.to(unet.alphas_cumprod)

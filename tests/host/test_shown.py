@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks.locales import NODES, texts_of, written
 from benchmarks.templates import read_template, template_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,16 +61,9 @@ def own_inputs(schema):
     return [part for part in schema.inputs if not part.id.endswith(".safetensors)")]
 
 
-def test_locale_says_what_the_schema_says(schema):
-    texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
-    assert set(texts) == set(IDS)
-    outputs = {str(number): part for number, part in enumerate(schema.outputs)}
-    assert {"outputs": {}, **texts[schema.node_id]} == {
-        "display_name": schema.display_name,
-        "description": schema.description,
-        "inputs": {part.id: {"name": part.id, "tooltip": part.tooltip} for part in own_inputs(schema)},
-        "outputs": {key: {"name": part.display_name, "tooltip": part.tooltip} for key, part in outputs.items()},
-    }
+def test_the_english_locale_is_what_the_command_writes(pack):
+    english = {node.GET_SCHEMA().node_id: texts_of(node.GET_SCHEMA()) for node in pack.root.NODES}
+    assert (ROOT / "locales/en" / NODES).read_text(encoding="utf-8") == written(english), "python -m benchmarks.locales"
 
 
 def test_help_page_explains_every_input(schema):
