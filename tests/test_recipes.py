@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md for a judge and an architecture family, each followed once with a throw-away example."""
+"""The recipes of CONTRIBUTING.md for a judge and an architecture family, each followed once with a toy."""
 
 from __future__ import annotations
 
