@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +13,8 @@ import torch
 
 from .cli.exchange import FOREIGN, describe_foreign, export_file, import_file
 from .cli.info import describe
-from .core.errors import RespoError, RespoWarning
+from .cli.messages import warnings_in_one_line
+from .core.errors import RespoError
 from .core.files.checkpoint import load_attribute
 
 _FOLDER = Path(__file__).parent / "settings"
@@ -93,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "respo_train" if rank == "0" else f"respo_train, process {rank}"
     options = _parser().parse_args(arguments)
     try:
-        with _warnings_in_one_line(name):
+        with warnings_in_one_line(name):
             code: int = options.run(options)
             return code
     except RespoError as error:
@@ -237,31 +235,6 @@ def _plain(prog: str) -> argparse.HelpFormatter:
 
 def _names(folder: str) -> list[str]:
     return sorted(path.stem for path in (_FOLDER / folder).glob("*.toml"))
-
-
-@contextmanager
-def _warnings_in_one_line(name: str) -> Iterator[None]:
-    """Show Respo's own warnings and log records as plain lines; leave all others as they are."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{name}: warning: %(message)s"))
-    log = logging.getLogger(__package__)
-    with warnings.catch_warnings():
-        before = warnings.showwarning
-
-        def show(message, category, filename, lineno, file=None, line=None) -> None:  # type: ignore[no-untyped-def]
-            if issubclass(category, RespoWarning):
-                print(f"{name}: warning: {message}", file=sys.stderr)
-            else:
-                before(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
-        log.addHandler(handler)
-        log.propagate = False
-        try:
-            yield
-        finally:
-            log.removeHandler(handler)
-            log.propagate = True
 
 
 def _train(options: argparse.Namespace) -> int:
