@@ -110,8 +110,6 @@ def _copy_host(target: Path) -> None:
     pack.mkdir()
     for name in PACK:
         if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, pack / name, ignore=shutil.ignore_patterns("*.training", "pictures", "*.pyc.*")
-            )
+            shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("*.training", "*.pyc.*"))
         else:
             shutil.copy2(ROOT / name, pack / name)
