@@ -54,7 +54,9 @@ def test_goes_on_after_a_failure(tmp_path: Path, workers: int) -> None:
     store, cells, logs = Store(tmp_path), [cell(number) for number in range(5)], [list[str](), list[str]()]
     with pytest.raises(RuntimeError, match="out of memory"):
         draw_missing(cells, store, lambda number: Painter(logs[number], fails_at=1), workers=workers)
-    assert all(log[-1] == "closed" for log in logs[:workers])
+    begun = [log for log in logs if log]  # the first may fail before the second thread has begun
+    assert begun
+    assert all(log[-1] == "closed" for log in begun)
     drawn = sum(line != "closed" for log in logs for line in log)
     assert drawn < 5
     assert draw_missing(cells, store, lambda number: Painter([]), workers=workers) == 5 - drawn

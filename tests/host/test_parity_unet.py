@@ -39,7 +39,7 @@ def module_for(
     for parameter in concept.parameters():
         parameter.data.normal_(0, 10, generator=generator)
     purpose = changes.get("purpose", "fairness")
-    attribute = core.attribute.Attribute("some", purpose, {"it": concept}, architecture, {}, {})
+    attribute = core.module.attribute.Attribute("some", purpose, {"it": concept}, architecture, {}, {})
     return pack.root.nodes.shared.wire.LoadedModule(attribute, "some.safetensors", str(seed) * 64)
 
 
