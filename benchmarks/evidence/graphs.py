@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.demo.workflow import CHECKPOINT, DEFAULTS, GUIDANCE, STEPS
-from emoji_world import world
+from benchmarks.graph import DEFAULTS, Graph, loaded, node, sampled
+from benchmarks.graph import saved as save_pictures
 
 from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask
 from .methods import Method
 
-Graph = dict[str, dict[str, Any]]
 Files = Mapping[str, str]  # attribute -> module file
 SAVED = "evidence"  # the folder in the server's output
 NEGATIVE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}
@@ -43,13 +42,13 @@ def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Pi
 
 
 def _plain(ask: Ask, start: int, count: int) -> Piece:
-    graph = _loaded(count)
-    _saved(graph, "all", _sampled(graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start))
+    graph = loaded(count)
+    save_pictures(graph, "all", sampled(graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start))
     return Piece(graph, (("all", tuple(range(start, start + count))),))
 
 
 def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
-    graph, seed, text = _loaded(count), ask.seed + start, ask.prompt
+    graph, seed, text = loaded(count), ask.seed + start, ask.prompt
     enabled: Any = True
     if TASKS[ask.part].gate:
         graph["gate"] = node("RespoGate", module=["module 1", 0], prompt=text, words="")
@@ -64,9 +63,9 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
         where = method.where.get(ask.part)
     model = ["changed", 0]
     if where is not None or method.background is not None:
-        _sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
+        sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
         model = _held_to_record(graph, model, where, method, enabled)
-    _saved(graph, "all", _sampled(graph, "all", model, text, "", seed))
+    save_pictures(graph, "all", sampled(graph, "all", model, text, "", seed))
     return Piece(graph, (("all", tuple(range(start, start + count))),))
 
 
@@ -98,14 +97,14 @@ def _held_to_record(graph: Graph, model: list[Any], where: float | None, method:
 
 def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
     """Draw the pictures of each concept (combination) apart, as they differ in their prompts, on their own noise."""
-    graph, seed = _loaded(count), ask.seed + start
+    graph, seed = loaded(count), ask.seed + start
     wishes, saved = ask.wishes(start, count), []
     for number, concepts in enumerate(dict.fromkeys(wishes)):
         own = [index for index, wish in enumerate(wishes) if wish == concepts]
         latent = _taken(graph, f"latent {number}", own, count)
         positive, negative = texts(method, ask, concepts)
         name = str(number)
-        _saved(graph, name, _sampled(graph, name, ["checkpoint", 0], positive, negative, seed, latent))
+        save_pictures(graph, name, sampled(graph, name, ["checkpoint", 0], positive, negative, seed, latent))
         saved.append((name, tuple(start + index for index in own)))
     return Piece(graph, tuple(saved))
 
@@ -136,50 +135,3 @@ def _taken(graph: Graph, name: str, indices: Sequence[int], count: int) -> list[
         joined = one
     assert joined is not None
     return joined
-
-
-def _loaded(count: int) -> Graph:
-    side = world.IMAGE_SIZE
-    return {
-        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
-        "latent": node("EmptyLatentImage", width=side, height=side, batch_size=count),
-    }
-
-
-def _sampled(
-    graph: Graph,
-    name: str,
-    model: list[Any],
-    positive: str,
-    negative: str,
-    seed: int,
-    latent: Sequence[Any] = ("latent", 0),
-    sampler: str = "KSampler",
-) -> list[Any]:
-    """Add what samples, and return its latent."""
-    for side, text in (("positive", positive), ("negative", negative)):
-        graph[f"{side} {name}"] = node("CLIPTextEncode", text=text, clip=["checkpoint", 1])
-    graph[f"sampler {name}"] = node(
-        sampler,
-        model=model,
-        positive=[f"positive {name}", 0],
-        negative=[f"negative {name}", 0],
-        latent_image=list(latent),
-        seed=seed,
-        steps=STEPS,
-        cfg=GUIDANCE,
-        sampler_name="ddim",
-        scheduler="ddim_uniform",
-        denoise=1.0,
-    )
-    return [f"sampler {name}", 0]
-
-
-def _saved(graph: Graph, name: str, latent: list[Any]) -> None:
-    graph[f"decode {name}"] = node("VAEDecode", samples=latent, vae=["checkpoint", 2])
-    graph[name] = node("SaveImage", images=[f"decode {name}", 0])
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    """One node of a graph."""
-    return {"class_type": kind, "inputs": inputs}
