@@ -5,7 +5,7 @@ from __future__ import annotations
 import io as bytes_io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,11 @@ class SaveImages(io.ComfyNode):
         edits = [] if model is None else provenance(model)
         folder, stem, counter, subfolder = place(filename_prefix, images)
         shared = host_texts(cls.hidden)
+        own = [{}] * len(names) if args.disable_metadata else [{"respo": text} for text in about(names, edits)]
         saved = []
         for index, (image, label) in enumerate(zip(images, names, strict=True)):
-            texts = dict(shared)
-            if not args.disable_metadata:
-                texts["respo"] = about(label, index, len(images), edits)
             path, counter = free_path(folder, stem.replace("%batch_num%", str(index)), counter, label)
-            write_atomically(path, to_png(image, texts))
+            write_atomically(path, to_png(image, {**shared, **own[index]}))
             saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
             counter += 1
         return io.NodeOutput(ui={"images": saved})
@@ -134,15 +132,21 @@ def host_texts(hidden: Any) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in {**prompt, **(hidden.extra_pnginfo or {})}.items()}
 
 
-def about(label: str, index: int, count: int, edits: list[dict[str, Any]]) -> str:
-    """Return the JSON for the text chunk "respo": the label, the index, and the modules that acted on this picture."""
-    modules = []
+def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the JSON for each picture's text chunk "respo": label, index, and the modules that acted on the picture.
+
+    `edits`: see `patching.provenance`. Which pictures an edit acts on is asked once, as it computes this for all.
+    """
+    modules: list[list[dict[str, Any]]] = [[] for _ in labels]
     for edit in edits:
-        acts = edit["images"]
-        if acts is None or acts(count)[index]:
-            known = {key: value for key, value in edit.items() if key not in ("images", "module")}
-            modules.append({"file": edit["module"], **known})
-    return json.dumps({"label": label, "index": index, "modules": modules, "version": __version__})
+        known = {"file": edit["module"], **{key: own for key, own in edit.items() if key not in ("images", "module")}}
+        acts = [True] * len(labels) if edit["images"] is None else edit["images"](len(labels))
+        for own, here in zip(modules, acts, strict=True):
+            own += [known] * bool(here)
+    return [
+        json.dumps({"label": label, "index": index, "modules": own, "version": __version__})
+        for index, (label, own) in enumerate(zip(labels, modules, strict=True))
+    ]
 
 
 def to_png(image: Tensor, texts: Mapping[str, str]) -> bytes:

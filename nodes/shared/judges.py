@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import comfy.model_management as management
 import folder_paths
 
 from ...respo_train.core.errors import RespoError
@@ -31,7 +32,9 @@ def load(name: str, prompts: str) -> AnyJudge:
 
     require_known(name)
     folder = _models().get(name)
-    return load_judge(name, None if folder is None else folder.parent, prompts)
+    # Where the host runs its own CLIP: on the GPU, unless that has little memory.
+    device = management.text_encoder_device()
+    return load_judge(name, None if folder is None else folder.parent, prompts, device)
 
 
 def check_prompts(prompts: str) -> None:

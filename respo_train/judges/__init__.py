@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from ..core.errors import RespoError
 from ..core.judge import AnyJudge
 
@@ -44,7 +46,9 @@ BUILT_IN = {
 __all__ = ["BUILT_IN", "EMOJI_WORLD", "NUDENET", "OPEN_NSFW", "BuiltIn", "load_judge"]
 
 
-def load_judge(spec: str, folder: Path | None = None, prompts: str = "", device: str = "cpu") -> AnyJudge:
+def load_judge(
+    spec: str, folder: Path | None = None, prompts: str = "", device: str | torch.device = "cpu"
+) -> AnyJudge:
     """Return one of BUILT_IN, or the CLIP model in `folder / spec`, in the format of `transformers`.
 
     `prompts`: what CLIP is to look for, instead of its own questions (see clip_prompts.parse_prompts). `device`: where

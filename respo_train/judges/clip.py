@@ -33,7 +33,7 @@ _FILES = (  # one choice of each line is required
 class ClipJudge:
     """The label is the class whose prompts have the largest share of the softmax over all prompts of the attribute."""
 
-    def __init__(self, folder: Path, prompts: str = "", device: str = "cpu") -> None:
+    def __init__(self, folder: Path, prompts: str = "", device: str | torch.device = "cpu") -> None:
         """Raises RespoError: not a CLIP model, missing files, or prompts that cannot be parsed."""
         self._questions = parse_prompts(prompts)
         self.name = f"{folder.name} (zero shot)"
@@ -65,7 +65,7 @@ class ClipJudge:
         return fits
 
 
-def _load(folder: Path, device: str) -> tuple[Any, Any]:
+def _load(folder: Path, device: str | torch.device) -> tuple[Any, Any]:
     transformers = require("transformers", "transformers", "CLIP")
     _require_files(folder)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # the objectives import this file
     from ..objectives.objective import Setting
 
 AT_ONCE = 8  # pictures drawn together
-KEPT_EVERY = 40  # pictures between two writes of the file: the most that a kill can lose
+KEPT_EVERY = 40  # pictures of a part file: the most that a kill can lose
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,31 @@ def noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
 def pictures_of(setting: Setting) -> Pictures:
     """Return the concept's pictures: from `setting.folder` if they match the configuration, else newly drawn.
 
-    Every process draws all of them, identically; only the first process writes. From a file that is unfinished,
-    whatever is still valid is used. Raises RespoError when the model draws values that are not finite.
+    Every process draws all of them, identically; only the first process writes. While they are drawn, each KEPT_EVERY
+    go into a part file; in the end all go into one file. From files that are unfinished, whatever is still valid is
+    used. Raises RespoError when the model draws values that are not finite.
     """
     path = None if setting.folder is None else setting.folder / f"pictures-{setting.name}.respo"
-    signature = _signature(setting)
-    latents = _read(path, signature)
-    if latents is None:
-        latents = torch.empty(0, *setting.unet.latent_shape, dtype=torch.float16)
+    signature, total = _signature(setting), setting.config.pictures
     writes = path is not None and setting.rows.start == 0
-    total = setting.config.pictures
-    with _progress(setting, len(latents)) as bar:
-        while len(latents) < total:
-            end = min(len(latents) + AT_ONCE, total)
-            latents = torch.cat([latents, _draw(setting, range(len(latents), end))])
-            bar.update(end - bar.n)
-            if path is not None and writes and (end % KEPT_EVERY == 0 or end == total):
-                _write(path, latents, signature)
+    chunks, fresh = _kept(path, signature), []
+    found = done = sum(map(len, chunks))
+    with _progress(setting, done) as bar:
+        while done < total:
+            fresh.append(_draw(setting, range(done, min(done + AT_ONCE, total))))
+            done += len(fresh[-1])
+            bar.update(len(fresh[-1]))
+            if done % KEPT_EVERY == 0 or done == total:
+                chunks.append(torch.cat(fresh))
+                fresh = []
+                if path is not None and writes and done < total:
+                    _write(_part(path, done - len(chunks[-1])), chunks[-1], signature)
+    latents = torch.cat(chunks)
+    if path is not None and writes and found < total:
+        _write(path, latents, signature)
+        for part in path.parent.glob(f"{glob.escape(path.stem)}.from-*"):
+            with contextlib.suppress(OSError):  # it does no harm
+                part.unlink()
     return Pictures(setting.key, latents, setting.config.batch, setting.rows)
 
 
@@ -160,10 +169,24 @@ def _signature(setting: Setting) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path | None, signature: str) -> Tensor | None:
-    """Return the pictures kept at `path`, possibly not all; None when there are none or they do not match."""
+def _part(path: Path, start: int) -> Path:
+    """Return where the pictures from number `start` on are kept until all are drawn."""
+    return path.with_suffix(f".from-{start:06d}{path.suffix}")
+
+
+def _kept(path: Path | None, signature: str) -> list[Tensor]:
+    """Return the pictures that were drawn before, in order, from the file at `path` and the parts that follow it."""
     if path is None:
-        return None
+        return []
+    whole = _read(path, signature)  # not all of them where an older version was interrupted
+    chunks = [] if whole is None else [whole]
+    while (part := _read(_part(path, sum(map(len, chunks))), signature)) is not None and len(part):
+        chunks.append(part)
+    return chunks
+
+
+def _read(path: Path, signature: str) -> Tensor | None:
+    """Return the pictures kept at `path`; None when there are none or they do not match."""
     # Whatever is wrong with the file, the pictures can be drawn again.
     with contextlib.suppress(OSError, ValueError, KeyError, safetensors.SafetensorError):
         data = path.read_bytes()

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
 from .. import __version__
 from ..core.errors import RespoError
@@ -21,7 +22,7 @@ from ..core.files.checkpoint import file_sha256, read_metadata, write_atomically
 from ..core.module.architecture import Architecture
 from ..job import training_folder
 from ..provenance import Base
-from ..settings.config import ConceptConfig, LocalisedConfig, TrainConfig
+from ..settings.config import TrainConfig
 from ..trainer import Losses
 from .effect import Effect
 from .plots import effect_charts, loss_charts, svg
@@ -77,7 +78,7 @@ def _values(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets: Seque
         "effect_charts": [(chart.title, svg(chart)) for chart in effect_charts(latest)],
         "loss_charts": [(chart.title, svg(chart)) for chart in loss_charts(run.losses)] if run.step else [],
         "heat_maps": [(path.stem, _inline(path.read_bytes(), "png")) for path in sorted(folder.glob("heat-*.png"))],
-        "settings": list(_settings(run.config)),
+        "settings": list(_settings(run.config.trained(), TrainConfig)),
         "origin": _origin(run),
     }
 
@@ -126,29 +127,27 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _settings(config: TrainConfig) -> Iterator[tuple[str, str, str]]:
-    """Yield what training depends on: each entry's name as a preset spells it, value and meaning."""
-    for key, value in config.trained().items():
-        if key == "concepts":
+def _settings(table: Mapping[str, Any], model: type[BaseModel], place: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield each entry's name as a preset spells it, value and meaning: of a table, and of the tables in it.
+
+    `model` describes `table`, which is a part of what `TrainConfig.trained` returns.
+    """
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    for key, value in table.items():
+        kind = fields[key].annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _settings(value, kind, f"{place}{key}.")
+        elif isinstance(value, dict):  # of tables by a name
             for name, own in value.items():
-                yield from ((f"concepts.{name}.{k}", _shown(v), _meaning(ConceptConfig, k)) for k, v in own.items())
-        elif isinstance(value, dict):
-            yield from ((f"{key}.{k}", _shown(v), _meaning(LocalisedConfig, k)) for k, v in value.items())
+                yield from _settings(own, get_args(kind)[1], f"{place}{key}.{name}.")
         else:
-            yield key, _shown(value), _meaning(TrainConfig, key)
+            yield f"{place}{key}", _shown(value), fields[key].description or ""
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(str, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _meaning(model: type[ConceptConfig | LocalisedConfig | TrainConfig], key: str) -> str:
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return field.description or ""
-    return ""
 
 
 def _origin(run: Run) -> list[tuple[str, str]]:

@@ -131,6 +131,20 @@ def test_each_picture_names_what_acted_on_it(save, run_node, model, module):
         assert f"_{label}_" in path.name
 
 
+def test_which_pictures_an_edit_acts_on_is_asked_once(pack):
+    asked = []
+
+    def every_third(count: int) -> list[bool]:
+        asked.append(count)
+        return [index % 3 == 0 for index in range(count)]
+
+    edits = [{"module": "a.safetensors", "strength": 1.0, "images": every_third}, {"module": "b", "images": None}]
+    found = [json.loads(text)["modules"] for text in pack.root.nodes.save_images.about(["x"] * 30, edits)]
+    assert asked == [30]
+    assert found[3] == [{"file": "a.safetensors", "strength": 1.0}, {"file": "b"}]
+    assert found[4] == [{"file": "b"}]
+
+
 def test_an_untouched_model_names_nothing(save, model):
     (path,) = save(pictures(1), model=model)
     assert json.loads(texts(path)["respo"])["modules"] == []

@@ -11,6 +11,7 @@ from torch import Tensor
 from toy_unet import ToyUNet
 
 from respo_train.core.errors import RespoError
+from respo_train.latents import pictures as module
 from respo_train.latents.pictures import AT_ONCE, KEPT_EVERY, Pictures, noised, pictures_of
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
@@ -186,6 +187,42 @@ def test_a_kill_while_drawing_loses_one_chunk(tmp_path: Path) -> None:
     found = pictures_of(setting(unet, tmp_path)).latents
     assert drawn(unet) == PICTURES - KEPT_EVERY
     assert torch.equal(found, pictures_of(setting(ToyUNet())).latents)
+
+
+def test_each_picture_is_written_twice_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def count(path: Path, data: bytes) -> None:
+        written.append(len(safetensors.torch.load(data)["latents"]))
+        path.write_bytes(data)
+
+    monkeypatch.setattr(module, "write_atomically", count)
+    total = 5 * KEPT_EVERY + 3
+    made = pictures_of(setting(ToyUNet(), tmp_path, pictures=total)).latents
+    assert written == [KEPT_EVERY] * 5 + [total]
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures-woman.respo"]
+    assert len(made) == total
+
+
+def test_what_an_older_version_left_unfinished_is_used(tmp_path: Path) -> None:
+    """It kept rewriting the one file with all that was drawn so far."""
+    own = setting(ToyUNet(), tmp_path)
+    made = pictures_of(own).latents
+    module._write(tmp_path / "pictures-woman.respo", made[:KEPT_EVERY].clone(), module._signature(own))
+    unet = ToyUNet()
+    assert torch.equal(pictures_of(setting(unet, tmp_path)).latents, made)
+    assert drawn(unet) == PICTURES - KEPT_EVERY
+
+
+def test_parts_of_another_configuration_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        pictures_of(setting(Mortal(), tmp_path))
+    (left,) = tmp_path.iterdir()
+    assert left.name == "pictures-woman.from-000000.respo"
+    unet = ToyUNet()
+    pictures_of(setting(unet, tmp_path, seed=1))
+    assert drawn(unet) == PICTURES
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures-woman.respo"]
 
 
 def test_the_first_process_alone_writes(tmp_path: Path) -> None:

@@ -192,6 +192,17 @@ def test_every_word_is_escaped(tmp_path: Path) -> None:
     assert f"woman: {evil}" in reader.images
 
 
+def test_every_entry_has_its_own_tables_meaning(tmp_path: Path) -> None:
+    probe = {"nobody": ["a dog", "a cup"], "places": ["in a kitchen"]}
+    page = run(config(probe=probe), tmp_path, 0)
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', page, re.DOTALL)
+    said = {key: (html.unescape(value), html.unescape(meaning)) for key, value, meaning in rows}
+    assert said["probe.nobody"] == ("a dog\na cup", 'what shows nobody, "a dog"')
+    assert said["where.tau"] == ("0.5", "threshold of chi")
+    assert said["concepts.woman.target"] == ("a woman", 'fairness: the prompt to steer to, "a woman"')
+    assert said["lambda"][1] == "higher: closer to the neutral picture"
+
+
 def test_no_previews_when_none_are_asked_for(tmp_path: Path) -> None:
     words = Reader(run(config(), tmp_path, 0)).words
     assert sorted(path.name for path in (tmp_path / "gender.training").iterdir()) == ["effects.json", "losses.png"]
