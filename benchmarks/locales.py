@@ -1,91 +1,125 @@
-"""Write the nodes' texts into every language's `locales/*/nodeDefs.json`: `python -m benchmarks.locales`.
+"""Write the nodes' texts into `locales/*/nodeDefs.json`: `python -m benchmarks.locales`.
 
-The English ones are the schemas'. In the other languages a translation stays, what the nodes no longer have goes, and
-what is new is in English until somebody translates it; the command lists these keys.
+The English texts are the schemas'. Another language holds what has been translated; ComfyUI shows the rest in English,
+and the command lists it. When an English text has changed, its translations are taken out and printed, so that they can
+be mended and put back. `tests/translated_from.json` keeps the English texts that the translations were made from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
-NODES = "nodeDefs.json"
+HELP_PAGES = ROOT / "web" / "docs"
+TRANSLATED_FROM = ROOT / "tests" / "translated_from.json"  # {name of a file: {key: English text}}
+NODES, SETTINGS = "nodeDefs", "settings"
 # Safety has a switch for each safety module of a computer; these are not translated.
 OF_ONE_COMPUTER = ".safetensors)"
 
-Texts = dict[str, Any]  # {key: text, or Texts}
+Texts = Mapping[str, str]  # {key with dots: text}
 
 
-def texts_of(schema: Any) -> Texts:
-    """Return what a node's schema says to people, as ComfyUI's locales write it."""
-    inputs = [part for part in schema.inputs if not part.id.endswith(OF_ONE_COMPUTER)]
-    outputs = {str(number): part for number, part in enumerate(schema.outputs)}
-    found: Texts = {
-        "display_name": schema.display_name,
-        "description": schema.description,
-        "inputs": {part.id: {"name": part.id, "tooltip": part.tooltip} for part in inputs},
-    }
-    if outputs:
-        found["outputs"] = {key: {"name": part.display_name, "tooltip": part.tooltip} for key, part in outputs.items()}
-    return found
+def texts_of(schema: Any) -> dict[str, str]:
+    """Return what a node's schema says to people, by the keys of ComfyUI's locales."""
+    found = {"display_name": schema.display_name, "description": schema.description}
+    for part in schema.inputs:
+        if not part.id.endswith(OF_ONE_COMPUTER):
+            found |= {f"inputs.{part.id}.name": part.id, f"inputs.{part.id}.tooltip": part.tooltip}
+    for number, part in enumerate(schema.outputs):
+        found |= {f"outputs.{number}.name": part.display_name, f"outputs.{number}.tooltip": part.tooltip}
+    return {f"{schema.node_id}.{key}": text for key, text in found.items()}
 
 
-def merged(english: Texts, translated: Mapping[str, Any]) -> Texts:
-    """Return `english` with every text replaced that `translated` has under the same key."""
-    found: Texts = {}
-    for key, text in english.items():
-        known = translated.get(key)
-        if isinstance(text, dict):
-            found[key] = merged(text, known if isinstance(known, dict) else {})
+def english_of(nodes: Iterable[Any]) -> dict[str, str]:
+    """Return the texts of all nodes."""
+    return {key: text for node in nodes for key, text in texts_of(node.GET_SCHEMA()).items()}
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (key with dots, text) of a file's nested tables."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
         else:
-            found[key] = known if isinstance(known, str) else text
-    return found
+            yield prefix + key, value
 
 
-def new_keys(english: Mapping[str, Any], translated: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the keys, with dots, of the texts that `translated` does not have."""
-    for key, text in english.items():
-        known = translated.get(key)
-        if isinstance(text, dict):
-            yield from new_keys(text, known if isinstance(known, dict) else {}, f"{prefix}{key}.")
-        elif not isinstance(known, str):
-            yield prefix + key
+def nested(texts: Texts) -> dict[str, Any]:
+    """Return texts as the nested tables of a file; the opposite of `flat`."""
+    tree: dict[str, Any] = {}
+    for key, text in texts.items():
+        *tables, last = key.split(".")
+        place = tree
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = text
+    return tree
 
 
-def read(path: Path) -> Texts:
+def read(path: Path) -> dict[str, str]:
     """Return a file's texts, none where there is no file yet."""
-    found: Texts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
+    return dict(flat(json.loads(path.read_text(encoding="utf-8")))) if path.exists() else {}
 
 
-def written(texts: Texts) -> str:
-    """Return the text of a file."""
-    return json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
+def write(path: Path, tree: Mapping[str, Any]) -> None:
+    """Write a file in the form that all of them have."""
+    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def update(english: Texts, folder: Path = LOCALES) -> dict[str, list[str]]:
-    """Write every language's file; return the keys that each language has in English because they are new."""
-    found = {}
-    for path in sorted(folder.glob(f"*/{NODES}")):
-        own = {} if path.parent.name == "en" else read(path)
-        if own:
-            found[path.parent.name] = list(new_keys(english, own))
-        path.write_text(written(merged(english, own)), encoding="utf-8", newline="\n")
-    return found
+def update(
+    english: Texts, translated_from: Texts, name: str = NODES, folder: Path = LOCALES
+) -> tuple[Texts, list[str]]:
+    """Bring every language's file up to date with the English texts.
+
+    `translated_from`: the English text of each key when it was translated. Returns the same for now, and a line for
+    each text that is to be translated.
+    """
+    before = [key for key in read(folder / "en" / f"{name}.json") if key in english]
+    english = {key: english[key] for key in dict.fromkeys([*before, *english])}  # those that are there stay in place
+    translated: set[str] = set()
+    lines = []
+    for path in sorted(folder.glob(f"*/{name}.json")):
+        if path.parent.name == "en":
+            write(path, nested(english))
+            continue
+        old = read(path)
+        stale = {key for key in old if translated_from.get(key, english.get(key)) != english.get(key)}
+        own = {key: old[key] for key in english if key in old and key not in stale}
+        write(path, nested(own))
+        translated |= own.keys()
+        place = f"locales/{path.parent.name}/{name}.json"
+        for key in english.keys() - own.keys():
+            lines.append(f"{place}: translate {key}" + (f" again; it was {old[key]!r}" if key in stale else ""))
+    return {key: text for key, text in english.items() if key in translated}, sorted(lines)
+
+
+def missing_pages(english: Texts, folder: Path = HELP_PAGES) -> list[str]:
+    """Return a line for each help page that a language with help pages does not have yet."""
+    languages = {path.stem for path in folder.glob("*/*.md")}
+    pages = {f"{key.split('.')[0]}/{language}.md" for key in english for language in languages}
+    return [
+        f"web/docs/{page}: translate web/docs/{page.split('/')[0]}.md"
+        for page in sorted(pages)
+        if not (folder / page).exists()
+    ]
 
 
 def main() -> None:
     """Write the files and list what is to be translated."""
     from .overhead.chain import load_pack
 
-    schemas = [node.GET_SCHEMA() for node in load_pack().nodes.NODES]
-    for language, keys in update({schema.node_id: texts_of(schema) for schema in schemas}).items():
-        for key in keys:
-            print(f"locales/{language}/{NODES}: translate {key}")
+    english = english_of(load_pack().nodes.NODES)
+    record = json.loads(TRANSLATED_FROM.read_text(encoding="utf-8"))
+    lines = missing_pages(english)
+    for name, texts in {NODES: english, SETTINGS: read(LOCALES / "en" / f"{SETTINGS}.json")}.items():
+        record[name], more = update(texts, record[name], name)
+        lines += more
+    write(TRANSLATED_FROM, record)
+    print("\n".join(lines) or "Everything is translated.")
 
 
 if __name__ == "__main__":

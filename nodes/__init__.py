@@ -1,44 +1,25 @@
-"""The node pack's nodes. Registration reads the list `NODES`."""
+"""The node pack's nodes, one or two classes in each file of this folder. Registration reads the list `NODES`."""
 
-from .apply_module import ApplyModule
-from .background import Background
-from .balance import Balance
-from .compare import Compare
-from .compose import Compose
-from .fairness_report import FairnessReport
-from .gate import Gate
-from .import_module import ImportModule
-from .interpolate import Interpolate
-from .load_judge import LoadJudge
-from .load_module import LoadModule
-from .module_text import ModuleFromText, ModuleToText
-from .record_run import RecordRun
-from .safety import Safety
-from .safety_report import SafetyReport
-from .save_images import SaveImages
-from .save_module import SaveModule
-from .train_module import TrainModule
-from .where import Where
+from __future__ import annotations
 
-NODES = [
-    LoadModule,
-    ApplyModule,
-    Balance,
-    TrainModule,
-    Compose,
-    Interpolate,
-    SaveModule,
-    ModuleToText,
-    ModuleFromText,
-    RecordRun,
-    Background,
-    Compare,
-    SaveImages,
-    Where,
-    Gate,
-    Safety,
-    LoadJudge,
-    FairnessReport,
-    SafetyReport,
-    ImportModule,
+import importlib
+import pkgutil
+from types import ModuleType
+
+from comfy_api.latest import io
+
+
+def nodes_in(module: ModuleType) -> list[type[io.ComfyNode]]:
+    """Return the node classes that a file defines, in its order, without those that it imports."""
+    return [
+        found
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, io.ComfyNode) and found.__module__ == module.__name__
+    ]
+
+
+# Every file here is a node's; what nodes share is in the folders. So a new node is listed once its file is here.
+FILES = [
+    importlib.import_module(f".{file.name}", __name__) for file in pkgutil.iter_modules(__path__) if not file.ispkg
 ]
+NODES = [node for file in FILES for node in nodes_in(file)]

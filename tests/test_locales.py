@@ -1,17 +1,15 @@
-"""Every language says what the English locale says: all of it, nothing that is gone, and of the wording it has now.
+"""Each translation says what its English text says now. What is not translated yet is shown in English.
 
 To add a language: copy locales/en, translate the values (never the keys, nor what is quoted or typed into a widget),
-call the nodes of ComfyUI what its own locale calls them, and add the language to SAME. When an English text changes,
-mend it in every language and then in translated_from.txt: it holds the English texts that were translated.
+call the nodes of ComfyUI what its own locale calls them, and add the language to SAME. `python -m benchmarks.locales`
+lists what is still to be translated, and takes out translations whose English text has changed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,7 @@ from benchmarks import locales
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALES = ROOT / "locales"
-FILES = ("nodeDefs", "settings")
+FILES = (locales.NODES, locales.SETTINGS)
 # The languages, and which texts each leaves as they are in English: terms of the field, and words that are the same.
 _EVERYWHERE = {"sha256", "clip", "vae", "cfg", "t", "json"}
 SAME: dict[str, set[str]] = {
@@ -42,19 +40,12 @@ _COMPILED = re.compile(r"[{}@|]")
 
 def load(language: str, name: str) -> dict[str, str]:
     """Return {key with dots: text} of one file."""
-    return dict(_leaves(json.loads((LOCALES / language / f"{name}.json").read_text(encoding="utf-8"))))
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    return locales.read(LOCALES / language / f"{name}.json")
 
 
 ENGLISH = {name: load("en", name) for name in FILES}
-NODES = ENGLISH["nodeDefs"]
+TRANSLATED_FROM = json.loads(locales.TRANSLATED_FROM.read_text(encoding="utf-8"))
+NODES = ENGLISH[locales.NODES]
 DISPLAY_NAMES = {text: key for key, text in NODES.items() if key.endswith(".display_name")}
 
 
@@ -75,20 +66,19 @@ def test_the_languages_are_those_listed_here() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_key_is_missing_or_stale(language: str, name: str) -> None:
-    keys = set(load(language, name))
-    assert (sorted(set(ENGLISH[name]) - keys), sorted(keys - set(ENGLISH[name]))) == ([], []), "(missing, stale)"
+def test_no_key_is_of_something_that_is_gone(language: str, name: str) -> None:
+    assert sorted(load(language, name).keys() - ENGLISH[name].keys()) == []
 
 
-def test_no_english_text_has_changed_since_it_was_translated() -> None:
-    translated = set((ROOT / "tests" / "translated_from.txt").read_text(encoding="utf-8").splitlines())
-    now = {text: f"{name} {key}" for name in FILES for key, text in ENGLISH[name].items()}
-    changed = {key: text for text, key in now.items() if text not in translated}
-    assert changed == {}, "mend these in every language, then in tests/translated_from.txt"
-    assert translated <= set(now), "translated_from.txt has lines that English no longer says"
+@pytest.mark.parametrize("name", FILES)
+def test_no_english_text_has_changed_since_it_was_translated(language: str, name: str) -> None:
+    made_from = {key: TRANSLATED_FROM[name].get(key) for key in load(language, name)}
+    changed = {key: ENGLISH[name].get(key) for key, text in made_from.items() if text != ENGLISH[name].get(key)}
+    assert changed == {}, "run python -m benchmarks.locales: it takes the old translations out and prints them"
 
 
-def test_everything_is_translated(language: str) -> None:
+def test_no_translation_is_the_english_text(language: str) -> None:
+    """But for the words that are the same; what is not translated yet is left out."""
     theirs = {name: load(language, name) for name in FILES}
     pairs = [(text, ENGLISH[name].get(key)) for name in FILES for key, text in theirs[name].items()]
     assert all(text and text == text.strip() for text, _ in pairs)
@@ -168,17 +158,51 @@ def test_the_setting_is_the_one_in_the_script() -> None:
         assert said == [ENGLISH["settings"][f"{one.replace('.', '_')}.{part}"] for one in ids]
 
 
-def test_an_update_keeps_translations_and_removes_what_is_gone(tmp_path: Path) -> None:
-    for code in ("en", "fr"):
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Locales in English and French with one text each."""
+    for code, text in {"en": "One.", "fr": "Un."}.items():
         (tmp_path / code).mkdir()
-        (tmp_path / code / "nodeDefs.json").write_text("{}")
-    first = {"A": {"description": "One.", "inputs": {"old": {"name": "old"}}}}
-    french = {"A": {"description": "Un.", "inputs": {"old": {"name": "vieux"}}}}
-    (tmp_path / "fr" / "nodeDefs.json").write_text(json.dumps(french))
-    assert locales.update(first, tmp_path) == {"fr": []}
-    assert locales.read(tmp_path / "fr" / "nodeDefs.json") == french
-    second = {"A": {"description": "One.", "inputs": {"new": {"name": "new"}}}}
-    assert locales.update(second, tmp_path) == {"fr": ["A.inputs.new.name"]}
-    assert locales.read(tmp_path / "en" / "nodeDefs.json") == second
-    expected = {"A": {"description": "Un.", "inputs": {"new": {"name": "new"}}}}
-    assert locales.read(tmp_path / "fr" / "nodeDefs.json") == expected
+        locales.write(tmp_path / code / "nodeDefs.json", {"A": {"description": text}})
+    return tmp_path
+
+
+FRENCH = "locales/fr/nodeDefs.json: translate A.{}"
+ONE = {"A.description": "One."}
+
+
+def french(folder: Path) -> dict[str, str]:
+    return locales.read(folder / "fr" / "nodeDefs.json")
+
+
+def test_an_update_lists_what_is_new_and_leaves_it_to_the_english_file(folder: Path) -> None:
+    english = ONE | {"A.inputs.new.name": "new"}
+    assert locales.update(english, ONE, folder=folder) == (ONE, [FRENCH.format("inputs.new.name")])
+    assert locales.read(folder / "en" / "nodeDefs.json") == english
+    assert french(folder) == {"A.description": "Un."}
+
+
+def test_an_update_removes_what_is_gone(folder: Path) -> None:
+    assert locales.update({"A.inputs.new.name": "new"}, ONE, folder=folder)[0] == {}
+    assert french(folder) == {}
+
+
+def test_an_update_takes_a_translation_out_whose_english_text_has_changed(folder: Path) -> None:
+    """Also where someone has changed the English file by hand; what is put back is then known to be new."""
+    english = {"A.description": "Two."}
+    locales.write(folder / "en" / "nodeDefs.json", locales.nested(english))
+    found = locales.update(english, ONE, folder=folder)
+    assert found == ({}, [FRENCH.format("description") + " again; it was 'Un.'"])
+    assert french(folder) == {}
+    locales.write(folder / "fr" / "nodeDefs.json", {"A": {"description": "Deux."}})
+    assert locales.update(english, found[0], folder=folder) == (english, [])
+    assert french(folder) == {"A.description": "Deux."}
+
+
+def test_help_pages_that_are_not_translated_are_listed(tmp_path: Path) -> None:
+    for page in ("A.md", "B.md", "A/ko.md"):
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        (tmp_path / page).write_text("# A page")
+    assert locales.missing_pages({"A.description": "One.", "B.description": "Two."}, tmp_path) == [
+        "web/docs/B/ko.md: translate web/docs/B.md"
+    ]

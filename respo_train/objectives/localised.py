@@ -147,4 +147,4 @@ def _attribute(setting: Setting) -> list[int]:
     return places
 
 
-OBJECTIVE = Objective("both", start, terms)
+OBJECTIVE = Objective("where", "both", start, terms)

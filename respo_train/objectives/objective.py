@@ -82,10 +82,11 @@ class Objective:
     """`start(setting)` returns the source of latents; `terms(setting, module, source, step)` yields each part's loss.
 
     `terms` is a generator: the loop runs the backward pass of one loss before it requests the next, so that only one
-    decoder's activations are in memory. `half`: whether its modules are added on the conditional half of guidance or on
-    both halves at inference.
+    decoder's activations are in memory. `name`: what presets and recipes call it. `half`: whether its modules are added
+    on the conditional half of guidance or on both halves at inference.
     """
 
+    name: str
     half: Half
     start: Callable[[Setting], Any]
     terms: Callable[[Setting, ConceptModule, Any, int], Iterator[Term]]

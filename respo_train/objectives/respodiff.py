@@ -143,4 +143,4 @@ def _target(setting: Setting, plain: Tensor, uncond: Tensor, asked: Tensor, othe
     return steered(plain, asked, torch.stack(others).mean(0), guidance)
 
 
-OBJECTIVE = Objective("cond", start, terms)
+OBJECTIVE = Objective("respodiff", "cond", start, terms)

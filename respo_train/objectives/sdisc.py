@@ -32,4 +32,4 @@ def terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int
     yield Term("responsible", reconstruction_loss(predicted, batch.noise))
 
 
-OBJECTIVE = Objective("cond", pictures_of, terms)
+OBJECTIVE = Objective("sdisc", "cond", pictures_of, terms)

@@ -81,7 +81,7 @@ class TrainConfig(Strict):
     probe: ProbeConfig = Field(default_factory=lambda: ProbeConfig.model_validate({}))
 
     recipe: Text = Field("respo", description="where the numbers below come from when the preset has none")
-    objective: Literal["respodiff", "sdisc", "where"] = "respodiff"
+    objective: Text = Field("respodiff", description="one of respo_train/objectives/")
     steps: int = Field(200, ge=1, le=1_000_000, description="optimizer steps")
     seed: int = Field(0, ge=0, lt=2**64)
     batch: int = Field(8, ge=1, le=4096, description="latents a concept and step")

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.errors import RespoError
 from ..core.files.text import read_text
+from ..objectives import OBJECTIVES
 from .config import ConceptConfig, LocalisedConfig, ProbeConfig, TrainConfig, check
 
 if sys.version_info >= (3, 11):
@@ -83,6 +84,10 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
         # A typo in a required entry's name gives two errors; the unknown key says more than the missing one.
         first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
         raise RespoError(f"{source}: {_explain(first)}") from None
+    if config.objective not in OBJECTIVES:
+        raise RespoError(
+            f"{source}: objective: expected one of {', '.join(OBJECTIVES)}, found {config.objective[:80]!r}"
+        )
     check(config, source)
     return config
 

@@ -11,43 +11,37 @@ leaves; one that is no longer needed stays and is ignored. Change the node, not 
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import requests
-from browser.page import PROMPT, ROOT, UNKNOWN_TYPES
+from browser.page import PROMPT, UNKNOWN_TYPES
+from releases import VERSIONS, release_is_due, released_nodes, saved, sent
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_page import LOAD
 
-WORKFLOWS = ROOT / "tests" / "workflows"
-VERSIONS = sorted(path.name.removesuffix(".sent.json") for path in WORKFLOWS.glob("*.sent.json"))
 NOT_SAVED = {"RespoImportModule"}  # its list holds only what is on a computer
-
-
-def read(name):
-    return json.loads((WORKFLOWS / name).read_text(encoding="utf-8"))
 
 
 def lost(version, prompt):
     """What was sent when it was saved, and is not sent now. What is sent in addition is new and has a default."""
-    sent = read(f"{version}.sent.json")
     return {
         (node["class_type"], name): (value, prompt[key]["inputs"].get(name))
-        for key, node in sent.items()
+        for key, node in sent(version).items()
         for name, value in node["inputs"].items()
         if prompt[key]["inputs"].get(name) != value
     }
 
 
 def test_one_is_kept_with_every_node(server):
-    kept = {node["class_type"] for version in VERSIONS for node in read(f"{version}.sent.json").values()}
-    assert {name for name in server.object_info() if name.startswith("Respo")} - kept == NOT_SAVED
+    unsaved = {name for name in server.object_info() if name.startswith("Respo")} - released_nodes()
+    if unsaved - NOT_SAVED and not release_is_due():
+        pytest.skip(f"before the release, save a workflow with {sorted(unsaved - NOT_SAVED)}")
+    assert unsaved == NOT_SAVED
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_server_takes_it(server, version):
-    prompt = to_api(read(f"{version}.json"), server.object_info())
+    prompt = to_api(saved(version), server.object_info())
     assert lost(version, prompt) == {}
     server.queue(prompt)  # raises for every value that a node refuses
     requests.post(f"{server.url}/queue", json={"clear": True}, timeout=60).raise_for_status()
@@ -57,6 +51,6 @@ def test_server_takes_it(server, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_page_takes_it(page, version):
-    page.evaluate(LOAD, read(f"{version}.json"))
+    page.evaluate(LOAD, saved(version))
     assert page.evaluate(UNKNOWN_TYPES) == []
     assert lost(version, page.evaluate(PROMPT)) == {}

@@ -45,6 +45,7 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"lambda": -1}, "lambda: .*greater than or equal to 0, found '-1'"),
         ({"steps": 0}, "steps: .*found '0'"),
         ({"steps": "many"}, "steps: "),
+        ({"objective": "toy"}, "objective: expected one of respodiff, sdisc, where, found .toy."),
         ({"responsible_lr": float("nan")}, "responsible_lr"),
         ({"concepts": {}}, "concepts"),
         ({"concepts": {"woman": {"target": "  "}}}, "concepts.woman.target"),

@@ -4,27 +4,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const TEXT = "respo_text";
-const NODES = [
-  "RespoLoadModule",
-  "RespoApplyModule",
-  "RespoBalance",
-  "RespoTrainModule",
-  "RespoCompare",
-  "RespoCompose",
-  "RespoInterpolate",
-  "RespoSaveModule",
-  "RespoModuleToText",
-  "RespoModuleFromText",
-  "RespoGate",
-  "RespoRecordRun",
-  "RespoBackground",
-  "RespoSafety",
-  "RespoWhere",
-  "RespoLoadJudge",
-  "RespoFairnessReport",
-  "RespoSafetyReport",
-  "RespoImportModule",
-];
+const WITHOUT_TEXT = ["RespoSaveImages"]; // it shows the pictures that it saved
 
 function addText(node) {
   const element = document.createElement("textarea");
@@ -64,7 +44,8 @@ app.registerExtension({
     api.addEventListener("promptQueued", showRefusals);
   },
   nodeCreated(node) {
-    if (!NODES.includes(node.comfyClass)) return;
+    const { nodeData } = node.constructor;
+    if (nodeData?.category !== "Respo" || WITHOUT_TEXT.includes(nodeData.name)) return;
     const widget = addText(node);
     const onExecuted = node.onExecuted;
     node.onExecuted = function (output) {
