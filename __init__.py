@@ -23,5 +23,5 @@ class RespoExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> RespoExtension:
-    """Called by the host once the pack is imported."""
+    """Return the extension; the host calls this once the pack is imported."""
     return RespoExtension()

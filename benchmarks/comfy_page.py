@@ -64,7 +64,7 @@ def visit(page: Any, server: ComfyServer) -> None:
 
 
 def plain(said: Any) -> str:
-    """A console message's first line and place, without what differs between two servers: ports, queries, versions."""
+    """Return a console message's first line and place, without ports, queries and versions, which differ by server."""
     first, *_ = said.text.split("\n")
     return re.sub(r"\?[^\s']*|\d+", "", f"{first} {said.location.get('url')}")
 

@@ -31,8 +31,11 @@ ROW = "{:<34}{:>14}{:>14}{:>12}"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one way to make a picture, for each of its steps: seconds of the processor (GPU: of the wall), those of them
-    spent in hooks, U-Net calls; and the most bytes of tensors at once in a run of one step, weights not counted."""
+    """What a sampling step costs.
+
+    `seconds`: processor time (on a GPU wall time). `hooks`: the seconds of these spent in hooks. `calls`: of the U-Net.
+    `bytes`: the peak of all tensors but the weights, in a run of one step.
+    """
 
     seconds: float
     hooks: float

@@ -93,7 +93,10 @@ def save(page: Any, name: str, part: dict[str, float]) -> None:
 
 
 def small_png(picture: Image.Image) -> bytes:
-    """A PNG of less than LARGEST bytes, with as many colours as that allows. Raises ValueError when 64 are too many."""
+    """Return a PNG of less than LARGEST bytes, with as many colours as that allows.
+
+    Raises ValueError when 64 are too many.
+    """
     for colours in (256, 128, 64):
         file = io.BytesIO()
         picture.quantize(colours, kmeans=1, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)

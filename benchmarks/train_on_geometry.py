@@ -1,5 +1,7 @@
-"""`python -m benchmarks.train_on_geometry sd15|sdxl [--size PX] [--steps N] [--json FILE]`: one real training job on
-the U-Net of SD 1.5 or SDXL with random weights (bf16), without a break, and interrupted and resumed to the same bits.
+"""One real training job on the U-Net of SD 1.5 or SDXL with random weights (bf16).
+
+`python -m benchmarks.train_on_geometry sd15|sdxl [--size PX] [--steps N] [--json FILE]` runs it without a break, then
+interrupts and resumes it, and checks that both end in the same bits.
 
 Nothing can be learned from random weights: what is shown is that a job runs, what it writes, what a step costs.
 """

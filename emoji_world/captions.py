@@ -106,7 +106,7 @@ def _article(word: str) -> str:
 
 
 def _describe(rng: Random, profession: str | None, gender: str | None, skin: str | None) -> str:
-    """Say "a dark-skinned woman pilot", "a pilot with dark skin", "a person"…"""
+    """Return a noun phrase: "a dark-skinned woman pilot", "a pilot with dark skin" or "a person"."""
     noun = profession or world.PERSON_WORDS[gender]
     if profession and gender:
         female, male = ("female", "male") if rng.uniform() < 0.25 else ("woman", "man")

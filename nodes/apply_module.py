@@ -73,7 +73,10 @@ class ApplyModule(io.ComfyNode):
         enabled: bool,
         mask: Any = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: unknown concept, wrong architecture, no middle block, or a strength that is refused."""
+        """Return the steered model; the very same one when the node is off.
+
+        Raises RespoError: unknown concept, wrong architecture, no middle block, or a strength that is refused.
+        """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         require_allowed(module, strength)

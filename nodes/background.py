@@ -80,9 +80,10 @@ class Background(io.ComfyNode):
         enabled: bool,
         record: Record | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: no middle block, or a strength that is not finite.
+        """Return the model that keeps a run's coarse structure; the very same one when the node is off.
 
-        A record of a different run is refused later, when sampling starts.
+        Raises RespoError: no middle block, or a strength that is not finite. A record of a different run is refused
+        later, when sampling starts.
         """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))

@@ -133,7 +133,10 @@ class Balance(io.ComfyNode):
         latent: Mapping[str, Any] | None = None,
         only_open_prompts: bool = True,
     ) -> io.NodeOutput:
-        """Raises RespoError: unreadable shares, unknown or repeated concepts, wrong architecture, no middle block."""
+        """Return the steered model and each picture's label; the very same model when the node is off.
+
+        Raises RespoError: unreadable shares, unknown or repeated concepts, wrong architecture, no middle block.
+        """
         asked = [
             (module, distribution, scale),
             (module_2, distribution_2, scale_2),

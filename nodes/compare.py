@@ -73,7 +73,11 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def execute(cls, before: Tensor, after: Tensor, mask: Tensor | None = None, labels: str = "") -> io.NodeOutput:
-        """Raises RespoError when the pictures do not match each other, the mask or the labels."""
+        """Return the pairs, the heat map, the share of the change outside the mask, and a text.
+
+        `before`, `after`: `[B, H, W, C]` in 0 … 1. Raises RespoError when they do not match each other, the mask or the
+        labels.
+        """
         change = change_map(before, after)
         subject = None if mask is None else fit_subject(mask, change)
         names = parse_labels(labels, len(change))

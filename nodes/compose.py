@@ -74,7 +74,10 @@ class Compose(io.ComfyNode):
         name: str,
         module_b: LoadedModule | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: an unknown method, a missing module, and all that `weighted_sum` and `without` raise."""
+        """Return a module whose one concept is the result of `method`.
+
+        Raises RespoError: an unknown method, a missing module, and all that `weighted_sum` and `without` raise.
+        """
         terms = [term_of(module_a, concept_a, weight_a)]
         if module_b is not None:
             terms.append(term_of(module_b, concept_b, weight_b))

@@ -84,7 +84,11 @@ class FairnessReport(io.ComfyNode):
     def execute(
         cls, images: Tensor, judge: AnyJudge, attribute: str, concepts: str, running_total: str, labels: str = ""
     ) -> io.NodeOutput:
-        """Raises RespoError: no pictures, labels that do not match them, or attributes that the judge does not know."""
+        """Return the labelled pictures, the chart, the report as JSON and as text.
+
+        `images`: `[B, H, W, C]` in 0 … 1. Raises RespoError: no pictures, labels that do not match them, or attributes
+        that the judge does not know.
+        """
         names = parse_labels(labels, len(images))
         looked_at = attribute.strip() or attribute_of(judge.classes, names)
         verdict = look(judge, images, looked_at)

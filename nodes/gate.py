@@ -49,7 +49,10 @@ class Gate(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: LoadedModule, prompt: str, words: str) -> io.NodeOutput:
-        """Raises RespoError for a prompt that is too long and for lines of words that cannot be parsed."""
+        """Return whether the prompt leaves the attribute open, and why.
+
+        Raises RespoError for a prompt that is too long and for lines of words that cannot be parsed.
+        """
         attribute = module.attribute
         if attribute.purpose == "safety":
             # The words of a prompt must not be able to switch a safety module off.

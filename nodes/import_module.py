@@ -83,7 +83,10 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, only: str, concepts: str, base: str, name: str, existing: Existing) -> io.NodeOutput:
-        """Raises RespoError: a file of another kind, an untrained concept, or a name that is taken."""
+        """Write the file as a Respo module and return it.
+
+        Raises RespoError: a file of another kind, an untrained concept, or a name that is taken.
+        """
         _, listed = place_for(name)
         found = read_file(
             resolve_foreign(file),

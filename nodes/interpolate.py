@@ -49,7 +49,7 @@ class Interpolate(io.ComfyNode):
     def execute(
         cls, module_a: LoadedModule, concept_a: str, module_b: LoadedModule, concept_b: str, t: float, name: str
     ) -> io.NodeOutput:
-        """Raises RespoError as `interpolation` does."""
+        """Return the module between the two. Raises RespoError as `interpolation` does."""
         a, b = term_of(module_a, concept_a), term_of(module_b, concept_b)
         made = interpolation(a, b, t, name.strip())
         return composed(made, f"{1 - t:g} {a.concept} + {t:g} {b.concept}", [a, b])

@@ -60,7 +60,10 @@ class LoadJudge(io.ComfyNode):
 
     @classmethod
     def execute(cls, judge: str, prompts: str = "") -> io.NodeOutput:
-        """Raises RespoError: an unknown judge, broken files, a missing package, or unreadable prompts."""
+        """Return the judge.
+
+        Raises RespoError: an unknown judge, broken files, a missing package, or unreadable prompts.
+        """
         loaded = load(judge, prompts)
         return io.NodeOutput(loaded, ui=ui.PreviewText(describe(loaded)))
 

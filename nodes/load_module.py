@@ -60,7 +60,10 @@ class LoadModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: str, sha256: str = "") -> io.NodeOutput:
-        """Raises ModuleFileError: a missing or broken file, or one whose SHA-256 is not the expected one."""
+        """Return the module.
+
+        Raises ModuleFileError: a missing or broken file, or one whose SHA-256 is not the expected one.
+        """
         path = resolve(module, sha256)
         found = file_sha256(path)
         if not found.startswith(sha256.strip().lower()):

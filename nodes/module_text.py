@@ -48,7 +48,7 @@ class ModuleToText(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: LoadedModule, form: Form, rank: int) -> io.NodeOutput:
-        """Raises RespoError when the text would be too long."""
+        """Return the module as text. Raises RespoError when it would be too long."""
         text = to_text(shrunk(module.attribute, form, rank))
         read = from_text(text)
         shares = ", ".join(
@@ -94,7 +94,7 @@ class ModuleFromText(io.ComfyNode):
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:
-        """Raises ModuleFileError when the text holds no valid module."""
+        """Return the module in the text. Raises ModuleFileError when there is no valid one."""
         attribute = from_text(text)
         loaded = LoadedModule.without_file(attribute, f"{attribute.name} (in the workflow)")
         return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

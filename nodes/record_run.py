@@ -94,7 +94,10 @@ class RecordRun(io.ComfyNode):
         latent_image: Any,
         denoise: float,
     ) -> io.NodeOutput:
-        """Raises RespoError when the model has no middle block or there is nothing to sample."""
+        """Return the sampled latent and the record of its run.
+
+        Raises RespoError when the model has no middle block or there is nothing to sample.
+        """
         architecture_of(model)
         # The host's own nodes.py, imported before any pack. `import nodes` could find our folder of the same name.
         sampler = sys.modules["nodes"].common_ksampler

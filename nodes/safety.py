@@ -63,7 +63,10 @@ class Safety(io.ComfyNode):
     def execute(
         cls, model: Any, level: str, start_percent: float, end_percent: float, enabled: bool, **switches: Any
     ) -> io.NodeOutput:
-        """Raises RespoError: a missing concept, no concept that fits the model, or no middle block."""
+        """Return the steered model; the very same one when the node or all switches are off.
+
+        Raises RespoError: a missing concept, no concept that fits the model, or no middle block.
+        """
         strength = LEVELS[level]
         if not widgets.is_off(enabled, strength, start_percent, end_percent):
             require_known(_as_sent(cls.hidden), {wanted.id for wanted in cls.define_schema().inputs})

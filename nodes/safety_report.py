@@ -61,7 +61,11 @@ class SafetyReport(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, judge: AnyJudge, attribute: str, threshold: float) -> io.NodeOutput:
-        """Raises RespoError when there are no pictures or the judge does not judge the attribute."""
+        """Return the labelled pictures, the chart, the report as JSON, the labels and a text.
+
+        `images`: `[B, H, W, C]` in 0 … 1. Raises RespoError when there are no pictures or the judge does not judge the
+        attribute.
+        """
         looked_at = safety_attribute(judge, attribute.strip())
         found = safety_report(judge.classes, looked_at, look(judge, images, looked_at), threshold)
         chart, without = safety_chart(found, judge.name)

@@ -36,6 +36,9 @@ class SaveModule(io.ComfyNode):
 
     @classmethod
     def execute(cls, module: LoadedModule, name: str, existing: Existing) -> io.NodeOutput:
-        """Raises RespoError: a name outside the folder, a different file of that name, or an unwritable file."""
+        """Write the module's file and return the module as read from it.
+
+        Raises RespoError: a name outside the folder, a different file of that name, or an unwritable file.
+        """
         saved, line = save(module.attribute, name, existing)
         return io.NodeOutput(saved, ui=ui.PreviewText(f"{line}\n{saved.describe()}"))

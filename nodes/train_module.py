@@ -135,7 +135,10 @@ class TrainModule(io.ComfyNode):
         custom_preset: str,
         vae: Any = None,
     ) -> io.NodeOutput:
-        """Raises RespoError, and the host's own exception when the user cancels. What was trained so far is kept."""
+        """Train a module, write its file, and return it with the last sheet of previews.
+
+        Raises RespoError, and the host's own exception when the user cancels. What was trained so far is kept.
+        """
         architecture_of(model)
         path, listed = place_for(name)
         config = configuration(str(preset), custom_preset, recipe, steps, seed)

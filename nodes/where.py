@@ -83,7 +83,10 @@ class Where(io.ComfyNode):
         prompt: str = "",
         record: Record | None = None,
     ) -> io.NodeOutput:
-        """Raises RespoError: nothing to find the subject by, words missing from the prompt, or a bad threshold."""
+        """Return the model whose modules act on the subject alone; the very same one when the node is off.
+
+        Raises RespoError: nothing to find the subject by, words missing from the prompt, or a bad threshold.
+        """
         if not enabled:
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
         architecture_of(model)

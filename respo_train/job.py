@@ -32,10 +32,13 @@ class Watcher(Protocol):
     """Follows a run's progress, in process 0 only: a progress bar, a report, a live preview."""
 
     def after_step(self, state: TrainState) -> None:
-        """Called after every step. Any exception raised here ends the run, which is saved first."""
+        """Follow one step. Any exception raised here ends the run, which is saved first."""
 
     def finish(self, state: TrainState) -> None:
-        """Called when everything is saved: at the end, or earlier (`state.step < steps`) if stopped or not finite."""
+        """Follow the end of the run, when everything is saved.
+
+        It may be early (`state.step < steps`): the run was stopped, or a loss was not finite.
+        """
 
 
 def training_folder(out: Path) -> Path:

@@ -25,7 +25,7 @@ _PATIENCE = datetime.timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Team:
-    """This process is number `rank` of `size`; only number 0 writes files.
+    """The processes of a run: this one is number `rank` of `size`, and only number 0 writes files.
 
     All processes must call every method except `rows` together. The methods raise RespoError when a process has ended.
     """

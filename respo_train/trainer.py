@@ -54,7 +54,7 @@ class TrainState:
     concepts: dict[str, ConceptState]
 
     def modules(self) -> dict[str, ConceptModule]:
-        """The current modules."""
+        """Return the current modules."""
         return {name: state.module for name, state in self.concepts.items()}
 
 

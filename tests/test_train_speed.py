@@ -36,8 +36,10 @@ def forwards(calls: Counter[Call]) -> int:
 
 
 def test_sixty_one_forwards_on_average() -> None:
-    """56 forwards and two backward passes of two latents; a backward pass counts for two forwards of the decoder's
-    share, 0.67 of a forward on SD 1.5."""
+    """56 forwards and two backward passes of two latents.
+
+    A backward pass counts for two forwards of the decoder's share, 0.67 of a forward on SD 1.5.
+    """
     counting = Counting(ToyUNet())
     run = released(counting)
     found = {k: calls_of(counting, lambda k=k: run.step(k)) for k in (0, 1, 48)}

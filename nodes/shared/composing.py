@@ -24,7 +24,7 @@ def composed(made: Attribute, how: str, terms: list[Term]) -> io.NodeOutput:
 
 
 def concept_input(id_: str, which: str) -> io.String.Input:
-    """The name of one of a module's concepts."""
+    """Return the input for the name of one of a module's concepts."""
     return io.String.Input(
         id_,
         default="",
@@ -33,7 +33,7 @@ def concept_input(id_: str, which: str) -> io.String.Input:
 
 
 def name_input() -> io.String.Input:
-    """What the new concept is called."""
+    """Return the input for the new concept's name."""
     return io.String.Input(
         "name",
         default="",

@@ -19,7 +19,7 @@ EXISTING: tuple[Existing, ...] = get_args(Existing)
 
 
 def existing_input() -> io.Combo.Input:
-    """The choice between refusing and overwriting a file that already exists."""
+    """Return the choice between refusing and overwriting a file that already exists."""
     return io.Combo.Input(
         "existing",
         options=list(EXISTING),

@@ -56,7 +56,7 @@ class HostProgress:
         unet.before_pass = cancel.check
 
     def after_step(self, state: Any) -> None:
-        """Raises the host's InterruptProcessingException when the user has cancelled."""
+        """Show the step. Raises the host's InterruptProcessingException when the user has cancelled."""
         self._unet.before_pass = self._cancel.check
         known = self._written(state.step)
         self._report.after_step(state)

@@ -36,8 +36,11 @@ def why_not() -> str:
 
 
 def fid_and_kid(drawn: Sequence[Drawn], reference: Sequence[Drawn]) -> dict[str, Figure]:
-    """Return {"fid": …, "kid": …} of the drawn pictures to `reference`. KID's interval is 1.96 standard errors of its
-    subsets; FID has none. Raises RespoError for weights that are no tensors."""
+    """Return {"fid": …, "kid": …} between the drawn pictures and `reference`.
+
+    KID's interval is 1.96 standard errors of its subsets; FID has none. Raises RespoError when the file of the
+    network's weights holds anything but tensors.
+    """
     calculate_metrics = importlib.import_module(PACKAGE).calculate_metrics
 
     _refuse_code(weights_path())

@@ -27,8 +27,11 @@ FAIRNESS, FAITHFULNESS, SAFETY, GATE = "Fairness", "What else changed", "Safety"
 
 @dataclass(frozen=True)
 class Questions:
-    """What the judge is asked. `shared`: the attributes that modules share out; `others`: more that are counted;
-    `unsafe`: attributes of things that must not be seen. Each: the judge's name -> concepts."""
+    """What the judge is asked.
+
+    `shared`: the attributes that modules share out; `others`: further ones that are counted; both map the judge's name
+    of an attribute to its concepts. `unsafe`: attributes of things that must not be seen.
+    """
 
     shared: Mapping[str, tuple[str, ...]]
     others: Mapping[str, tuple[str, ...]]

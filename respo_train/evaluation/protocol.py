@@ -52,8 +52,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Part:
-    """One set of prompts. `gated`: drawn with the gate and without; `stating`: they say what they show; `nobody`: they
-    name no people; `tempting`: they are there for safety alone."""
+    """One set of prompts.
+
+    `gated`: drawn both with the gate and without. `stating`: they say what they show. `nobody`: they name no people.
+    `tempting`: only safety is measured on them.
+    """
 
     name: str
     title: str

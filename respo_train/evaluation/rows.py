@@ -26,8 +26,10 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of one or more methods. `key`: its name in results.json; `title`: "what: of which pictures"; `best`:
-    "low" or "high"."""
+    """One metric of one or more methods.
+
+    `key`: its name in results.json. `title`: "what: of which pictures". `best`: "low" or "high".
+    """
 
     section: str
     key: str

@@ -39,8 +39,10 @@ class Module:
 
 
 class Steering:
-    """The modules of one evaluation. `encode`: prompt -> its encoding `[1, tokens, D]`, for modules with a probe, which
-    leave prompts alone as Balance does. Raises RespoError when they cannot act together.
+    """The modules of one evaluation. Raises RespoError when they cannot act together.
+
+    `encode`: prompt -> its encoding `[1, tokens, D]`. With it, modules that have a probe leave the same prompts alone
+    as under Balance.
     """
 
     def __init__(self, modules: Sequence[Module], encode: Callable[[str], Tensor] | None = None):

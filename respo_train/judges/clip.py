@@ -34,7 +34,10 @@ class ClipJudge:
     """The label is the class whose prompts have the largest share of the softmax over all prompts of the attribute."""
 
     def __init__(self, folder: Path, prompts: str = "", device: str | torch.device = "cpu") -> None:
-        """Raises RespoError: not a CLIP model, missing files, or prompts that cannot be parsed."""
+        """Load the model from `folder`.
+
+        Raises RespoError: not a CLIP model, missing files, or prompts that cannot be parsed.
+        """
         self._questions = parse_prompts(prompts)
         self.name = f"{folder.name} (zero shot)"
         self.classes: Mapping[str, tuple[str, ...]] = {name: tuple(q.prompts) for name, q in self._questions.items()}

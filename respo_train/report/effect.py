@@ -54,8 +54,10 @@ class Effect:
     way: tuple[float, ...] | None
 
     def verdict(self) -> str | None:
-        """Return a plain warning, with what to change, when the module does hardly anything, far too much, or
-        something else than asked for."""
+        """Return a warning that says what to change, or None when the module does what it should.
+
+        It is for a module that does hardly anything, far too much, or something else than asked for.
+        """
         size, change = fmean(self.size), fmean(self.change)
         if not (math.isfinite(size) and math.isfinite(change)) or size > _FAR_TOO_LARGE:
             return f"far too much: it adds {size:.1f} times as much to h as there is; {_LOWER}"

@@ -1,5 +1,8 @@
-"""A sample of the hostile files, through reader, importer and the host's nodes; `python -m benchmarks.hostile_files`
-sends all. The files of other projects are built here in their released shapes: the released ones cannot be had."""
+"""A sample of the hostile files, through reader, importer and the host's nodes.
+
+`python -m benchmarks.hostile_files` sends all. The files of other projects are built here in their released shapes: the
+released ones cannot be had.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The judges' one interface: Emoji World's, the two that need a package (with a stand-in for it, and with the package
-itself where it is installed), and what is said when something is missing."""
+"""The judges' one interface: Emoji World's, and the two that need a package.
+
+These are tested with a stand-in for the package, and with the package itself where it is installed.
+"""
 
 from __future__ import annotations
 

@@ -36,8 +36,10 @@ def test_a_whole_trajectory(steps: int) -> None:
 
 @pytest.mark.parametrize("steps", [3, 7, 30])
 def test_steps_that_do_not_divide_the_schedule(steps: int) -> None:
-    """The timesteps agree. There diffusers steps a fixed distance down, past or short of its own next timestep; ours
-    ends each step where the next one begins."""
+    """The timesteps agree, and each step of ours ends where the next one begins.
+
+    There diffusers steps a fixed distance down, past or short of its own next timestep.
+    """
     scheduler = theirs(steps)
     timesteps, alphas = schedule(scheduler.alphas_cumprod, steps)
     assert torch.equal(timesteps, scheduler.timesteps)

@@ -26,6 +26,7 @@ from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.job import Base, Stopped, state_path, train_to_file, training_folder
 from respo_train.network import Encoded
+from respo_train.objectives import OBJECTIVES
 from respo_train.resume import read_saved
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
@@ -39,8 +40,8 @@ BOY = {"target": "a boy", "word": "boy"}
 
 def config(**changes: Any) -> TrainConfig:
     quick = {"steps": STEPS, "batch": 4, "trajectory_steps": 5, "pictures": 6, "picture_steps": 3}
-    recipe = {"sdisc": "sdisc", "where": "where"}.get(changes.get("objective", ""), "respo")
-    return read_config("gender", {**quick, **changes}, recipe)
+    objective = changes.get("objective", "respodiff")
+    return read_config("gender", {**quick, **changes}, "respo" if objective == "respodiff" else objective)
 
 
 def tensors(out: Path) -> dict[str, Tensor]:
@@ -83,7 +84,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("objective", ["respodiff", "sdisc", "where"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize(("step", "how"), [(1, Stopped), (5, Stopped), (11, KeyboardInterrupt), (2, KeyboardInterrupt)])
 def test_resumed_is_uninterrupted(tmp_path: Path, objective: str, step: int, how: type[BaseException]) -> None:
     """KeyboardInterrupt stands for a kill: nothing is saved then, the run goes on from the last regular save."""

@@ -13,10 +13,10 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
-    """Return the text of a UTF-8 or UTF-16 file, without its byte order mark, with lines that end in "\\n".
+    """Return the text of a UTF-8 or UTF-16 file, without its byte order mark, with line feeds between the lines.
 
-    Editors on Windows save either, with a byte order mark and "\\r\\n". `what`: what the file is to its user, for the
-    errors ("the preset").
+    Editors on Windows save either, with a byte order mark and a carriage return before each line feed. `what`: what the
+    file is to its user, for the errors ("the preset").
 
     Raises RespoError: no file, no text, or more than `most` bytes.
     """

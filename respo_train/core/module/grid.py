@@ -19,7 +19,10 @@ class Grid(nn.Module):
     """
 
     def __init__(self, channels: int, height: int, width: int, kind: str = "grid", rank: int | None = None):
-        """Raises RespoError for sizes below 1, an unknown kind, a missing rank, or a rank for a kind without one."""
+        """Start at zero.
+
+        Raises RespoError for sizes below 1, an unknown kind, a missing rank, or a rank for a kind without one.
+        """
         super().__init__()
         _check(channels, height, width, kind, rank)
         self.kind = kind
