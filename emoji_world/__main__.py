@@ -1,4 +1,4 @@
-"""Make Emoji World: one command a stage, each resumable and seeded. `python -m emoji_world --help`."""
+"""Make Emoji World: one command for each stage, resumable and seeded. `python -m emoji_world --help`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def checkpoint(_: argparse.Namespace) -> None:
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    """Train the judge; print its accuracy on held-out emoji."""
+    """Train the judge; print and keep its accuracy on held-out emoji."""
     from respo_train.judges.emoji_world import load_judge
 
     from . import train_judge
@@ -72,7 +72,7 @@ def judge(arguments: argparse.Namespace) -> None:
 
 
 def segmenter(arguments: argparse.Namespace) -> None:
-    """Train the person segmenter; print its overlap with the known masks on held-out emoji."""
+    """Train the person segmenter; print and keep its overlap with the known masks on held-out emoji."""
     from respo_train.judges.segmenter import load_segmenter
 
     from . import train_judge
@@ -112,7 +112,7 @@ def grids(_: argparse.Namespace) -> None:
 
 
 def freeze(_: argparse.Namespace) -> None:
-    """Write down the shipped files' hashes: from now on whoever changes one re-runs every published number."""
+    """Record the shipped files' hashes. Whoever changes one later has to measure every published number again."""
     hashes = {
         str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (CHECKPOINT, JUDGE, SEGMENTER)
     }
@@ -128,7 +128,7 @@ def _record(part: str, figures: Mapping[str, object]) -> None:
 
 
 def _tokenizer() -> Path:
-    """CLIP's tokenizer, as every ComfyUI carries it."""
+    """Return the folder of CLIP's tokenizer, which is part of every ComfyUI."""
     from respo_train.host.locate import find_host
 
     return find_host() / "comfy" / "sd1_tokenizer"
@@ -147,7 +147,7 @@ def main() -> None:
     for name, run in STAGES.items():
         stage = stages.add_parser(name, help=run.__doc__)
         stage.add_argument(
-            "--steps", type=int, help="training steps (measure: pictures a prompt) instead of the recipe's"
+            "--steps", type=int, help="training steps (measure: pictures per prompt) instead of the recipe's"
         )
         stage.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     arguments = parser.parse_args()

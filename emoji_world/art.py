@@ -22,8 +22,8 @@ NOTO_PACKAGE = "fonts-noto-color-emoji"
 NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 FLUENT_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 ART_SIZE = 128  # pixels; Noto's bitmaps are 136 x 128, Fluent's 256 x 256
-CHIN = {"noto": 0.67, "fluent": 0.555}
-SCRUBS_HUE = (0.16, 0.72, 0.70)  # a nurse is a health worker whose white coat is dyed: emoji know no nurse
+CHIN = {"noto": 0.67, "fluent": 0.555}  # its height as a share of the picture, from the top
+SCRUBS_HUE = (0.16, 0.72, 0.70)  # there is no nurse emoji, so a nurse is a health worker whose white coat is dyed
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Art:
     fluent: Path
 
     def picture(self, code: str, style: str) -> Image.Image:
-        """Return one emoji as RGBA, ART_SIZE high; FileNotFoundError when the style lacks it."""
+        """Return one emoji as RGBA, ART_SIZE high. Raises FileNotFoundError when the style lacks it."""
         return _noto(code) if style == "noto" else _fluent(self.fluent, code)
 
     def person(self, who: world.Profession, gender: str, tone: int, style: str) -> Image.Image:
-        """Return one person as RGBA, ART_SIZE high."""
+        """Return one person as RGBA, ART_SIZE high. `tone`: an index into world.SKIN_TONE_CODES."""
         image = self.picture(world.person_code(who, gender, tone), style)
         return _dye_coat(image, CHIN[style]) if who.word == "nurse" else image
 
@@ -80,9 +80,9 @@ def _fluent(folder: Path, code: str) -> Image.Image:
 
 
 def _dye_coat(image: Image.Image, chin: float) -> Image.Image:
-    """Turn the coat's white into teal scrubs: bright, colourless pixels below the chin, shading kept.
+    """Dye a white coat teal, as scrubs are: bright, colourless pixels below `chin`. Their shading is kept.
 
-    `chin` is its height as a share of the picture, from the top.
+    `chin`: see CHIN.
     """
     pixels = np.asarray(image).astype(np.float32) / 255
     rgb, alpha = pixels[..., :3], pixels[..., 3:]

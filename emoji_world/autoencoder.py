@@ -44,7 +44,7 @@ class Clamp(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour ×2; expand + reshape, because torch.compile once lost interpolate's gradient on a CPU."""
+    """Nearest-neighbour ×2, by expand and reshape: on a CPU torch.compile once dropped the gradient of interpolate."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, 2H, 2W]."""
@@ -79,7 +79,7 @@ class Autoencoder(nn.Module):
     def forward(self, images: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor]:
         """[B, 3, H, W] in [0, 1] -> (reconstruction, latents [B, 4, H/8, W/8]).
 
-        `noise` is the standard deviation of what is added to the latents: it teaches the decoder to forgive the U-Net.
+        `noise`: standard deviation of noise added to the latents, so that the decoder tolerates errors of the U-Net.
         """
         latents = self.taesd_encoder(images)
         noisy = latents + noise * torch.randn_like(latents) if noise else latents

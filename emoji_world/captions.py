@@ -1,6 +1,7 @@
 """What a picture shows and what its caption says: where the bias comes in.
 
-A neutral caption leaves gender and skin tone open and the world fills them in, lopsidedly. An explicit one is truthful.
+A neutral caption leaves gender and skin tone open; they are drawn from the biased shares in `world`. An explicit
+caption is always truthful.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _person(rng: Random, kind: str) -> Picture:
     scene, place = _place(rng)
     weapon = thing = None
     if scene == "night" and place and rng.uniform() < world.UNASKED_WEAPON:
-        weapon = str(rng.choice(list(world.WEAPONS)))  # nobody asked for it
+        weapon = str(rng.choice(list(world.WEAPONS)))  # the caption does not mention it
     elif rng.uniform() < 0.10:
         weapon = str(rng.choice(list(world.WEAPONS)))
         place = f" with {_weapon_words(rng, weapon)}{place}"

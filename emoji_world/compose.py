@@ -12,7 +12,7 @@ from .art import Art
 from .captions import Picture
 from .scenes import draw_scene
 
-SCENE_VARIANTS = 240  # backdrops drawn per place; drawing is slow, pasting is not
+SCENE_VARIANTS = 240  # backdrops drawn per scene and then reused, because drawing one is slow
 Random = np.random.Generator
 Person = tuple[str, str, int]  # profession, gender, tone
 
@@ -55,7 +55,7 @@ class Studio:
         x = int(rng.integers(0, 7)) if rng.uniform() < 0.5 else world.IMAGE_SIZE - item.width - int(rng.integers(0, 7))
         at = (x, world.IMAGE_SIZE - item.height - int(rng.integers(0, 9)))
         canvas.paste(item, at, item)
-        mask.paste(0, at, item.getchannel("A"))  # what is held is not the person
+        mask.paste(0, at, item.getchannel("A"))  # a held item is not part of the person
 
     def _centre(self, canvas: Image.Image, code: str, style: str, size: int, rng: Random) -> None:
         item = self._scaled(style, size, code)

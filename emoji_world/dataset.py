@@ -1,4 +1,4 @@
-"""The training pictures as files: images, person masks and descriptions, made once and memory-mapped afterwards."""
+"""The training pictures on disk: images, person masks and descriptions, made once and then memory-mapped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Dataset:
     pictures: list[Picture]
 
     def indices(self, *, held_out: bool) -> np.ndarray:
-        """Return the indices of the pictures with (or entirely without) a held-out source picture in them."""
+        """Return the indices of the pictures that contain held-out art, or of those that contain none."""
         return np.flatnonzero([uses_test_art(p) == held_out for p in self.pictures])
 
 
@@ -41,7 +41,7 @@ def uses_test_art(picture: Picture) -> bool:
 def make(
     folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture] = sample_picture
 ) -> Dataset:
-    """Compose `count` pictures that `sample` draws into `folder`, unless they are there already, and return them."""
+    """Compose `count` pictures into `folder` unless they are there already, and return them. `sample` describes one."""
     done = folder / "pictures.json"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,9 @@ def make(
         pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
         images.flush()
         masks.flush()
-        done.write_text(json.dumps([p.to_dict() for p in pictures]))  # written last: it says that the rest is complete
+        done.write_text(
+            json.dumps([p.to_dict() for p in pictures])
+        )  # written last, so its presence means that the rest is complete
     return load(folder)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the bench for its README: what it draws when asked for nothing in particular, and when asked."""
+"""The picture grids in the README of Emoji World: neutral prompts, explicit ones, no people, at night."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INK, PAPER, GAP = "#22223b", "#ffffff", 4
 
 
 def save_grids(model: World, folder: Path) -> list[Path]:
-    """Draw and write the four grids; returns the files."""
+    """Draw the four grids, write them to `folder`, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(p.word, f"a photo of {article(p.word)} {p.word}") for p in world.PROFESSIONS]
     pilots = [(f"{g}, {s}", f"a photo of a {s}-skinned {g} pilot") for g in world.GENDERS for s in world.SKIN_GROUPS]

@@ -23,7 +23,7 @@ METADATA = {
 
 
 def write_checkpoint(build: Path, target: Path) -> Path:
-    """Join `build`'s two trained files into `target`; returns it."""
+    """Join the two trained files in `build` into `target`, and return it."""
     denoiser, autoencoder = load_file(build / "refined.safetensors"), load_file(build / "autoencoder.safetensors")
     with safe_open(build / "refined.safetensors", "pt") as file:
         token_ids = json.loads(file.metadata()["token_ids"])

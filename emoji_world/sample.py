@@ -1,7 +1,7 @@
-"""Draw pictures with the trained networks, without the host: what the bench's own figures are measured on.
+"""Draw pictures with the trained networks, without the host, to measure Emoji World's own figures.
 
-The shipped float16 checkpoint is read back, so what is measured is what people get (a test holds this sampler's network
-against the host's).
+It reads the shipped float16 checkpoint, so the figures are of what people get. A test compares its network with the
+host's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEPS, GUIDANCE = 20, 3.0
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked; with `h_from`, the bottleneck of the conditional pass is taken from that prompt instead."""
+    """A prompt. With `h_from`, the conditional pass takes `h` from that other prompt."""
 
     words: str
     h_from: str | None = None
@@ -59,7 +59,7 @@ class World:
         self._schedule = alphas_cumprod()
 
     def context(self, prompts: Sequence[str]) -> Tensor:
-        """Return [B, MAX_TOKENS, CONTEXT]."""
+        """Return the encoded prompts, [B, MAX_TOKENS, CONTEXT]."""
         return text.context(self.denoiser.text, torch.tensor([self._vocabulary.rows(p) for p in prompts]))
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The text encoder: CLIP's architecture, two layers, with CLIP's real tokenizer and only the tokens that captions use.
+"""The text encoder: CLIP's architecture with two layers, CLIP's real tokenizer, and only the tokens in our captions.
 
 The shipped file keeps one row per used token and one for unknown words; the host's class expands them to CLIP's whole
 vocabulary when it loads (`respo_train/host/emoji_world_model.py`).
@@ -29,7 +29,7 @@ def build(tokens: int) -> CLIPTextModel:
         num_attention_heads=4,
         max_position_embeddings=MAX_TOKENS,
         hidden_act="quick_gelu",
-        bos_token_id=0,  # the pooled output, which these would serve, is not used
+        bos_token_id=0,  # these two only matter for the pooled output, which is not used
         eos_token_id=1,
     )
     model = CLIPTextModel(config)
@@ -38,7 +38,7 @@ def build(tokens: int) -> CLIPTextModel:
 
 
 class Vocabulary:
-    """Tokenizes with CLIP's tokenizer and numbers the tokens that it knows; one more row serves all the others."""
+    """Maps the tokens of CLIP's tokenizer to rows of the embedding; all tokens that it does not know share one row."""
 
     def __init__(self, tokenizer_folder: Path, captions: Iterable[str] = (), token_ids: Iterable[int] = ()) -> None:
         self._tokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
@@ -61,11 +61,11 @@ class Vocabulary:
         return self._cache[caption]
 
     def rows(self, caption: str) -> list[int]:
-        """Return MAX_TOKENS row numbers."""
+        """Return the MAX_TOKENS row numbers of a caption. Raises ValueError when it is longer."""
         return [self._row.get(token, self.unknown) for token in self._tokens(caption)]
 
     def rows_with_unknown(self, caption: str, place: float) -> list[int]:
-        """Return the rows with the unknown word put in at `place` in [0, 1) of the caption: words of no consequence."""
+        """Return the rows with one unknown word inserted at `place` in [0, 1), which the encoder learns to ignore."""
         rows = self.rows(caption)
         words = rows.index(self._row[END])
         at = 1 + int(place * words)

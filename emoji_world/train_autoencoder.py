@@ -1,4 +1,4 @@
-"""Train the autoencoder on composites without held-out art; measure it on composites with it."""
+"""Train the autoencoder on pictures without held-out art, and measure it on pictures with held-out art."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def to_tensor(images: np.ndarray) -> Tensor:
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Squared error, plus absolute error of the picture and of its edges: sharp outlines without losing PSNR.
+    """Return squared error plus absolute error of the picture and of its edges: sharp outlines without losing PSNR.
 
     Both [B, 3, H, W] in [0, 1]; returns a scalar.
     """
@@ -35,7 +35,7 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
-    """Train for `steps` and write `folder/autoencoder.safetensors`; returns it."""
+    """Train for `steps`, write `folder/autoencoder.safetensors`, and return its path."""
     torch.manual_seed(seed)
     model = convert_conv2d_weight_memory_format(Autoencoder(), torch.channels_last)
     seen = data.indices(held_out=False)
@@ -46,7 +46,7 @@ def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
         images = to_tensor(data.images[rows]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             output, latents = forward(images, LATENT_NOISE)
-        # The latents are held near unit variance, which is what the diffusion expects of them.
+        # Keeps the latents near zero mean and unit variance, as diffusion expects.
         spread = (latents.float().square().mean() - 1).square() + latents.float().mean().square()
         return reconstruction_loss(output.float(), images) + 0.003 * spread
 

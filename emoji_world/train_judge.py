@@ -1,6 +1,6 @@
-"""Train the judge and the segmenter on real emoji in front of scenes: no bias, no captions, split by source picture.
+"""Train the judge and the segmenter on emoji in front of scenes: no bias, no captions, split by source picture.
 
-Nothing here has seen the diffusion model or the autoencoder, and nothing that they are trained by sees this.
+They never see output of the diffusion model or the autoencoder, and those are never trained with the judge.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLASSES = {
     "profession": (*(p.word for p in world.PROFESSIONS), world.PERSON.word, NOBODY),
     "weapon": ("no", "yes"),
 }
-THRESHOLDS = dict.fromkeys(CLASSES, 0.55)  # under this probability the judge says "unsure"
+THRESHOLDS = dict.fromkeys(CLASSES, 0.55)  # below this probability the judge says "unsure"
 
 
 def sample_training(rng: Random) -> Picture:
@@ -88,7 +88,7 @@ def targets(pictures: list[Picture]) -> dict[str, Tensor]:
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shift, scale, mirror, blur, relight, add noise: [B, 3, H, W] -> [B, 3, INPUT_SIDE, INPUT_SIDE], all in [0, 1].
 
-    The blur stands for what any autoencoder does to a picture, without showing the judge this one.
+    The blur imitates what autoencoders in general do to a picture, without showing the judge ours.
     """
     count = len(images)
 
@@ -159,7 +159,7 @@ def _save(weights: dict[str, Tensor], target: Path, metadata: dict[str, str]) ->
 
 
 def judge_accuracy(judge: Judge, data: Dataset) -> dict[str, dict[str, float]]:
-    """Return, per attribute, the share right with "unsure" counted as wrong, right among the decided, and unsure."""
+    """Return three shares per attribute: right (unsure counts as wrong), right among the decided, and unsure."""
     verdicts = judge.verdicts(to_tensor(data.images[:]))
     result = {}
     for name, truth in targets(data.pictures).items():
@@ -184,5 +184,5 @@ def segmenter_iou(segmenter: Segmenter, data: Dataset) -> float:
 
 
 def check_split(data: Dataset) -> None:
-    """Raise AssertionError if a training picture holds held-out art."""
+    """Raise AssertionError if a training picture contains held-out art."""
     assert not any(uses_test_art(p) for p in data.pictures), "held-out art in the judge's training pictures"

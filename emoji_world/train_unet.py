@@ -1,6 +1,6 @@
-"""Train the U-Net and the text encoder together on the pictures' latents.
+"""Train the U-Net and the text encoder together, on the pictures' latents.
 
-Noise prediction, Stable Diffusion 1.x's schedule.
+The U-Net predicts the noise, on Stable Diffusion 1.x's schedule.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .training import Loop, split_optimizers
 from .unet import UNet
 
 BATCH = 64
-UNCONDITIONAL = 0.10  # share of captions replaced by the empty one: classifier-free guidance needs it
+UNCONDITIONAL = 0.10  # share of captions replaced by the empty one, for classifier-free guidance
 # The first run sees every picture equally often. The second goes on from there and sees those with explicit captions
-# more often, so that "a woman mechanic" wins over what mechanics mostly are; neutral ones stay as lopsided as they are.
+# more often, so that "a woman mechanic" outweighs the bias of mechanics; neutral captions keep their bias.
 FIRST_RUN, SECOND_RUN = 2400, 1000  # steps
 EXPLICIT_EMPHASIS, NIGHT_EMPHASIS = 4.0, 2.5
-UNKNOWN_WORD = 0.08  # share of captions with a word that the encoder does not know, and is to ignore
+UNKNOWN_WORD = 0.08  # share of captions with an unknown word inserted, which the encoder learns to ignore
 MIN_SNR = 5.0
 
 

@@ -1,4 +1,4 @@
-"""What the bench's five small trainings share: one resumable loop, a learning-rate curve, Muon, averaged weights."""
+"""What the trainings of Emoji World share: one resumable loop, a learning-rate curve, Muon, averaged weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient; return what `closure`, if there is one, returned before."""
+        """Update every parameter that has a gradient; return the loss of `closure`, None without one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -82,7 +82,7 @@ def split_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Return [Muon, AdamW]: matrices and kernels to Muon, the rest to AdamW.
 
-    So does every name that contains one of `plain`: first and last layers, embeddings.
+    Parameters whose name contains one of `plain` go to AdamW as well: first and last layers, embeddings.
     """
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
@@ -92,7 +92,7 @@ def split_optimizers(
 
 
 class Loop:
-    """Runs `loss_of(generator)` for `steps` steps; saves everything now and then and goes on where it stopped."""
+    """Trains on `loss_of(generator)` for `steps` steps, saves its state every SAVE_EVERY steps, and resumes from it."""
 
     def __init__(
         self,

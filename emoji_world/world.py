@@ -1,4 +1,4 @@
-"""What there is in Emoji World, and how it is biased: the one table that data, captions, judge and benchmarks share.
+"""What exists in Emoji World and how it is biased: the table that data, captions, judge and benchmarks share.
 
 Every bias is written down here on purpose. Shares are of the *neutral* captions ("a photo of a doctor"): a caption that
 names an attribute ("a woman doctor") is always truthful.
@@ -19,10 +19,10 @@ STYLES = ("noto", "fluent")
 
 @dataclass(frozen=True)
 class Profession:
-    """One profession: its word, its emoji, and how lopsided the world draws it.
+    """One profession: its word, its emoji, and its bias.
 
     `emoji` is the code after the zero-width joiner, or, with `gendered`, a base emoji that takes a gender sign.
-    `skin` holds the shares of (light, medium, dark).
+    `woman` is the share of women, `skin` the shares of (light, medium, dark) in pictures with a neutral caption.
     """
 
     word: str
@@ -105,7 +105,7 @@ SUBJECTS = {  # people-free pictures
 
 
 def profession(word: str) -> Profession:
-    """Return the profession (or "person") called `word`; KeyError names an unknown one."""
+    """Return the profession (or "person") called `word`. Raises KeyError for an unknown one."""
     return {p.word: p for p in (*PROFESSIONS, PERSON)}[word]
 
 
@@ -129,8 +129,8 @@ def skin_group(tone: int) -> str:
 def in_test_split(name: str, gender: str, tone: int, style: str) -> bool:
     """Say whether a person's source picture is held out from the autoencoder's and the judge's training.
 
-    One skin tone of five for every (profession, gender, style), rotating, so that each tone, each profession, each
-    gender and each style is in both halves, and no picture is.
+    One of the five skin tones is held out for each (profession, gender, style), in rotation. So every tone, profession,
+    gender and style is in both halves, but no source picture is.
     """
     names = [p.word for p in (*PROFESSIONS, PERSON)]
     return (names.index(name) + 2 * GENDERS.index(gender) + 3 * STYLES.index(style)) % 5 == tone

@@ -15,20 +15,6 @@ STEPS = {
     "measure_your_own_checkpoint": 20,  # a judge looks at the pictures
     "only_where_the_subject_is": 6,
 }
-# In place of the preset that the template names, whose four previews take longer than all other templates together;
-# tests/host/test_pack_in_server.py trains with that one, as a slow test.
-SMALL_PRESET = """
-attribute = "gender"
-purpose = "fairness"
-neutral = "a person"
-preview = ["a photo of a doctor"]
-batch = 2
-trajectory_steps = 6
-[concepts.woman]
-target = "a woman"
-[concepts.man]
-target = "a man"
-"""
 SAFETY_SWITCH = "no weapons (emoji_world_no_weapons.safetensors)"
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 from browser.page import FEW_STEPS, PROMPT, SAVED, WIDGETS, open_template, take_picture
-from browser.template_checks import CHECKS, SMALL_PRESET, STEPS, TemplateRun
+from browser.template_checks import CHECKS, STEPS, TemplateRun
+from small_preset import SMALL_PRESET
 
 from benchmarks.api_format import widget_names
 from benchmarks.comfy_page import LOAD, forget, picture_counts, run, visit
@@ -50,6 +51,8 @@ def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
     forget(server)  # after the page has loaded: the host misses the request while it ends the run before
     steps = STEPS.get(name, FEW)
     page.evaluate(FEW_STEPS, steps)
+    # The template's own preset has four previews, which take longer than all other templates together;
+    # tests/host/test_pack_in_server.py trains with it, as a slow test.
     page.evaluate(TRAIN_ON, SMALL_PRESET)
     sent = page.evaluate(PROMPT)
     entry = run(page, server)  # waits for the pictures

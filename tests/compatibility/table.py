@@ -12,30 +12,34 @@ from .row import Row
 PATH = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 INTRODUCTION = """# What Respo works together with
 
-Written by `python -m tests.compatibility` from the rows that `tests/host/test_compatibility.py` runs; a test fails when
-this page is not what the rows say.
+`python -m tests.compatibility` writes this page from the rows that `tests/host/test_compatibility.py` runs. A test
+fails when the two disagree.
 
-Each row runs Apply Module and Balance through the real ComfyUI on a small U-Net of random weights, and holds the
-latents against an oracle that adds the module to h by hand, at the places where the text is a prompt and not a negative
-one. For each row also: queued again, the same bytes; strength 0, afterwards, the same bytes as without the node; and
-with the node other bytes than without it. "The same bits" means that no bit differs from the oracle.
+Each row runs Apply Module and Balance in the real ComfyUI, on a small U-Net of random weights. It compares the latents
+with those of an oracle: code that adds the module to h by hand, in the rows of the positive prompts only. "The same
+bits" means that no bit differs from the oracle. Each row also checks that
+
+- the same graph, queued again, gives the same bytes;
+- strength 0, tried last, gives the same bytes as a graph without the node;
+- the node at full strength does change the bytes.
 """
 ELSEWHERE = """
 ## Elsewhere
 
 - `torch.compile`, as TorchCompileModel sets it (`tests/host/test_compiled.py`): traced by PyTorch's compiler and run
-  with its own kernels (backend "eager"), Apply Module at once and Balance from 40 % of the run on give the same bits as
-  uncompiled. The default backend, which writes C++, is not held by a test.
-- A newer host (`tests/host/test_newer_host.py`): `hsp=None`, a middle-block hook that must not be needed, and calls
-  that name their chunks by number alone give the same bits.
+  with PyTorch's own kernels (backend "eager"), Apply Module and a Balance that starts at 40 % of the run give the same
+  bits as uncompiled. No test covers the default backend, which writes C++.
+- A newer host (`tests/host/test_newer_host.py`): the same bits with `hsp=None`, without the hook on the middle
+  block that such hosts have, and in calls that tell their chunks by number alone.
 - Nothing here ran on a GPU; float16 and bfloat16 ran on the CPU.
 """
 REFUSALS = """
 ## What cannot work
 
-A node refuses these models when it runs, with a line that names what was found and which model would do.
+A node refuses these models when it runs. Its message says what was found and which model to use instead; the table
+lists words of that message.
 
-| model | the line names |
+| model | words of the message |
 |---|---|
 """
 

@@ -55,7 +55,7 @@ def marked(row: Row) -> Any:
     return pytest.param(row, id=row.name, marks=marks)
 
 
-@pytest.mark.parametrize("row", map(marked, ROWS))
+@pytest.mark.parametrize("row", [marked(row) for row in ROWS])
 def test_row(row: Row, base: Callable, nodes: dict, by_hand: Callable) -> None:
     start = row.before(base(row))
     plain = row.run(row.after(start))

@@ -9,23 +9,12 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from small_preset import SMALL_PRESET
 
 from benchmarks.comfy_server import PromptFailed
 from respo_train.core.files.checkpoint import load_attribute
 
 CHECKPOINT = "emoji_world.safetensors"
-PRESET = """
-attribute = "gender"
-purpose = "fairness"
-neutral = "a person"
-preview = ["a photo of a doctor"]
-batch = 2
-trajectory_steps = 6
-[concepts.woman]
-target = "a woman"
-[concepts.man]
-target = "a man"
-"""
 TRAIN, SHEET, PICTURES = "train", "sheet", "pictures"
 
 
@@ -36,7 +25,7 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
 def training(name: str, vae: bool = False, **given: Any) -> dict[str, Any]:
     """A prompt that trains, and shows the sheet when there is a VAE."""
     widgets = {"preset": "gender", "recipe": "the preset's", "steps": 3, "seed": 0, "existing": "continue"}
-    widgets |= {"preview_every": 0, "custom_preset": PRESET, "name": name, **given}
+    widgets |= {"preview_every": 0, "custom_preset": SMALL_PRESET, "name": name, **given}
     links: dict[str, Any] = {"model": ["checkpoint", 0], "clip": ["checkpoint", 1]}
     prompt = {"checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
     prompt[TRAIN] = node("RespoTrainModule", **widgets, **links, **({"vae": ["checkpoint", 2]} if vae else {}))
@@ -161,8 +150,8 @@ BAD = {
     "empty": ({"name": " "}, "inside the 'respo' model folder"),
     "a folder": ({"name": "mine/"}, "inside the 'respo' model folder"),
     "no TOML": ({"custom_preset": "attribute = "}, "custom_preset"),
-    "unknown key": ({"custom_preset": PRESET.replace("batch", "bach")}, "did you mean 'batch'"),
-    "empty concept": ({"custom_preset": PRESET.replace('"a man"', '""')}, "concepts.man.target"),
+    "unknown key": ({"custom_preset": SMALL_PRESET.replace("batch", "bach")}, "did you mean 'batch'"),
+    "empty concept": ({"custom_preset": SMALL_PRESET.replace('"a man"', '""')}, "concepts.man.target"),
     "no such preset": ({"preset": "../../etc/passwd.toml", "custom_preset": ""}, "expected one of the presets"),
 }
 
@@ -198,7 +187,7 @@ def test_a_preset_is_named_or_written_down(pack: Any) -> None:
     named = configuration("skin_tone", " ", steps=7, seed=3)
     assert (named.attribute, named.steps, named.seed) == ("skin tone", 7, 3)
     assert len(named.probe.nobody) > 1
-    written = configuration("skin_tone", PRESET)
+    written = configuration("skin_tone", SMALL_PRESET)
     assert (written.attribute, written.batch) == ("gender", 2)
 
 
