@@ -1,4 +1,4 @@
-"""What changed beside the persons, between two pictures of the same prompt and seed."""
+"""How much the background, all that is outside the persons, differs between two pictures of one prompt and seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..judges.segmenter import Segmenter
 from .drawn import Drawn, pairs, to_tensor
 from .figure import Figure, joined, mean_of, share_of
 
-MOST = 100.0  # dB: what two identical backgrounds count
+MOST = 100.0  # dB; the value for two identical backgrounds
 
 
 def background_psnrs(segmenter: Segmenter, before: Sequence[Drawn], after: Sequence[Drawn]) -> NDArray[np.float64]:

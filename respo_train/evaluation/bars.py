@@ -22,7 +22,7 @@ class Bars:
 
 
 def svg(bars: Bars) -> str:
-    """Return the chart as an `<svg>` element. What has no value has no bar."""
+    """Return the chart as an `<svg>` element. A figure without a value gets no bar."""
     from matplotlib.figure import Figure as Drawing
 
     groups = list(dict.fromkeys(group for run in bars.runs.values() for group in run))

@@ -1,4 +1,4 @@
-"""Pictures on disk, in cells of a few: what is there is never drawn again, and what is damaged is.
+"""Pictures on disk, a few in each cell. A cell that is there is never drawn again; a damaged one is.
 
 A cell is `<key>.npy`, the pictures, and `<key>.json`, written last: all that they depend on, and the hash of the first.
 The key is made of all that they depend on, so other settings make other cells and nothing old is ever overwritten.

@@ -36,7 +36,7 @@ def draw_missing(
     team: Team = ALONE,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Draw what is missing of `cells`, each cell once however often it is needed; return how many that were.
+    """Draw what is missing of `cells`, each cell once even if it is listed twice; return how many were drawn.
 
     Every process of the team draws its share, by `workers` threads with a painter each, and returns when all are done.
     A thread draws the cells of one prompt one after the other: what a server computed for the first serves the next.

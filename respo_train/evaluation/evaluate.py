@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What to evaluate. `images`: pictures a prompt; `csv`: i2p's prompts; `real`: pictures to compare with."""
+    """What to evaluate. `images`: pictures per prompt; `csv`: i2p's prompts; `real`: pictures to compare with."""
 
     protocol: Protocol
     brush: Brush
@@ -110,7 +110,7 @@ def gathered(job: Job, store: Store, plan: Plan) -> dict[str, dict[str, list[Dra
     runs: dict[str, dict[str, list[Drawn]]] = {}
     for part, variant, ask, cells in plan:
         own = runs.setdefault(part.name, {}).setdefault(variant, [])
-        # Nothing was asked of a model without modules; what a prompt itself states is asked of every one.
+        # A model without modules was asked for nothing, except for what the prompt itself states.
         asked = [""] * ask.count if variant == BEFORE and not ask.states else job.brush.steering.asked(ask)
         for cell in cells:
             own.append(cell.drawn(store.load(cell), asked[cell.first : cell.first + cell.count]))

@@ -43,12 +43,12 @@ class Figure:
 
 
 def nothing(n: int, why: str) -> Figure:
-    """Return the figure that says nothing but why."""
+    """Return a figure without a value; its note says why there is none."""
     return Figure(math.nan, math.nan, math.nan, n, why)
 
 
 def joined(*notes: str) -> str:
-    """Return the notes that say something as one."""
+    """Join the notes that are not empty."""
     return "; ".join(note for note in notes if note)
 
 
@@ -56,7 +56,7 @@ def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: 
     """Return the mean over all pictures. `values`: one for each picture of `drawn`, in order; NaN is left out.
 
     The pictures are resampled within their group and what they were asked to show: quotas fix how many there are. Where
-    that leaves fewer than 5 together, whose spread says too little, it is within their group, or among all.
+    that leaves fewer than 5 together, too few to show a spread, they are resampled within their group, or among all.
     """
     numbers = np.asarray(values, dtype=np.float64)
     places = strata(drawn)
@@ -116,7 +116,7 @@ def paired_difference(
 ) -> Figure:
     """Return the mean of `second - first`, measured on the same pictures, one number for each in both.
 
-    The same pictures are drawn again for both, so what makes a picture hard in both is no difference.
+    Both are resampled with the same pictures, so what makes a picture hard in both cancels out.
     """
     change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     return mean_of(change, drawn, note, seed)

@@ -1,4 +1,4 @@
-"""Every figure that is published, by one name: what to import."""
+"""All figures in one place, to import them from."""
 
 from __future__ import annotations
 

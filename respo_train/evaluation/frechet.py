@@ -17,7 +17,7 @@ _SAMPLES = 60  # a resampled distance takes tenths of a second
 
 
 class HasFeatures(Protocol):
-    """A judge that shows what it sees before it decides."""
+    """A judge that also gives its features."""
 
     def features(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] in 0 … 1 -> [B, D]."""
@@ -55,8 +55,8 @@ def _root(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def frechet(judge: HasFeatures, drawn: Sequence[Drawn], reference: NDArray[np.float64]) -> Figure:
     """Return the distance of the drawn pictures to `reference`, features `[M, D]` of others.
 
-    It is biased: few pictures are always far from anything. So are resampled ones, and more so, which is why their
-    spread is laid around the value itself instead of being the interval.
+    It is biased upwards for few pictures, and more so for resampled ones. So the interval is the spread of the
+    resampled distances, centred on the value.
     """
     own = features(judge, drawn)
     if len(own) < 2 or len(reference) < 2:

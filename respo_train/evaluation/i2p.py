@@ -17,9 +17,9 @@ _MOST_BYTES = 100 * 2**20
 
 
 def read_prompts(path: Path, images: int, seed: int) -> list[Ask]:
-    """Return one Ask a row: its group is its categories ("hate, violence"), its seed the row's plus `seed`.
+    """Return one Ask for each row: its group is its categories ("hate, violence"), its seed the row's plus `seed`.
 
-    Raises RespoError for a file that is none, lacks columns, or has a row without a prompt or with wrong numbers.
+    Raises RespoError for a missing file, missing columns, and a row without a prompt or with wrong numbers.
     """
     reader = csv.DictReader(read_text(path, "the CSV of prompts", _MOST_BYTES).splitlines(keepends=True))
     try:

@@ -66,10 +66,10 @@ def fid_and_kid(drawn: Sequence[Drawn], reference: Sequence[Drawn]) -> dict[str,
 
 
 def _refuse_code(path: Path) -> None:
-    # The library opens the file in a way that could run code in it: only once it is known to hold none.
+    # torch-fidelity opens the file in a way that can run code in it, so check first that there is none.
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever it stumbles over
+    except Exception as error:  # torch.load can raise anything
         raise RespoError(f"expected Inception's weights at {path}, found something else. Fetch them anew.") from error
 
 

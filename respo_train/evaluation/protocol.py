@@ -18,8 +18,8 @@ else:
 
 _FOLDER = Path(__file__).parent / "protocols"
 NAMES = ("winobias", "emoji", "i2p")
-# Between two prompts' first seeds: more than anybody draws, and a multiple of the blocks of nearly all shares, so that
-# every prompt starts with a whole one.
+# The distance between the first seeds of two prompts: more pictures than anybody draws, and a multiple of the block
+# length of nearly all shares, so that every prompt starts with a whole block.
 _STRIDE = 10_080
 _SET_STRIDE = 1_000 * _STRIDE
 
@@ -30,7 +30,7 @@ class Ask:
 
     `part`: the name of its set. `group`: what is averaged over. `states`: the concept that the prompt itself names, ""
     for none. `guidance`: the prompt's own, None for the protocol's. `shares`: (attribute, shares as Balance reads them)
-    of what is shared out over the pictures, where the prompt alone says so.
+    to assign concepts to the pictures by, where no module does so.
     """
 
     part: str

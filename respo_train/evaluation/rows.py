@@ -1,4 +1,4 @@
-"""The table: one row a metric, one column a method, and what could not be measured."""
+"""The table: one row for each metric, one column for each method, and what could not be measured."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Table:
         self.rows.append(Row(section, key, title, unit, best, found))
 
     def skip(self, what: str) -> None:
-        """Say once what is not measured, and why."""
+        """Note, only once, what is not measured and why."""
         if what not in self.skipped:
             self.skipped.append(what)
 

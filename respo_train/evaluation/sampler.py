@@ -18,7 +18,7 @@ from .cells import Cell
 from .protocol import Ask
 from .steering import Act, Steering
 
-CELL = 16  # pictures: what a kill can lose
+CELL = 16  # pictures; the most that a kill can lose
 _AT_ONCE = 8  # pictures in one batch
 
 
@@ -34,7 +34,7 @@ class Brush:
     usual: float
 
     def cells(self, ask: Ask, acts: Sequence[Act]) -> list[Cell]:
-        """Cut a prompt's pictures, one act each, into cells. More pictures make more cells, but leave full ones be."""
+        """Cut a prompt's pictures, one act each, into cells. More pictures leave full cells as they are."""
         cut = [(first, tuple(acts[first : first + CELL])) for first in range(0, len(acts), CELL)]
         return [Cell(ask, first, len(own), self._about(ask, first, own), own) for first, own in cut]
 
@@ -57,7 +57,7 @@ class Brush:
         return next(value for value in (self.guidance, ask.guidance, self.usual) if value is not None)
 
     def draw(self, cell: Cell) -> NDArray[np.uint8]:
-        """Return the pictures of a cell, `[N, H, W, 3]`. Raises RespoError when the model draws no numbers."""
+        """Return the pictures of a cell, `[N, H, W, 3]`. Raises RespoError for numbers that are not finite."""
         cond, uncond = self.unet.encode_prompts([cell.ask.prompt, ""])
         seeds = range(cell.ask.seed + cell.first, cell.ask.seed + cell.first + cell.count)
         noise = torch.stack([keyed_noise(self.unet.latent_shape, "evaluate", seed) for seed in seeds])

@@ -31,7 +31,7 @@ _SEEN: WeakKeyDictionary[Drawn, WeakKeyDictionary[Looks, dict[str, Verdict]]] = 
 
 
 def verdicts(judge: Looks, one: Drawn) -> dict[str, Verdict]:
-    """Return the verdicts on all pictures of `one`, remembered for as long as both are there."""
+    """Return the verdicts on all pictures of `one`, cached as long as both exist."""
     known = _SEEN.setdefault(one, WeakKeyDictionary())
     if judge not in known:
         empty = {name: Verdict((), ()) for name in judge.classes}

@@ -15,7 +15,7 @@ from .seen import Looks, labels, note_on_unsure
 
 
 def right(judge: Looks, drawn: Sequence[Drawn], attribute: str = "profession") -> NDArray[np.bool_]:
-    """Say of each picture whether the judge sees its group. Unsure is not right."""
+    """Say of each picture whether the judge sees its group. Unsure counts as no."""
     return np.array([label == one.group for one in drawn for label in labels(judge, one, attribute)], dtype=bool)
 
 
@@ -44,7 +44,7 @@ def obeyed(judge: Looks, drawn: Sequence[Drawn], attribute: str) -> NDArray[np.f
 
 
 def agreement(judge: Looks, drawn: Sequence[Drawn], attribute: str) -> Figure:
-    """Return the share of pictures that show what they were asked to. Unsure is not."""
+    """Return the share of pictures that show what they were asked to. An unsure picture does not."""
     flags = obeyed(judge, drawn, attribute)
     if drawn and np.isnan(flags).all():
         raise RespoError(f"expected pictures that were asked to show something of {attribute!r}, found none")

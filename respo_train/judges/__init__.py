@@ -26,7 +26,7 @@ EMOJI_WORLD, NUDENET, OPEN_NSFW = "Emoji World", "NudeNet", "Open-NSFW"
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A judge that needs no files of its user: where it is made. It is imported when it is asked for."""
+    """Where to find a judge that needs no files of the user. Its module is imported on first use."""
 
     module: str  # in this package
     maker: str  # called without arguments
@@ -37,7 +37,7 @@ class BuiltIn:
         return made
 
 
-# One record a judge. The node Load Judge and `evaluate --judge` list the names in this order.
+# One record for each judge. The node Load Judge and `evaluate --judge` list the names in this order.
 BUILT_IN = {
     EMOJI_WORLD: BuiltIn("emoji_world", "emoji_world_judge"),
     NUDENET: BuiltIn("nudenet", "NudeNetJudge"),

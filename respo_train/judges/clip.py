@@ -89,7 +89,7 @@ def _load(folder: Path, device: str | torch.device) -> tuple[Any, Any]:
 
 
 def _require_files(folder: Path) -> None:
-    """Raise RespoError for another kind of model and for missing files, which `transformers` would make up."""
+    """Raise RespoError for another kind of model and for missing files, in whose place `transformers` uses defaults."""
     try:
         kind = json.loads(read_text(folder / "config.json", "the judge's configuration")).get("model_type")
     except (ValueError, AttributeError) as error:

@@ -92,9 +92,9 @@ def noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
 def pictures_of(setting: Setting) -> Pictures:
     """Return the concept's pictures: from `setting.folder` if they match the configuration, else newly drawn.
 
-    Every process draws all of them, identically; only the first process writes. While they are drawn, each KEPT_EVERY
-    go into a part file; in the end all go into one file. From files that are unfinished, whatever is still valid is
-    used. Raises RespoError when the model draws values that are not finite.
+    Every process draws all of them, identically; only the first process writes. While they are drawn, every KEPT_EVERY
+    pictures are written to a part file; at the end all go into one file. After an interruption the parts that are still
+    valid are used. Raises RespoError when the model draws values that are not finite.
     """
     path = None if setting.folder is None else setting.folder / f"pictures-{setting.name}.respo"
     signature, total = _signature(setting), setting.config.pictures
@@ -115,7 +115,7 @@ def pictures_of(setting: Setting) -> Pictures:
     if path is not None and writes and found < total:
         _write(path, latents, signature)
         for part in path.parent.glob(f"{glob.escape(path.stem)}.from-*"):
-            with contextlib.suppress(OSError):  # it does no harm
+            with contextlib.suppress(OSError):  # a part that stays does no harm
                 part.unlink()
     return Pictures(setting.key, latents, setting.config.batch, setting.rows)
 
@@ -170,7 +170,7 @@ def _signature(setting: Setting) -> str:
 
 
 def _part(path: Path, start: int) -> Path:
-    """Return where the pictures from number `start` on are kept until all are drawn."""
+    """Return the path of the part file that begins with picture `start`."""
     return path.with_suffix(f".from-{start:06d}{path.suffix}")
 
 

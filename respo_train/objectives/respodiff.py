@@ -62,7 +62,7 @@ def snr_weights(alphas: Tensor, gamma: float) -> Tensor:
 
     Min-SNR (arXiv 2303.09556, section 3.4): `gamma / SNR` converts an error of the predicted noise to one of the
     predicted picture, and the cap keeps the noisiest latents from dominating. Without weights the last sampling steps
-    dominate, because the predicted noise differs most there; but that is too late for what the first steps decide.
+    dominate, because the predicted noise differs most there; but by then the first steps have decided what is shown.
     """
     return (gamma * (1 - alphas) / alphas).clamp(max=1)
 

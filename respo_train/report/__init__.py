@@ -1,4 +1,4 @@
-"""What a run shows of itself: previews, figures of effect, the loss plot, and one page at the end."""
+"""Reports on a training run: previews, measured effects, the loss plot, and one page at the end."""
 
 from .watcher import Report
 

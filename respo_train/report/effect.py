@@ -1,4 +1,4 @@
-"""How much a module does: "training has no effect" must be seen before anybody draws a thousand pictures."""
+"""Measure how much a module does, so that a training without effect is noticed before a thousand pictures are drawn."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ STEPS = 20  # of the trajectory; every second one is measured
 #   150 steps, times 3            1.37 / 1.52    0.16 / 0.20     1.97 / 2.40   broken faces
 #   150 steps, times 5            2.28 / 2.53    0.22 / 0.29     1.69 / 2.35   nobody left
 #   led from the others, 120 st.  0.37 / 0.41    0.085 / 0.090   1.62 / 1.57   what was asked for
-# `way` does not grow any more where a module is far too large, so size tells that end.
+# `way` stops growing when a module is far too large, so that case is recognised by `size`.
 _HARDLY_ANY_WAY = 0.4
-_HARDLY_ANY_CHANGE = 0.02  # where there is no way
-_ASTRAY_CHANGE = 0.04  # so much and not towards the prompt
+_HARDLY_ANY_CHANGE = 0.02  # where `way` is None
+_ASTRAY_CHANGE = 0.04  # a change this large, but not towards the prompt
 _FAR_TOO_LARGE = 1.2
 _RAISE = "train longer (steps), raise responsible_lr, or apply it with a higher strength"
 _TURN = "look at the previews, train longer (steps), or choose another prompt or target_from"

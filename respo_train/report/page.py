@@ -52,7 +52,7 @@ def write_page(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets: Se
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # every word of the configuration is somebody else's
+        autoescape=True,  # texts of the configuration may come from strangers
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -92,7 +92,7 @@ def _grid(sheet: Sheet) -> dict[str, Any]:
 
 
 def _strips(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
-    """Return, for each concept, the first prompts' first picture through time, from before to the last."""
+    """Return a strip for each concept: how the first picture of the first two prompts changed during training."""
     chosen = [sheets[i] for i in sorted({round(i) for i in np.linspace(0, len(sheets) - 1, _STRIP - 1)})]
     strips = []
     for column, name in enumerate(chosen[-1].columns[1:], start=1):

@@ -17,8 +17,8 @@ from ..trainer import Losses
 from .effect import Effect
 
 COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
-_MOST_POINTS = 600  # of a line; more are not seen and make the page heavy
-# What matplotlib draws in these two, the page draws in its own ink and line colours, light or dark.
+_MOST_POINTS = 600  # points of a line; more would not be visible and would make the page large
+# In these two colours matplotlib draws what the page then shows in its own ink and line colours, light or dark.
 INK, LINE = "#1d2433", "#e3e6ec"
 
 

@@ -33,7 +33,7 @@ _SMALLEST = 96
 
 
 class Previews:
-    """Draws the same prompts from the same noise, again and again; what is drawn without a module is kept."""
+    """Draws the same prompts from the same noise each time. The pictures without a module are drawn once and kept."""
 
     def __init__(self, config: TrainConfig, unet: SplitUNet):
         self._config, self._unet, self._key = config, unet, run_key(config, unet)
@@ -60,7 +60,7 @@ class Previews:
 
     def _cell(self, row: int, prompt: Conditioning, module: ConceptModule | None) -> NDArray[np.uint8] | None:
         unet = self._unet
-        # Noise of its own for every prompt: the same faces in every row would hide what a prompt does.
+        # Each prompt has its own noise. The same faces in every row would hide what the prompts do.
         key = self._config.seed, "preview", row
         noise = torch.stack([keyed_noise(unet.latent_shape, *key, seed) for seed in range(SEEDS)])
         # The guidance that is usual for the model: the trajectory's is a setting of training, 3 on Stable Diffusion,
@@ -74,13 +74,13 @@ class Previews:
 
 
 def run_key(config: TrainConfig, unet: SplitUNet) -> str:
-    """Return a short text that tells this run from all others, but not from its own continuation for more steps."""
+    """Return a short identifier of the run. It stays the same when the run is continued for more steps."""
     entries = {key: value for key, value in config.trained().items() if key != "steps"}
     return hashlib.blake2b(json.dumps([entries, unet.fingerprint]).encode(), digest_size=8).hexdigest()
 
 
 def _fallback(config: TrainConfig) -> tuple[str, ...]:
-    """Without prompts of its own, a preset is looked at with the prompts that it steers."""
+    """Return the prompts to preview when the preset names none: those that it steers."""
     return tuple(dict.fromkeys(config.of(name, "neutral") for name in config.concepts))
 
 

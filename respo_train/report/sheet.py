@@ -1,6 +1,6 @@
 """A labelled sheet of preview pictures, one PNG: rows are prompts, columns "before" and each concept.
 
-Sheets are what remains of the previews: the PNG also says where its pictures are, so that the page of a resumed run
+Only these sheets are kept. Each PNG also says where its pictures are, so that the page of a resumed run
 can show those of the run before.
 """
 

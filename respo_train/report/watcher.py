@@ -1,4 +1,4 @@
-"""Watches a run: looks at the modules every N steps and at the end, then writes the page."""
+"""Watches a run: previews and measures the modules every N steps and at the end, then writes the page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Report:
     """A watcher that draws previews and measures the effect every `preview_every` steps and at the end (0: never).
 
     All of it goes into the training folder, and from there onto the page, so that the page of a resumed run shows what
-    was seen before. A run that was interrupted is not kept waiting: its page shows what there is. `verdicts`: at the
+    was seen before. When a run is interrupted, nothing more is drawn: its page shows what there is. `verdicts`: at the
     end, a warning for each concept that needs one.
     """
 
@@ -43,7 +43,7 @@ class Report:
         self.verdicts: dict[str, str] = {}
 
     def after_step(self, state: TrainState) -> None:
-        """Look at the modules when it is time to."""
+        """Preview and measure the modules every `preview_every` steps."""
         if self._every and state.step % self._every == 0:
             self._look(state)
 
@@ -102,7 +102,7 @@ class Report:
             return {}
 
     def _sheets(self, step: int) -> list[Sheet]:
-        """Read this run's previews up to `step`: it may have been stopped later and gone on from what was saved."""
+        """Read this run's previews up to `step`. Later ones may be there, of steps that an interruption undid."""
         found = [Sheet.load(path) for path in sorted(self._folder.glob("preview-*.png"))]
         return [sheet for sheet in found if sheet is not None and sheet.run == self._key and sheet.step <= step]
 

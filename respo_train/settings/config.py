@@ -31,7 +31,9 @@ class ConceptConfig(Strict):
 
     target: Text | None = Field(None, description='fairness: the prompt to steer to, "a woman"')
     negative: Text | None = Field(None, description='safety: the prompt to steer away from, "violence"')
-    word: Text | None = Field(None, description='fairness: what states it before a noun, "woman"; for the probe')
+    word: Text | None = Field(
+        None, description='fairness: the word that states it before a noun, "woman"; for the probe'
+    )
     neutral: Text | None = None
     target_guidance: Positive | None = None
     snr_gamma: Positive | None = None
@@ -49,8 +51,8 @@ class LocalisedConfig(Strict):
     """Learning Where It Matters, our reading (objective "where"): its three parts can be switched off separately."""
 
     suppress: bool = Field(True, description="mask chi: no cross-attention output where the attribute dominates")
-    attenuate: bool = Field(True, description="map m: a weaker h where the attribute lives")
-    weigh: bool = Field(True, description="beta: a larger loss where the attribute lives")
+    attenuate: bool = Field(True, description="map m: a weaker h where the attribute is")
+    weigh: bool = Field(True, description="beta: a larger loss where the attribute is")
     layers: Literal["all", "last"] = Field("all", description="which cross-attention layers chi acts in")
     tau: Share = Field(0.5, description="threshold of chi")
     beta: Weight = 0.4
@@ -59,8 +61,8 @@ class LocalisedConfig(Strict):
 class ProbeConfig(Strict):
     """What the module's probe is fitted to besides `people` (see probe/sentences.py); no probe without `nobody`."""
 
-    nobody: list[Text] = Field([], description='what shows nobody, "a dog"')
-    details: list[Text] = Field([], description='what states something else, around the concept: "old {}"')
+    nobody: list[Text] = Field([], description='prompts without a person, "a dog"')
+    details: list[Text] = Field([], description='words that state something else around the concept, "old {}"')
     places: list[Text] = Field([], description='endings, "in a kitchen"')
     templates: list[Text] = Field(["{}"], min_length=1, description='"a photo of {}"')
 
@@ -74,9 +76,9 @@ class TrainConfig(Strict):
     concepts: dict[str, ConceptConfig] = Field(min_length=1, max_length=64)
     preview: list[Text] = Field(default=[], max_length=16, description="prompts to look at; never trained on")
     licence: Text = "not stated"
-    people: list[Text] = Field([], description='who leaves the attribute open, "a doctor", beside the neutral prompt')
+    people: list[Text] = Field([], description='prompts that leave the attribute open, "a doctor", besides neutral')
     words: dict[str, list[Text]] = Field(
-        default={}, max_length=64, description="what states a concept in a prompt, for the Gate; never trained on"
+        default={}, max_length=64, description="words that state a concept in a prompt, for Gate; never trained on"
     )
     probe: ProbeConfig = Field(default_factory=lambda: ProbeConfig.model_validate({}))
 
@@ -84,7 +86,7 @@ class TrainConfig(Strict):
     objective: Text = Field("respodiff", description="one of respo_train/objectives/")
     steps: int = Field(200, ge=1, le=1_000_000, description="optimizer steps")
     seed: int = Field(0, ge=0, lt=2**64)
-    batch: int = Field(8, ge=1, le=4096, description="latents a concept and step")
+    batch: int = Field(8, ge=1, le=4096, description="latents per concept and step")
     width: Pixels | None = Field(None, description="of the pictures trained on; default: the checkpoint's own size")
     height: Pixels | None = None
     responsible_lr: Positive = 1e-2
@@ -103,7 +105,7 @@ class TrainConfig(Strict):
     )
 
     map_width: int | None = Field(
-        None, ge=1, le=1024, description="a map of h beside the constant, read into this many numbers a place"
+        None, ge=1, le=1024, description="a map of h beside the constant, with this many hidden numbers per place"
     )
     map_lr: Positive | None = Field(None, description="of the map; give both or neither")
 

@@ -44,7 +44,7 @@ def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int 
     """Return the mean deviation ratio with its 95 % interval when each picture was *asked* to show a concept.
 
     `groups`: profession -> asked concept -> counts of what was seen. Quotas fix how many pictures are asked for each
-    concept, so the images are resampled within what they were asked for; one entry for all is the plain bootstrap.
+    concept, so the images are resampled within what they were asked for; a single entry gives the plain bootstrap.
     The ratio takes the largest of absolute values, so resampling moves it upwards; near 0 the value can lie at or below
     the interval's lower end. Compare with `fair_coin`. Raises RespoError for no groups, or a count of no images.
     """
@@ -63,12 +63,12 @@ def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int 
 def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: int = 0) -> Interval:
     """Return the mean deviation ratio when each image's concept is drawn independently and fairly, and where 95 % fall.
 
-    `sizes`: the number of images of each profession. What a method without quotas scores when it never fails;
-    `mean_deviation_ratio` of the *assigned* counts is what one with quotas scores.
+    `sizes`: the number of images of each profession. This is the score of a method without quotas that never fails; one
+    with quotas that never fails scores the `mean_deviation_ratio` of its *assigned* counts.
     Raises RespoError for fewer than two concepts or an empty profession.
     """
     if concepts < 2 or not sizes or min(sizes) < 1:
-        raise RespoError(f"expected at least 2 concepts and 1 image a profession, found {concepts} and {list(sizes)}")
+        raise RespoError(f"expected at least 2 concepts and 1 image per profession, found {concepts} and {list(sizes)}")
     rng = np.random.default_rng(seed)
     fair = np.full(concepts, 1 / concepts)
     scores = np.mean([_ratios(rng.multinomial(size, fair, samples)) for size in sizes], axis=0)
@@ -100,8 +100,8 @@ def paired_bootstrap(
     """Return `score(second) - score(first)` with its 95 % interval: two methods, measured on the same N pictures.
 
     `first`, `second`: `[N]`; `strata`: what each picture was drawn for, e.g. (profession, asked concept); `score`:
-    `[..., N]` -> `[...]`. Pictures are resampled within their stratum, the same ones for both methods, so that what
-    makes a picture easy or hard for both is no difference; every place keeps its stratum.
+    `[..., N]` -> `[...]`. Pictures are resampled within their stratum, the same ones for both methods, so what makes
+    a picture easy or hard for both cancels out.
     Raises RespoError for no pictures, or unequal numbers of them.
     """
     if not len(first) == len(second) == len(strata) or not strata:
@@ -133,9 +133,9 @@ def interval(value: float, scores: NDArray[np.float64]) -> Interval:
 
 
 def wilson(hits: int, count: int, z: float = 1.959964) -> Interval:
-    """Return hits / count with its 95 % interval (Wilson 1927), which is sane for few pictures: 0 … 1 without any.
+    """Return hits / count with its 95 % interval (Wilson 1927), which holds for few pictures too; 0 … 1 without any.
 
-    `z`: of a normal distribution 95 % lie within so many standard deviations.
+    `z`: the quantile of the normal distribution, 1.96 for 95 %.
     """
     if not count:
         return Interval(0.0, 0.0, 1.0)
@@ -146,7 +146,7 @@ def wilson(hits: int, count: int, z: float = 1.959964) -> Interval:
 
 
 def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Ratios of counts [..., C], one for each row."""
+    """Return the deviation ratios of counts `[..., C]`: `[...]`."""
     fair = 1 / counts.shape[-1]
     frequencies = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
     ratios: NDArray[np.float64] = np.abs(frequencies - fair).max(-1) / (1 - fair)
