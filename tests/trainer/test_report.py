@@ -197,7 +197,7 @@ def test_every_entry_has_its_own_tables_meaning(tmp_path: Path) -> None:
     page = run(config(probe=probe), tmp_path, 0)
     rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', page, re.DOTALL)
     said = {key: (html.unescape(value), html.unescape(meaning)) for key, value, meaning in rows}
-    assert said["probe.nobody"] == ("a dog\na cup", 'what shows nobody, "a dog"')
+    assert said["probe.nobody"] == ("a dog\na cup", 'prompts without a person, "a dog"')
     assert said["where.tau"] == ("0.5", "threshold of chi")
     assert said["concepts.woman.target"] == ("a woman", 'fairness: the prompt to steer to, "a woman"')
     assert said["lambda"][1] == "higher: closer to the neutral picture"
