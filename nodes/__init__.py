@@ -18,7 +18,7 @@ def nodes_in(module: ModuleType) -> list[type[io.ComfyNode]]:
     ]
 
 
-# Every file here is a node's; what nodes share is in the folders. So a new node is listed once its file is here.
+# Each file here defines nodes; the code that they share is in the folders. So a new file is enough to add a node.
 FILES = [
     importlib.import_module(f".{file.name}", __name__) for file in pkgutil.iter_modules(__path__) if not file.ispkg
 ]

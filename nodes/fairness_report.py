@@ -54,7 +54,7 @@ class FairnessReport(io.ComfyNode):
                     options=list(TOTALS),
                     default=TOTALS[0],
                     tooltip="on: count all pictures of this workflow and prompt together, over many runs and restarts "
-                    "of ComfyUI; no picture counts twice. start anew: forget what was counted, at every run. off: "
+                    "of ComfyUI; no picture counts twice. start anew: forget the earlier counts, at every run. off: "
                     "these pictures alone.",
                 ),
                 io.String.Input(

@@ -43,7 +43,7 @@ class SaveImages(io.ComfyNode):
                     "filename_prefix",
                     default="respo",
                     tooltip="How the names begin, as in Save Image: portraits/respo makes a subfolder, "
-                    "%date:yyyy-MM-dd% writes the day. A number and the label follow.",
+                    "%date:yyyy-MM-dd% inserts the date. A number and the label follow.",
                 ),
                 io.String.Input(
                     "labels",

@@ -1,4 +1,4 @@
-"""Whose row is this: the only place that divides the rows of a model call.
+"""Find out which prompt and picture each row of a model call belongs to. Only this file divides the rows.
 
 The host calls the model with rows that are prompts × pictures, the pictures running fastest. Others call it with the
 pictures of a sliding window (the host's Context Windows, AnimateDiff-Evolved), or with several tiles of every picture
@@ -32,11 +32,11 @@ class _Run:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Which of a run's pictures the rows of one prompt are, in their order.
+    """The pictures of a run that the rows of one prompt show, in the rows' order.
 
-    `rows`: how many there are. `places`: theirs in the run's batch of `count` pictures, None where the call does not
-    tell. `latent`: the size of the whole latent, `seen`: of what this call shows of it; None where nobody has told.
-    `pack`: the node pack that calls the model in the host's place, if one does.
+    `rows`: the number of rows. `places`: the place of each row's picture in the run's batch of `count` pictures; None
+    where the call does not tell. `latent`: the size of the whole latent; `seen`: the size of the part of it in this
+    call; None where unknown. `pack`: the node pack that calls the model in the host's place, if one does.
     """
 
     rows: int
@@ -63,9 +63,9 @@ class Pictures:
         return self.places
 
     def pick(self, values: Tensor) -> Tensor:
-        """Return the rows' own of `values` `[n, …]`, one a picture; a single one is left to be broadcast.
+        """Return the entry of `values` `[n, …]` for each row. There is one per picture, or a single one to broadcast.
 
-        As the host does with batches, too many are cut off, and too few start again at the first.
+        As the host does with batches, entries beyond the batch are ignored, and too few are repeated from the start.
         """
         if len(values) == 1 or (len(values) == self.count and self.whole):
             return values
@@ -99,7 +99,7 @@ def name_pictures(executor: Callable, x: Tensor, timestep: Tensor, model_options
 
 
 def chunks_of(rows: int, transformer_options: Mapping[str, Any]) -> list[Chunk]:
-    """Say whose each of the `rows` of a call is: one Chunk a prompt, and a tile, in order.
+    """Return the chunks of a call of `rows` rows, in order: one for each prompt, or for each tile of each prompt.
 
     Raises RespoError when the rows cannot be shared out among the call's prompts.
     """

@@ -64,8 +64,8 @@ class Band:
 class Bands:
     """The bands of one call of a run, as they come: a prompt's pictures may come in several passes (windows).
 
-    Of a picture that comes more than once the first counts. An object, not a dictionary: the host copies those on the
-    way to the model.
+    Of a picture that comes more than once the first counts. An object, because the host copies
+    dictionaries on the way to the model.
     """
 
     def __init__(self) -> None:
