@@ -1,219 +1,173 @@
 """`python -m benchmarks.hostile_files [--count N] [--json FILE]`: hostile files through everything that reads files.
 
-Each is a good module, or a good file of another project, with something wrong. The reader, the importer and the host's
-nodes read it in a process of their own, which may take 1 GiB more than it has. Ends with status 1 when a file was
-neither read correctly nor refused with our own error, took more than a second of the processor, ended or stopped the
-process, or left something behind.
+Each is a good file with something wrong. Whoever reads such files (benchmarks/hostile/entries.py) reads it in a process
+of its own, which may take 1 GiB more than it has. Ends with status 1 when a file was neither read correctly nor refused
+with our own error, took more than a second of the processor, ended or stopped the process, or left something behind.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import hashlib
 import os
-import select
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from benchmarks.hostile.files import HostileFile, good_files, hostile_file
-from setup_steps.report import ROOT
+from hypothesis import strategies as st
+
+from benchmarks.hostile.archive_files import good_archives
+from benchmarks.hostile.entries import ENTRIES, GOOD_ARCHIVE, KINDS
+from benchmarks.hostile.explore import Tally, Tell, Verdict, command
+from benchmarks.hostile.module_files import good_modules, large
+from benchmarks.hostile.reading import Reader
+from benchmarks.hostile.spoil import BYTES, Draw, pick
 
 SECONDS = 1.0  # of the processor, for each reader
-PATIENCE = 60.0  # of the clock, for a file: longer than any waiting for a busy processor
-STARTING = 600.0
+MEMORY = 2**30  # bytes more than before
+LINKS = {
+    "device": "/dev/zero",
+    "loop": ".",
+    "nowhere": "nothing-here",
+    "outside": "../outside",
+    "folder": "",
+    "pipe": "",
+}
+
+_AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
 
 
-@dataclass
-class Tally:
-    """What came of all files. `failures`: (reader, kind) and the first number of that sort -> what happened."""
+@dataclass(frozen=True, repr=False)
+class HostileFile:
+    """`how`: what was done to it; `size`: of the file where it ends in a hole; `link`: it is one of LINKS instead."""
 
-    kinds: dict[str, Counter[str]] = field(default_factory=dict)
-    failures: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
-    failed: int = 0
-    ways: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-    slowest: tuple[float, int, str] = (0.0, -1, "")
-    largest: tuple[int, int, str] = (0, -1, "")
-    starts: int = 0
+    kind: str
+    how: str
+    data: bytes = b""
+    size: int | None = None
+    link: str | None = None
 
-    def fail(self, number: int, reader: str, kind: str, how: str, text: str) -> None:
-        self.failed += 1
-        self.failures.setdefault((reader, kind, text.strip().splitlines()[-1][:150] if text else how), (number, text))
+    def __repr__(self) -> str:
+        digest = hashlib.sha256(self.data).hexdigest()[:12]
+        return f"{self.kind}: {self.how} ({len(self.data)} bytes {digest}{self.data[:200]!r}, {self.size}, {self.link})"
+
+    def place(self, folder: Path) -> Path:
+        """Put it into `folder`; a link to the outside leads to the folder's own parent."""
+        path = folder / KINDS[self.kind].name
+        if self.link in ("folder", "pipe"):
+            path.mkdir() if self.link == "folder" else os.mkfifo(path)
+        elif self.link is not None:
+            path.symlink_to(path.name if self.link == "loop" else LINKS[self.link])
+        else:
+            path.write_bytes(self.data)
+            if self.size is not None:
+                os.truncate(path, self.size)
+        return path
 
 
-class Worker:
-    """The process that reads, in a `with` statement; started again when it has ended."""
+@st.composite
+def hostile_files(draw: Draw, kind: str) -> HostileFile:
+    """Draw a file of one of KINDS with something wrong."""
+    chosen = KINDS[kind]
+    good = pick(draw, *chosen.good())
+    way = draw(st.integers(0, 99))
+    if way == 99:
+        return HostileFile(kind, "link", link=draw(st.sampled_from(sorted(LINKS))))
+    if way == 98:
+        hole = (pick(draw, b"", good), pick(draw, 100, 127, 300, 4000) << 20)
+        data, size = large(draw) if kind == "module" and pick(draw, True, False) else hole
+        return HostileFile(kind, "large", data, size)
+    if way == 97:
+        return HostileFile(kind, "of_another_kind", pick(draw, *KINDS[draw(st.sampled_from(sorted(KINDS)))].good()))
+    spoil = draw(st.sampled_from(chosen.ways))
+    how, data = spoil.__name__, spoil(draw, good)
+    if draw(st.integers(0, 3)) == 3:  # and a little more
+        more = pick(draw, *BYTES[:3])
+        how, data = f"{how} {more.__name__}", more(draw, data)
+    return HostileFile(kind, how, data)
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.starts = 0
-        self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Worker:
-        return self
+def good_files() -> list[HostileFile]:
+    """Return what the others are made of, with nothing wrong."""
+    return [HostileFile(name, "good", data) for name, kind in KINDS.items() for data in kind.good()]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
 
-    def read(self, path: Path, concepts: str | None) -> dict[str, Any] | str:
-        """Return what the readers made of a file, or what became of the process."""
-        if self._process is None:
-            self._start()
-        return self._ask({"path": str(path), "concepts": concepts}, PATIENCE)
-
-    def _start(self) -> None:
-        """Start, and read good files until everything is loaded that will be; only then memory is counted."""
-        self.starts += 1
-        # Whatever a file may make lands where it is seen.
-        places = {name: str(self.folder) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
-        variables = {
-            **os.environ,
-            **places,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [sys.executable, "-m", "benchmarks.hostile.file_worker", str(self.folder)]
-        log = open(self.folder.parent / "worker.log", "a", encoding="utf-8")  # noqa: SIM115  # the process's own
-        with log:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        for good in good_files():
-            path = good.place(self.folder)
-            answer = self._ask({"path": str(path), "concepts": None}, STARTING)
-            if isinstance(answer, str):
-                raise RuntimeError(f"{answer}\n{(self.folder.parent / 'worker.log').read_text()[-3000:]}")
-            clear(self.folder)
-        self._tell({"cap": True})
-
-    def _ask(self, question: dict[str, Any], patience: float) -> dict[str, Any] | str:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        try:
-            self._tell(question)
-            ready, _, _ = select.select([self._process.stdout], [], [], patience)
-            line = self._process.stdout.readline() if ready else None
-        except BrokenPipeError:
-            line = ""
-        if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        self._end()
-        return "hang" if line is None else "crash"
-
-    def _tell(self, question: dict[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+def entries_of(kind: str) -> list[str]:
+    """Name the entries that read files of a kind."""
+    return [name for name, entry in ENTRIES.items() if kind in entry.kinds]
 
 
 def clear(folder: Path) -> list[str]:
     """Empty a folder; return what was in it."""
-    found = sorted(entry.name for entry in folder.iterdir())
-    for name in found:
-        path = folder / name
+    found = sorted(folder.iterdir())
+    for path in found:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    return found
+    return [path.name for path in found]
 
 
-def attack(
-    files: Iterable[tuple[int, HostileFile]], seconds: float = SECONDS, tell: Callable[[str], None] = print
-) -> Tally:
-    """Let each of the numbered files be read, and judge. `seconds`: that each reader may take of the processor."""
-    tally = Tally()
-    with tempfile.TemporaryDirectory() as outer:
-        folder = Path(outer).resolve() / "respo"
-        folder.mkdir()
-        outside = folder.parent / "outside"
-        outside.write_bytes(good_files()[0].data)
-        with Worker(folder) as worker:
-            for number, file in files:
-                tally.ways[file.how.split()[0]] += 1
-                answer = worker.read(file.place(folder), file.concepts)
-                _judge(tally, number, file, answer, seconds)
-                left = [name for name in clear(folder) if name != file.name]
-                if left or sorted(entry.name for entry in folder.parent.iterdir()) != [
-                    "outside",
-                    "respo",
-                    "worker.log",
-                ]:
-                    tally.fail(number, "all", "left behind", file.how, str(left))
-                if number % 1000 == 999:
-                    tell(f"{number + 1}: {tally.failed} failures")
-            tally.starts = worker.starts
-    return tally
+class Attack:
+    """An empty folder, and the process that reads in it; in a `with` statement. `seconds`: that an entry may take."""
+
+    def __init__(self, outer: Path, seconds: float = SECONDS):
+        self.tally, self.seconds, self.folder = Tally(), seconds, outer.resolve() / "respo"
+        self.folder.mkdir()
+        (self.folder.parent / "outside").write_bytes(good_modules()[0])
+        (self.folder.parent / GOOD_ARCHIVE).write_bytes(good_archives()[0])
+        good = [(self.folder / KINDS[file.kind].name, file.data, entries_of(file.kind)) for file in good_files()]
+        self.reader = Reader(self.folder, good)
+        self.slowest, self.largest, self.ways = (0.0, ""), (0, ""), Counter[str]()
+
+    def __enter__(self) -> Attack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reader.end()
+
+    def run(self, count: int, tell: Tell = print) -> None:
+        """Let about `count` files be read, shared out among the kinds, always the same ones."""
+        shares = sum(kind.share for kind in KINDS.values())
+        for name, kind in KINDS.items():
+            self.tally.explore(hostile_files(name), count * kind.share // shares, self.ask)
+            tell(f"{name}: {self.tally.count} files, {len(self.tally.failures)} sorts of failures")
+
+    def ask(self, file: HostileFile) -> dict[str, Verdict]:
+        """Return what became of a file at each entry."""
+        self.ways[file.how.split()[0]] += 1
+        path = file.place(self.folder)
+        answer = self.reader.read(path, entries_of(file.kind))
+        left = [name for name in clear(self.folder) if not name.startswith(f"{path.stem}.")]
+        left += {path.name for path in self.folder.parent.iterdir()} - _AROUND
+        verdicts = {"any": Verdict("left behind", "", str(left))} if left else {}
+        if isinstance(answer, str):
+            return verdicts | {"any": Verdict(answer)}
+        for name, (verdict, seconds, memory) in answer.items():
+            self.slowest = max(self.slowest, (seconds, f"{name}: {file}"))
+            self.largest = max(self.largest, (memory, f"{name}: {file}"))
+            if verdict.is_good and (seconds > self.seconds or memory > MEMORY):
+                verdict = Verdict("slow" if seconds > self.seconds else "large", "", f"{seconds:.1f} s, {memory} bytes")
+            verdicts[name] = verdict
+        return verdicts
 
 
-def _judge(tally: Tally, number: int, file: HostileFile, answer: dict[str, Any] | str, seconds: float) -> None:
-    if isinstance(answer, str):
-        tally.kinds.setdefault("all", Counter())[answer] += 1
-        tally.fail(number, "all", answer, file.how, "")
-        return
-    for reader, (kind, text, took) in answer["readers"].items():
-        tally.slowest = max(tally.slowest, (took, number, f"{reader}: {file.how}"))
-        kind = "slow" if took > seconds and kind != "defect" else kind
-        tally.kinds.setdefault(reader, Counter())[kind] += 1
-        if kind in ("defect", "slow"):
-            tally.fail(number, reader, kind, file.how, text if kind == "defect" else f"{file.how}: {took:.1f} s")
-        elif kind == "refused" and reader in ("reader", "importer"):
-            tally.refusals[f"{reader}: {text[:60]}"] += 1
-    tally.largest = max(tally.largest, (answer["memory"], number, file.how))
-    if answer["memory"] > 2**30:
-        tally.fail(number, "all", "large", file.how, f"{answer['memory'] >> 20} MiB")
-
-
-def table(tally: Tally) -> str:
-    """Kinds of answers by reader, as Markdown."""
-    kinds = sorted({kind for counts in tally.kinds.values() for kind in counts})
-    rows = [["reader", *kinds], ["---"] * (len(kinds) + 1)]
-    rows += [[reader, *(str(counts[kind]) for kind in kinds)] for reader, counts in tally.kinds.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def attack(count: int, tell: Tell) -> Tally:
+    """Attack in a folder of its own; return what came of it."""
+    with tempfile.TemporaryDirectory() as outer, Attack(Path(outer)) as running:
+        running.run(count, tell)
+    running.tally.more = {
+        "ways": running.ways,
+        "slowest": {"seconds": round(running.slowest[0], 3), "of": running.slowest[1]},
+        "largest": {"MiB": running.largest[0] >> 20, "of": running.largest[1]},
+        "starts": running.reader.starts,
+    }
+    return running.tally
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Attack, print, write; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile_files", description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="how many files (default 10000)")
-    parser.add_argument("--first", type=int, default=0, help="the first file's number, to see one again (default 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    options = parser.parse_args(arguments)
-    numbered = ((number, hostile_file(number)) for number in range(options.first, options.first + options.count))
-    tally = attack(numbered, tell=lambda line: print(line, flush=True))
-    for (reader, kind, _), (number, text) in tally.failures.items():
-        print(f"\nfile {number}: {reader}: {kind}: {hostile_file(number).how}\n{text}", flush=True)
-    figures = {
-        "count": options.count,
-        "kinds": tally.kinds,
-        "failed": tally.failed,
-        "failures": [{"of": list(key), "number": number} for key, (number, _) in tally.failures.items()],
-        "ways": tally.ways,
-        "slowest": {"seconds": round(tally.slowest[0], 3), "number": tally.slowest[1], "of": tally.slowest[2]},
-        "largest": {"MiB": tally.largest[0] >> 20, "number": tally.largest[1], "of": tally.largest[2]},
-        "starts": tally.starts,
-    }
-    print(f"\n{table(tally)}\n")
-    print(json.dumps({key: value for key, value in figures.items() if key != "kinds"}, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return 1 if tally.failed else 0
+    return command("hostile_files", __doc__, 10_000, attack, arguments)
 
 
 if __name__ == "__main__":

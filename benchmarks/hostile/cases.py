@@ -63,8 +63,8 @@ def cases(info: Info, node: str, canary: str, absent: str) -> st.SearchStrategy[
         unknown = draw(st.integers(0, 19)) == 19
         if unknown:  # never a link: at one that it does not know, the host stops for good
             changes[draw(st.text(min_size=1, max_size=8))] = draw(hostile.numbers() | hostile.texts())
-        missing = (draw(st.sampled_from(list(inputs))),) if draw(st.integers(0, 19)) == 19 else ()
-        missing = tuple(name for name in missing if name not in keep)
+        left_out = [draw(st.sampled_from(list(inputs)))] if draw(st.integers(0, 19)) == 19 else []
+        missing = tuple(name for name in left_out if name not in keep)
         return Case(node, changes, missing, draw(_more()), draw(st.integers(0, 9)) == 9)
 
     return build()

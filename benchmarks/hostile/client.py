@@ -47,7 +47,7 @@ class Client:
     @property
     def memory(self) -> int:
         """The server's resident memory, in bytes."""
-        return int(psutil.Process(self.server._process.pid).memory_info().rss)
+        return int(psutil.Process(self.server.pid).memory_info().rss)
 
     def ask(self, case: Case) -> Verdict:
         """Return what became of a case."""

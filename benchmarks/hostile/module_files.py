@@ -1,220 +1,141 @@
-"""Ways to spoil a module file: bytes, the safetensors header, the metadata, the numbers."""
+"""Good module files, and ways to spoil what only a module has; `spoil` has what all safetensors files share."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-import struct
-from collections.abc import Callable
+import math
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from random import Random
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 
 from respo_train.core.files.checkpoint import to_bytes
+from respo_train.core.files.text_form import PREFIX, to_text
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.module.probe import PromptProbe
 
-Mutation = Callable[[Random, bytes], bytes]
+from .spoil import TENSORS, Draw, Way, joined, parts, pick
 
-# What a stranger's JSON may hold where something else belongs.
-VALUES: tuple[Any, ...] = (
-    *(None, True, 0, -1, 1.5, 1e308, 2**31, 2**63, 2**64, 10**400, "", "x", "é\0\ud800", "../../x", "a" * 5000),
-    *([], [[]], [None], ["x", "x"], {}, {"x": 1}, {"": {}}, [0] * 1000, "NaN", "\u202e", " ", "a.b", "probe:mean"),
-)
-SHAPES: tuple[Any, ...] = (
-    *([], [0], [1], [-1], [1, 1, 1], [2**31] * 3, [2**62, 4], [2**64, 1], [1] * 200, ["4"], [4.0, 4], [[4]], None),
-    *("x", 7, [6, 4], [1280, 8, 8], [4294967296, 4294967296], [3, 0, 5], [True, 4, 5]),
-)
-DTYPES = ("F64", "F16", "BF16", "I8", "I64", "U8", "BOOL", "F8_E4M3", "F8_E8M0", "F4", "C64", "", "f32", None, 3)
-VERSIONS = ("0", "2", "99999999", "1.0", "-1", " 1", "1\n", "", "one", "١", "9" * 6000, "1e0")
+_SIZES = {"F32": 4, "F16": 2, "BF16": 2}
+_ONE = b"\0\0\x80\x3f"  # 1.0 in F32, and finite in the others
 
 
 @lru_cache(maxsize=1)
-def module_seeds() -> tuple[bytes, ...]:
-    """Good files: every kind of grid, a map of h, words and a probe or none, float and half; one of SD 1.5's size."""
+def good_modules() -> tuple[bytes, ...]:
+    """Every kind of grid, a map of h, words and a probe or none, float and half; the last one has SD 1.5's size."""
     generator = torch.Generator().manual_seed(0)
 
-    def concept(channels: int, size: tuple[int, int], kind: str = "grid", width: int | None = None) -> ConceptModule:
-        module = ConceptModule(channels, *size, kind, 2 if kind == "low_rank" else None, width)
+    def concept(channels: int, kind: str = "grid", width: int | None = None) -> ConceptModule:
+        module = ConceptModule(channels, 4, 5, kind, 2 if kind == "low_rank" else None, width)
         for parameter in module.parameters():
             parameter.data.normal_(generator=generator)
         return module
 
     small, sd1 = Architecture("unet-2-8", 2, 8, 0, 6), Architecture("sd1", 320, 768, 0, 1280)
     base = {"name": "model.safetensors", "sha256": "0" * 64, "fingerprint": [0.5, -1.25]}
-    kinds = {
-        "woman": concept(6, (4, 5), width=3),
-        "a man": concept(6, (4, 5), "low_rank"),
-        "any": concept(6, (4, 5), "channel"),
-    }
+    kinds = {"woman": concept(6, width=3), "a man": concept(6, "low_rank"), "any": concept(6, "channel")}
     plain = Attribute("gender", "fairness", kinds, small, base, {"seed": 1, "prompts": ["ein Mädchen"]})
     ones = torch.ones(8)
     probe = PromptProbe(ones, ones, ones, [torch.randn(2, 8, generator=generator) for _ in range(3)], ones[:2])
     full = replace(plain, words={"woman": ["her"], "person": ["somebody"]}, probe=probe)
-    real = Attribute("violence", "safety", {"no violence": concept(1280, (4, 4))}, sd1, base, {})
+    real = Attribute("violence", "safety", {"no violence": concept(1280)}, sd1, base, {})
     return to_bytes(plain), to_bytes(full), to_bytes(full, torch.float16), to_bytes(real)
 
 
-def parts(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return the header and the tensors' bytes of a good file."""
-    size = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + size]), data[8 + size :]
+def made(data: bytes, tensors: Mapping[str, tuple[str, Sequence[int]]], **about: Any) -> bytes:
+    """Return a consistent file with the metadata of `data`, and `about`. `tensors`: key -> (kind of number, shape)."""
+    head, place, entries = parts(data)[0], 0, {}
+    for key, (kind, shape) in tensors.items():
+        end = place + _SIZES[kind] * math.prod(shape)
+        entries[key] = {"dtype": kind, "shape": shape, "data_offsets": [place, end]}
+        place = end
+    respo = json.dumps(json.loads(head["__metadata__"]["respo"]) | about, separators=(",", ":"))
+    header = {"__metadata__": head["__metadata__"] | {"respo": respo}, **entries}
+    return joined(json.dumps(header, separators=(",", ":")), (_ONE * (place // 4 + 1))[:place])
 
 
-def joined(header: Any, body: bytes) -> bytes:
-    """Undo `parts`; `header`: JSON, or text that stands for some."""
-    text = (header if isinstance(header, str) else json.dumps(header)).encode(errors="surrogatepass")
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def truncated(chance: Random, data: bytes) -> bytes:
-    """Cut off."""
-    return data[: chance.choice([chance.randrange(len(data)), chance.randrange(min(64, len(data))), len(data) - 1])]
-
-
-def lengthened(chance: Random, data: bytes) -> bytes:
-    """Something more at the end, or in front."""
-    more = chance.randbytes(chance.choice([1, 4, 8, 1000, 100_000]))
-    return data + more if chance.random() < 0.8 else more + data
-
-
-def flipped(chance: Random, data: bytes) -> bytes:
-    """A few bits anywhere."""
-    spoilt = bytearray(data)
-    for _ in range(chance.choice([1, 1, 2, 8, 64])):
-        spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
-    return bytes(spoilt)
-
-
-def flipped_in_front(chance: Random, data: bytes) -> bytes:
-    """A few bits or bytes among the first, where headers are."""
-    spoilt = bytearray(data)
-    for _ in range(chance.choice([1, 2, 5])):
-        where = chance.randrange(min(len(spoilt), chance.choice([16, 300, 2000])))
-        spoilt[where] = chance.choice([spoilt[where] ^ 1 << chance.randrange(8), *b'"{}[],:0-\\', 0, 255])
-    return bytes(spoilt)
-
-
-def lying_length(chance: Random, data: bytes) -> bytes:
-    """The header's length is another one."""
-    own = int.from_bytes(data[:8], "little")
-    length = chance.choice([0, 1, 2, own - 1, own + 1, own + 8, 2**20, 2**20 + 1, 2**31, 2**63, 2**64 - 1, len(data)])
-    return struct.pack("<Q", length) + data[8:]
-
-
-def lying_entry(chance: Random, data: bytes) -> bytes:
-    """A tensor says another shape, another kind of number, other places; or is another thing altogether."""
-    (header, body), good = parts(data), parts(data)[0]
-    for _ in range(chance.choice([1, 1, 2, 3])):
-        key = chance.choice([name for name in header if name != "__metadata__"])
-        if not isinstance(header[key], dict) or chance.random() < 0.1:
-            header[key] = chance.choice(VALUES)
-            continue
-        start, end = good[key]["data_offsets"]
-        places = [[0, len(body)], [end, start], [start, end + 4], [start - 4, end], [0, 2**64], [2**63, 2**63 + 4]]
-        what = chance.choice(["shape", "dtype", "data_offsets", "more"])
-        value = chance.choice(
-            {"shape": SHAPES, "dtype": DTYPES, "data_offsets": (*places, [0], "x", None)}.get(what, VALUES)
-        )
-        header[key] = {**header[key], what: value}
-    return joined(header, body)
-
-
-def other_entries(chance: Random, data: bytes) -> bytes:
-    """A tensor is missing, or there under another name, or there twice."""
-    header, body = parts(data)
-    key = chance.choice(list(header))
-    entry = header[key] if chance.random() < 0.3 else header.pop(key)
-    names = [
-        f"{key}.channels",
-        "probe:mean",
-        "probe:word_9",
-        "",
-        "a" * 70_000,
-        ".",
-        key.upper(),
-        "é\ud800",
-        "x.responsible",
-    ]
-    if chance.random() < 0.8:
-        header[chance.choice(names)] = entry
-    return joined(header, body)
-
-
-def said_twice(chance: Random, data: bytes) -> bytes:
-    """A key that stands twice in an object of the header or of the metadata."""
-    header, body = parts(data)
-    if chance.random() < 0.5:
-        text = json.dumps(header)
-        key = chance.choice(list(header))
-        return joined(f"{{{json.dumps(key)}: {json.dumps(chance.choice([header[key], *VALUES[:6]]))}, {text[1:]}", body)
-    respo = header["__metadata__"]["respo"]
-    key = chance.choice(list(json.loads(respo)))
-    header["__metadata__"]["respo"] = f'{{"{key}": {chance.choice(["1", "{}", "[]"])}, {respo[1:]}'
-    return joined(header, body)
-
-
-def much_metadata(chance: Random, data: bytes) -> bytes:
-    """Text or lists of up to some MB, at many a place."""
-    header, body = parts(data)
-    size = chance.choice([10_000, 500_000, 1_040_000, 1_100_000, 3_000_000])
-    much = chance.choice(
-        ["a" * size, [0] * (size // 3), {str(i): i for i in range(size // 12)}, "\\u0000" * (size // 6)]
+def many_concepts(draw: Draw, _: bytes) -> bytes:
+    """Hold thousands of tiny concepts, or of words of a probe."""
+    count, key = pick(draw, 60, 1000, 6000, 12_000), pick(draw, "c{}.responsible", "c{}.responsible", "probe:word_{}")
+    network = {"family": "unet-2-8", "model_channels": 2, "context_dim": 8, "adm_in_channels": 0, "middle_channels": 1}
+    names = [f"c{i}" for i in range(count)]
+    return made(
+        good_modules()[0],
+        {key.format(i): ("F32", [1, 1, 1]) for i in range(count)},
+        architecture=network,
+        concepts=names,
     )
-    if chance.random() < 0.3:
-        header["__metadata__"][chance.choice(["respo", "format", "format_version", "more"])] = str(much)
-        return joined(header, body)
-    return with_respo(data, lambda respo: _put(chance, respo, much))
 
 
-def deep_json(chance: Random, data: bytes) -> bytes:
-    """Nesting without bottom."""
-    header, body = parts(data)
-    depth = chance.choice([500, 990, 1010, 20_000, 300_000])
-    deep = chance.choice(["[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth, "[" * depth])
-    if chance.random() < 0.5:
-        return joined(f'{{"__metadata__": {json.dumps(header["__metadata__"])}, "x": {deep}}}', body)
-    respo = json.loads(header["__metadata__"]["respo"])
-    own = json.dumps(respo | {chance.choice([*respo, "words"]): "@"}).replace('"@"', deep)
-    header["__metadata__"]["respo"] = own
-    return joined(header, body)
+def small_factors(draw: Draw, _: bytes) -> bytes:
+    """Hold low-rank factors that stand for far more numbers than the file has."""
+    side, rank, names = (
+        pick(draw, 16, 80, 150, 400, 1000),
+        pick(draw, 1, 1, 3),
+        [f"c{i}" for i in range(pick(draw, 1, 2, 8))],
+    )
+    halves = pick(draw, ("responsible",), ("responsible", "semantic"))
+    factors = (("channels", [1280, rank]), ("space", [rank, side, side]))
+    tensors = {f"{name}.{part}.{key}": ("F32", shape) for name in names for part in halves for key, shape in factors}
+    return made(good_modules()[3], tensors, concepts=names)
 
 
-def other_version(chance: Random, data: bytes) -> bytes:
-    """Another version, or none; another format."""
-    header, body = parts(data)
-    metadata = header["__metadata__"]
-    metadata[chance.choice(["format_version", "format_version", "format"])] = chance.choice(VERSIONS)
-    if chance.random() < 0.2:
-        del metadata[chance.choice(list(metadata))]
-    return joined(header, body)
+def other_shapes(draw: Draw, data: bytes) -> bytes:
+    """Let a tensor have another shape or kind of number, with the bytes that it then needs."""
+    head = parts(data)[0]
+    tensors = {key: (entry["dtype"], entry["shape"]) for key, entry in head.items() if key != "__metadata__"}
+    for key in draw(st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=3)):
+        shape = list(tensors[key][1])
+        other = pick(
+            draw, shape, shape[::-1], [math.prod(shape)], [*shape, 1], [shape[0] + 1, *shape[1:]], [*shape[:-1], 7]
+        )
+        tensors[key] = (pick(draw, "F32", "F16", "BF16"), other)
+    return made(data, tensors)
 
 
-def other_metadata(chance: Random, data: bytes) -> bytes:
-    """Values of the metadata that are of another type, too large, or not what belongs there."""
-    return with_respo(data, lambda respo: _put(chance, respo, chance.choice(VALUES)))
+def crossed(draw: Draw, data: bytes) -> bytes:
+    """Join a part of this file and a part of another one."""
+    other, place = pick(draw, *good_modules()), draw(st.integers(0, len(data)))
+    return pick(draw, joined(parts(data)[0], parts(other)[1]), data[:place] + other[min(place, len(other)) :])
 
 
-def with_respo(data: bytes, change: Callable[[dict[str, Any]], Any]) -> bytes:
-    """Change the metadata entry that holds everything about a module."""
-    header, body = parts(data)
-    respo = json.loads(header["__metadata__"]["respo"])
-    header["__metadata__"]["respo"] = json.dumps(change(respo))
-    return joined(header, body)
+def large(draw: Draw) -> tuple[bytes, int]:
+    """Return a good header of one concept and the file's size: its numbers are a hole, as large as they may be."""
+    side, kind = pick(draw, 64, 128, 160, 161, 200, 300), pick(draw, "F32", "F16")
+    tensor = {"dtype": kind, "shape": [1280, side, side], "data_offsets": [0, 1280 * side * side * _SIZES[kind]]}
+    head = parts(good_modules()[3])[0]
+    data = joined({"__metadata__": head["__metadata__"], "no violence.responsible": tensor}, b"")
+    return data, len(data) + tensor["data_offsets"][1] + pick(draw, 0, 0, 0, 1)
 
 
-def _put(chance: Random, respo: dict[str, Any], value: Any) -> Any:
-    """Put `value` somewhere into `respo`, one or two levels down."""
-    key = chance.choice([*respo, "words", "more"])
-    inner = respo.get(key)
-    if isinstance(inner, dict) and chance.random() < 0.6:
-        respo[key] = inner | {chance.choice([*inner, "fingerprint", "name", "objective", "half", "woman"]): value}
-    elif isinstance(inner, list) and chance.random() < 0.6:
-        respo[key] = [*inner, value]
-    else:
-        respo[key] = value
-    return respo if chance.random() < 0.97 else value
+MODULES: tuple[Way, ...] = (*TENSORS, many_concepts, small_factors, other_shapes, other_shapes, crossed)
+
+
+@lru_cache(maxsize=1)
+def good_texts() -> tuple[bytes, ...]:
+    """Return a module as text."""
+    concept = ConceptModule(1280, 1, 1, "channel")
+    return (
+        to_text(
+            Attribute("gender", "fairness", {"woman": concept}, Architecture("sd1", 320, 768, 0, 1280), {}, {})
+        ).encode(),
+    )
+
+
+@lru_cache
+def _as_text(data: bytes) -> bytes:
+    return f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}".encode()
+
+
+def inside_text(draw: Draw, _: bytes) -> bytes:
+    """Spoil the module inside of a text whose hash is right; or let it burst."""
+    burst = pick(draw, 0, 0, 0, 2**20, 2**21, 2**27)
+    return _as_text(bytes(burst) if burst else pick(draw, *MODULES)(draw, pick(draw, *good_modules()[:3])))

@@ -16,7 +16,8 @@ from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
 
 _FEW_BYTES = 2**24  # what is larger would not fit several times into the process that asks
-_KINDS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+_F32, _F16 = np.dtype("<f4"), np.dtype("<f2")
+_KINDS: dict[str, Any] = {"F32": _F32, "F16": _F16, "float32": _F32, "float16": _F16}
 
 
 def _numbers(data: bytes, kind: str) -> NDArray[np.float32]:
@@ -25,11 +26,17 @@ def _numbers(data: bytes, kind: str) -> NDArray[np.float32]:
     return np.frombuffer(data, _KINDS[kind]).astype(np.float32)
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), "a key twice"
+    return dict(pairs)
+
+
 def check_module(path: Path, attribute: Attribute) -> None:
     """Raise AssertionError unless `attribute` has the file's numbers, and can be written and read again."""
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
+    assert (len(data) <= 2**27, start <= 8 + 2**20) == (True, True), "larger than the format allows"
+    header = json.loads(data[8:start], object_pairs_hook=_unique)
     left = {key for key in header if key != "__metadata__" and not key.startswith("probe:")}
     for name, module in attribute.concepts.items():
         for part, numbers in module.named_children():
@@ -46,7 +53,7 @@ def check_module(path: Path, attribute: Attribute) -> None:
                 stored = _numbers(data[start + begin : start + end], entry["dtype"]).reshape(entry["shape"])
                 assert np.array_equal(own, stored), full
     assert not left, left
-    respo = json.loads(header["__metadata__"]["respo"])
+    respo = json.loads(header["__metadata__"]["respo"], object_pairs_hook=_unique)
     assert (attribute.name, list(attribute.concepts)) == (respo["name"], respo["concepts"])
     _check_round_trip(attribute)
 
@@ -79,3 +86,18 @@ def _check_round_trip(attribute: Attribute) -> None:
     written = to_bytes(attribute)
     if len(written) < _FEW_BYTES:
         assert to_bytes(from_bytes(written, "again")) == written
+
+
+def check_concepts(path: Path, imported: Any) -> None:
+    """Raise AssertionError unless the list's concepts are those that were taken, at places that there are."""
+    listed = json.loads(path.read_text(encoding="utf-8-sig"))
+    listed = listed if isinstance(listed, dict) else dict(zip(listed, range(len(listed)), strict=True))
+    numbers = imported.attribute.training["imported"]["numbers"]
+    assert all(number == listed[name] >= 0 for name, number in numbers.items())
+
+
+def check_state(_: Path, state: Any) -> None:
+    """Raise AssertionError unless a state that could be read is the good one: whatever else it was is noticed."""
+    concept = state.concepts["woman"]
+    assert not any(bool(parameter.any()) for parameter in concept.module.responsible.parameters())
+    assert (state.step, concept.source.places, concept.source.found.tolist()) == (1, [1, 2], [[1.0] * 4] * 2)

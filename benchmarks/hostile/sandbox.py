@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ class Sandbox:
         self.absent = self.canary / f"{ESCAPE}.safetensors"
         _copy_host(self.host)
         self._place_canaries()
-        self.before: dict[str, tuple] = {}
+        self.before: dict[str, tuple[Any, ...]] = {}
 
     def server(self) -> ComfyServer:
         """A server of the copies; writes to server/ alone."""
@@ -77,9 +78,9 @@ class Sandbox:
             (self.modules / "link.safetensors").symlink_to(self.victim)
             (self.modules / "loop").symlink_to(self.modules, target_is_directory=True)
 
-    def _stock(self) -> dict[str, tuple]:
+    def _stock(self) -> dict[str, tuple[Any, ...]]:
         """Every file's kind, size and times; of a folder only that it is there."""
-        found = {}
+        found: dict[str, tuple[Any, ...]] = {}
         for folder, names, files in os.walk(self.folder):
             here = Path(folder).relative_to(self.folder)
             names[:] = [n for n in names if n != "__pycache__" and (here / n).as_posix() not in _MAY_CHANGE]

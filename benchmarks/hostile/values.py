@@ -210,7 +210,7 @@ def spoilt(text: str) -> st.SearchStrategy[str]:
 
 def wrong_types() -> st.SearchStrategy[Any]:
     """Values of a type that no widget has, and lists behind the host's own way to write one."""
-    plain = st.sampled_from(
+    plain: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, False, [], {}, [1], [None, None], {"a": 1}, "", 0, [0, 0], [[], []], {"__value__": None}]
     )
     wrapped = st.sampled_from([[], [1, 2], {}, {"a": [1]}, None, "x", [None]]).map(lambda value: {"__value__": value})

@@ -31,7 +31,7 @@ def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
 def _read_array(path: Path) -> Drawn:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:  # the last for an empty file
         raise RespoError(f"cannot read real pictures from {path}: {error}") from error
     if found.ndim != 4 or found.dtype != np.uint8 or found.shape[3] != 3 or len(found) < 2:
         raise RespoError(

@@ -188,7 +188,7 @@ def _kept(path: Path | None, signature: str) -> list[Tensor]:
 def _read(path: Path, signature: str) -> Tensor | None:
     """Return the pictures kept at `path`; None when there are none or they do not match."""
     # Whatever is wrong with the file, the pictures can be drawn again.
-    with contextlib.suppress(OSError, ValueError, KeyError, safetensors.SafetensorError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError):
         data = path.read_bytes()
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         if header["__metadata__"]["signature"] == signature:

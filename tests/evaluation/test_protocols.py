@@ -132,6 +132,9 @@ def test_real_pictures(tmp_path: Path) -> None:
     np.save(tmp_path / "wrong.npy", np.zeros((3, 8, 8)))
     with pytest.raises(RespoError, match=r"expected bytes .* found float64 \[3, 8, 8\]"):
         read_real(tmp_path / "wrong.npy", (16, 24))
+    (tmp_path / "empty.npy").touch()
+    with pytest.raises(RespoError, match=r"cannot read real pictures from .*empty\.npy"):
+        read_real(tmp_path / "empty.npy", (16, 24))
     (tmp_path / "4.png").write_bytes(b"not a picture")
     with pytest.raises(RespoError, match=r"cannot read the picture .*4\.png"):
         read_real(tmp_path, (16, 24))

@@ -154,7 +154,15 @@ def unsigned(path: Path) -> None:
     safetensors.torch.save_file({"latents": torch.zeros(PICTURES, 4, 8, 8)}, path)
 
 
-@pytest.mark.parametrize("damage", [cut, empty, junk, unsigned])
+def without_header(path: Path) -> None:
+    path.write_bytes((4).to_bytes(8, "little") + b"null")
+
+
+def without_bottom(path: Path) -> None:
+    path.write_bytes((10**5).to_bytes(8, "little") + b"[" * 10**5)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, junk, unsigned, without_header, without_bottom])
 def test_a_damaged_file_is_drawn_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     made = pictures_of(setting(ToyUNet(), tmp_path)).latents
     damage(tmp_path / "pictures-woman.respo")

@@ -1,0 +1,185 @@
+"""Every way in for a file: who reads it, and what kinds of files it is tried with. A new reader is one more line.
+
+tests/core/test_hostile_files.py finds whatever reads files and is not reached from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from benchmarks.comfy_server import require_host
+from emoji_world.__main__ import JUDGE, SEGMENTER
+from respo_train.core.errors import ModuleFileError
+from respo_train.core.files.checkpoint import load_attribute, read_metadata
+from respo_train.core.files.text import read_text
+from respo_train.core.files.text_form import from_text
+from respo_train.core.foreign.names import parse_concepts
+from respo_train.core.foreign.read import Imported, read_file
+from respo_train.evaluation import cells, i2p, inception, real
+from respo_train.judges.clip import _require_files
+from respo_train.judges.clip_prompts import parse_prompts
+from respo_train.judges.emoji_world import load_judge
+from respo_train.judges.segmenter import load_segmenter
+from respo_train.latents import pictures
+from respo_train.report.sheet import Sheet
+from respo_train.report.watcher import Report
+from respo_train.resume import restore_state
+from respo_train.settings.preset_files import PRESETS, read_config
+from respo_train.trainer import TrainState
+
+from . import other_files as other
+from .archive_files import ARCHIVES, bomb, good_archives
+from .module_files import MODULES, good_modules, good_texts, inside_text
+from .right_file import check_archive, check_concepts, check_module, check_state
+from .spoil import BYTES, TENSORS, Way, json_file, text_file
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD_ARCHIVE = "good.pth"  # beside the folder with the hostile file
+_TEXT: tuple[Way, ...] = (text_file, text_file, *BYTES)
+_JSON: tuple[Way, ...] = (json_file, json_file, json_file, text_file, *BYTES)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`name`: of the file; `good`: returns files with nothing wrong; `share`: how many of all files, in parts."""
+
+    name: str
+    good: Callable[[], tuple[bytes, ...]]
+    ways: tuple[Way, ...]
+    share: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`kinds`: what it is tried with; `check`: raises AssertionError for what was read wrongly."""
+
+    kinds: tuple[str, ...]
+    read: Callable[[Path], Any]
+    check: Callable[[Path, Any], None] | None = None
+
+
+KINDS = {
+    "module": Kind("case.safetensors", good_modules, MODULES, 8),
+    "archive": Kind("case.pth", good_archives, ARCHIVES, 8),
+    # PyTorch's weights have no limit that a bomb could break: Inception's are 90 MB.
+    "weights": Kind("case.pth", good_archives, tuple(way for way in ARCHIVES if way is not bomb)),
+    "module text": Kind("case.txt", good_texts, (inside_text, inside_text, *_TEXT)),
+    "judge": Kind("case.judge", lambda: (JUDGE.read_bytes(),), TENSORS),
+    "segmenter": Kind("case.segmenter", lambda: (SEGMENTER.read_bytes(),), TENSORS),
+    "state": Kind("case.respo", other.states, TENSORS),
+    "latents": Kind("case.latents", other.latents, TENSORS),
+    "total": Kind("case.total", other.totals, _JSON),
+    "effects": Kind("effects.json", other.effects, _JSON),
+    "cell": Kind("case.json", other.cells, _JSON),
+    "clip": Kind("config.json", other.clips, _JSON),
+    "concepts": Kind("case.concepts", other.concepts, _JSON),
+    "judge prompts": Kind("case.ini", other.judge_prompts, _TEXT),
+    "preset": Kind("case.toml", lambda: ((PRESETS / "gender.toml").read_bytes(),), _TEXT),
+    "prompts": Kind("case.csv", other.csvs, _TEXT),
+    "pictures": Kind("case.npy", other.arrays, BYTES),
+    "picture": Kind("case.png", other.pictures, BYTES),
+    "sheet": Kind("sheet.png", other.sheets, BYTES),
+}
+BOTH = ("module", "archive")
+
+
+def _restored(path: Path) -> TrainState:
+    state = other.training_state()
+    restore_state(path, state)
+    return state
+
+
+def _imported(path: Path) -> Imported:
+    listed = parse_concepts(read_text(path, "the list of concepts"))
+    return read_file(path.parents[1] / GOOD_ARCHIVE, listed)
+
+
+def _load_module(path: Path) -> None:
+    """As the host does it: ask whether the input is valid, then whether it has changed, then run."""
+    node = _host()["RespoLoadModule"]
+    _require_valid(node.validate_inputs(module=path.name))
+    node.fingerprint_inputs(module=path.name)
+    node.execute(module=path.name)
+
+
+def _import_module(path: Path) -> None:
+    """The same; what it saves is as good as its name, and taken away again."""
+    node = _host()["RespoImportModule"]
+    _require_valid(node.validate_inputs(file=path.name, concepts="", name="imported"))
+    node.fingerprint_inputs(file=path.name)
+    node.execute(file=path.name, only="", concepts="", base="as published", name="imported", existing="refuse")
+    path.with_name("imported.safetensors").unlink()
+
+
+def _stand_in(**attributes: Any) -> Any:
+    """Return an object that has what a reader looks at, and nothing else."""
+    return SimpleNamespace(**attributes)
+
+
+def _shared(name: str) -> Any:
+    """Return a module of nodes/shared, as the host has loaded it."""
+    return sys.modules[_host()["RespoLoadModule"].__module__.rpartition(".")[0] + f".shared.{name}"]
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "reader": Entry(BOTH, load_attribute, check_module),
+    "metadata": Entry(BOTH, read_metadata),
+    "importer": Entry(BOTH, read_file, check_archive),
+    "load node": Entry(BOTH, _load_module),
+    "import node": Entry(BOTH, _import_module),
+    "safety node": Entry(("module",), lambda path: _shared("safety_concepts")._concepts_of(path.name)),
+    "Inception's weights": Entry(("weights",), inception._refuse_code),
+    "module in a text": Entry(("module text",), lambda path: from_text(read_text(path, "the module"))),
+    "judge": Entry(("judge", "module"), load_judge),
+    "segmenter": Entry(("segmenter", "module"), load_segmenter),
+    "training state": Entry(("state", "module"), _restored, check_state),
+    "latents kept": Entry(("latents",), lambda path: pictures._read(path, other.SIGNATURE)),
+    "running total": Entry(("total",), lambda path: _shared("totals")._read(path)),
+    "effects": Entry(("effects",), lambda path: Report._effects(_stand_in(_folder=path.parent, _key=other.RUN))),
+    "cell": Entry(("cell",), lambda path: cells.Store(path.parent).state(_stand_in(key=path.stem, about={}))),
+    "CLIP's folder": Entry(("clip",), lambda path: _require_files(path.parent)),
+    "list of concepts": Entry(("concepts",), _imported, check_concepts),
+    "judge's prompts": Entry(("judge prompts",), lambda path: parse_prompts(read_text(path, "the prompts"))),
+    "preset": Entry(("preset",), lambda path: read_config(str(path))),
+    "I2P's prompts": Entry(("prompts",), lambda path: i2p.read_prompts(path, 1, 0)),
+    "real pictures": Entry(("pictures",), real._read_array),
+    "real picture": Entry(("picture", "sheet"), lambda path: real._picture(path, (8, 8))),
+    "sheet": Entry(("sheet", "picture"), Sheet.load),
+}
+
+
+def _require_valid(answer: bool | str) -> None:
+    if answer is not True:
+        raise ModuleFileError(str(answer))
+
+
+@lru_cache(maxsize=1)
+def _host() -> Mapping[str, Any]:
+    """Load the pack into the host, as its tests do; return the nodes by their ids."""
+    host = require_host()
+    sys.path.insert(0, str(host))  # before the repository's root, whose nodes/ would hide the host's nodes.py
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    import nodes
+
+    link = next(entry for entry in (host / "custom_nodes").iterdir() if entry.resolve() == ROOT)
+    if not asyncio.run(nodes.load_custom_node(str(link))):
+        raise RuntimeError("the pack could not be loaded into the host")
+    found: Mapping[str, Any] = nodes.NODE_CLASS_MAPPINGS
+    return found
+
+
+def use_folder(folder: Path) -> None:
+    """Let the host's nodes read in `folder` alone."""
+    _host()
+    import folder_paths
+
+    folder_paths.folder_names_and_paths["respo"] = ([str(folder)], folder_paths.folder_names_and_paths["respo"][1])
