@@ -52,15 +52,30 @@ def test_reads_strictly(change: dict) -> None:
         Architecture.from_dict({**Architecture.from_unet_config(SD1).to_dict(), **change})
 
 
-def test_fingerprint_survives_rounding_but_not_a_fine_tune() -> None:
-    weight = torch.randn(32, 32, 3, 3)
-    original = fingerprint(weight)
-    assert len(original) == 64
-    for dtype in (torch.float16, torch.bfloat16):
-        assert same_checkpoint(original, fingerprint(weight.to(dtype)))
-    assert not same_checkpoint(original, fingerprint(weight + 0.05 * torch.randn_like(weight)))
-    assert not same_checkpoint(original, [])
+PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.02])
+@pytest.mark.parametrize("loaded", PRECISIONS, ids=str)
+def test_fingerprint_survives_rounding_but_not_a_fine_tune(loaded: torch.dtype, scale: float) -> None:
+    """`scale`: of the weights. Small ones are subnormal numbers in fp8, with steps as large as themselves."""
+    chance = torch.Generator().manual_seed(0)
+    weight, change = scale * torch.randn(2, 32, 32, 3, 3, generator=chance)
+    found = fingerprint(weight.to(loaded))
+    assert len(found) == 64
+    for saved in PRECISIONS[:3]:
+        assert same_checkpoint(fingerprint(weight), fingerprint(weight.to(saved).to(loaded)))
+    for other in PRECISIONS:
+        assert same_checkpoint(found, fingerprint(weight.to(other)))
+        assert not same_checkpoint(found, fingerprint((weight + 0.05 * change).to(other)))
+
+
+def test_fingerprints_that_say_nothing() -> None:
+    assert not same_checkpoint(fingerprint(torch.randn(64)), [])
+    assert not same_checkpoint([], [])
     assert not same_checkpoint([0.0] * 64, [0.0] * 64)
+    assert same_checkpoint([0.0, 1.0], [0.0, 1.0])
+    assert not same_checkpoint([0.0, 1.0], [0.01, 1.0])
 
 
 def attribute(**changes: object) -> Attribute:

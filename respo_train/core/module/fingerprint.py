@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 POINTS = 64
-# Rounding to fp16 or bf16 leaves a cosine above .99999; the fine-tunes people share stay well below .9999. (fp8 falls
-# below it as well: a checkpoint rounded that hard is reported as another one.)
-_SAME = 0.9999
+# The coarsest formats that checkpoints are loaded in, the finest first. Rounding in any finer one is at most bfloat16's.
+_EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 def fingerprint(weight: Tensor) -> tuple[float, ...]:
@@ -25,8 +24,20 @@ def fingerprint(weight: Tensor) -> tuple[float, ...]:
 
 
 def same_checkpoint(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Return whether two fingerprints differ only by rounding (cosine > .9999)."""
-    if len(a) != len(b) or not a:
+    """Return whether two fingerprints differ only by rounding, down to fp8: no value by more than both were rounded.
+
+    Of fine-tunes, some value always differs by more, unless nearly nothing was changed.
+    """
+    if len(a) != len(b) or not any(a) or not any(b):
         return False
-    norms = math.hypot(*a) * math.hypot(*b)
-    return norms > 0 and sum(x * y for x, y in zip(a, b, strict=True)) / norms > _SAME
+    one, other = (torch.tensor(values, dtype=torch.float64) for values in (a, b))
+    return bool(((one - other).abs() <= _rounding(one) + _rounding(other)).all())
+
+
+def _rounding(values: Tensor) -> Tensor:
+    """Return the most by which each value may have been rounded: half a step of its format, which the values show."""
+    formats = (kind for kind in _EIGHT_BITS if torch.equal(values.to(kind).to(values.dtype), values))
+    finest = torch.finfo(next(formats, torch.bfloat16))
+    power_of_2 = torch.exp2(values.abs().log2().floor())
+    # The step does not get smaller below the smallest normal number.
+    return finest.eps / 2 * power_of_2.clamp_min(finest.smallest_normal)
