@@ -17,6 +17,7 @@ from comfy_api.latest import io, ui
 from ..respo_train.core.counting.balance import parse_shares
 from ..respo_train.core.counting.joint import Combination, Shares, assign_jointly
 from ..respo_train.core.errors import RespoError
+from ..respo_train.core.gate.is_open import probe_of
 from ..respo_train.core.module.attribute import Attribute
 from .shared import widgets
 from .shared.guard import check_fit, require_allowed
@@ -246,7 +247,7 @@ def edits_of(
     only_open_prompts: bool,
 ) -> list[ModuleEdit]:
     """Return one edit for each concept with a share above 0, over all attributes."""
-    probes = [one.module.attribute.probe if only_open_prompts else None for one in balanced]
+    probes = [probe_of(one.module.attribute) if only_open_prompts else None for one in balanced]
     shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
     return [
         ModuleEdit(

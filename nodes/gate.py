@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.gate.decide import decide, words_of
+from ..respo_train.core.gate.is_open import is_open
 from .shared.wire import LoadedModule, RespoModule
 
 
@@ -53,10 +53,5 @@ class Gate(io.ComfyNode):
 
         Raises RespoError for a prompt that is too long and for lines of words that cannot be parsed.
         """
-        attribute = module.attribute
-        if attribute.purpose == "safety":
-            # The words of a prompt must not be able to switch a safety module off.
-            reason = f"Open: {attribute.name} is about safety, so it acts on every prompt."
-            return io.NodeOutput(True, reason, ui=ui.PreviewText(reason))
-        decision = decide(prompt, words_of(attribute, words))
+        decision = is_open(module.attribute, prompt, override=words)
         return io.NodeOutput(decision.open, decision.reason, ui=ui.PreviewText(decision.reason))

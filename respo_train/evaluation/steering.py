@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.counting.joint import assign_jointly
 from ..core.errors import RespoError
-from ..core.gate.decide import decide, words_of
+from ..core.gate.is_open import is_open
 from ..core.module.attribute import Attribute
 from ..core.module.compose import Term, weighted_sum
 from ..core.module.concept import ConceptModule
@@ -105,10 +105,10 @@ class Steering:
         return {name: Fraction(1, len(names)) for name in names}
 
     def _reads_open(self, number: int, prompt: str) -> bool:
-        probe = self.modules[number].attribute.probe
-        if probe is None or self._encode is None:
+        attribute = self.modules[number].attribute
+        if attribute.probe is None or self._encode is None:
             return True
-        return bool(probe.leaves_open(self._encode(prompt).cpu()).item())
+        return is_open(attribute, encoded=self._encode(prompt).cpu()).open
 
     def _open(self, number: int, prompt: str) -> bool:
-        return decide(prompt, words_of(self.modules[number].attribute)).open
+        return is_open(self.modules[number].attribute, prompt).open

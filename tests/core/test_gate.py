@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from emoji_world.world import PROFESSIONS
 from respo_train.core.errors import RespoError
-from respo_train.core.gate.decide import decide, words_of
+from respo_train.core.gate.decide import decide
+from respo_train.core.gate.is_open import words_of
 from respo_train.core.gate.prompt_text import MAX_CHARACTERS, read_words
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute

@@ -10,29 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import RespoError
-from ..module.attribute import Attribute, check_name
 from . import person_words as known
-from .prompt_text import MAX_CHARACTERS, Word, read_words
+from .prompt_text import Word, read_words
 from .word_rules import PERSON, Match, Phrases, Rules, listed, read_rules
 
 _PERSONS, _NOUNS, _NOTHING = (Phrases.listed(text) for text in (known.PERSONS, known.NOUNS, known.PHRASES))
 _DISGUISES, _NEGATIONS = Phrases.listed(known.DISGUISES), Phrases.listed(known.NEGATIONS)
-_THINGS, _NOT_PERSONS, _DEPICTIONS, _BODY, _FUNCTION_WORDS, _VERB_BEFORE, _COPULAS, _DEGREES, _DESCRIBED, _COUNTS = (
-    frozenset(listed(text))
-    for text in (
-        known.THINGS,
-        known.NOT_PERSONS,
-        known.DEPICTIONS,
-        known.BODY,
-        known.FUNCTION_WORDS,
-        known.VERB_BEFORE,
-        known.COPULAS,
-        known.DEGREES,
-        known.DESCRIBED,
-        known.COUNTS,
-    )
-)
+
+
+def _set_of(text: str) -> frozenset[str]:
+    return frozenset(listed(text))
+
+
+_THINGS, _NOT_PERSONS, _COLLECTIVES = _set_of(known.THINGS), _set_of(known.NOT_PERSONS), _set_of(known.COLLECTIVES)
+_DEPICTIONS, _BODY, _DESCRIBED = _set_of(known.DEPICTIONS), _set_of(known.BODY), _set_of(known.DESCRIBED)
+_FUNCTION_WORDS, _VERB_BEFORE = _set_of(known.FUNCTION_WORDS), _set_of(known.VERB_BEFORE)
+_COPULAS, _DEGREES, _COUNTS = _set_of(known.COPULAS), _set_of(known.DEGREES), _set_of(known.COUNTS)
 _SUFFIXES = ("er", "or", "ist", "ician", "man", "woman", "person", "smith")
 _REACH = 6  # the most words that a negation rules out
 
@@ -135,10 +128,12 @@ def _persons(words: Sequence[Word], rules: Rules) -> Iterator[Match]:
 def _person_at(words: Sequence[Word], rules: Rules, i: int) -> Match | None:
     for phrases in (rules.persons, rules.stated, _PERSONS):
         match = phrases.at(words, i)
-        if match is not None and not _names_a_thing(words, match.end):
+        if match is not None and not _names_a_thing(words, match.end) and not _consists_of_others(words, match):
             return match
     match = _NOUNS.at(words, i) or (Match(i, i + 1, PERSON) if _looks_like_a_person(words[i]) else None)
     if match is None or not _noun_ends(words, match.end) or (i and words[i - 1].text in _VERB_BEFORE):
+        return None
+    if _consists_of_others(words, match):
         return None
     return match
 
@@ -155,6 +150,14 @@ def _looks_like_a_person(word: Word) -> bool:
 def _names_a_thing(words: Sequence[Word], i: int) -> bool:
     """Return whether word `i` turns the person before it into a thing: "doctor costume"."""
     return any(_THINGS.intersection(word.forms) for word in _clause(words, i, 1))
+
+
+def _consists_of_others(words: Sequence[Word], match: Match) -> bool:
+    """Return whether a plural after "of" says what the group consists of: "a family of ducks", not "of a ship"."""
+    after = _clause(words, match.end, 2)
+    if len(after) < 2 or after[0].text != "of" or not _COLLECTIVES.intersection(words[match.end - 1].forms):
+        return False
+    return len(after[1].forms) > 1 and not after[1].article
 
 
 def _noun_ends(words: Sequence[Word], i: int) -> bool:
@@ -239,21 +242,3 @@ def _quote(words: Sequence[Word], match: Match) -> str:
 def _alternatives(groups: Sequence[str]) -> str:
     *first, last = groups
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def words_of(attribute: Attribute, override: str = "") -> dict[str, Sequence[str]]:
-    """Return an attribute's word lists for `decide`. A concept without a list is stated by its own name.
-
-    `override`: lines like "woman: lady, she", each replacing the list of that name. Raises RespoError for any other
-    line.
-    """
-    words: dict[str, Sequence[str]] = {name: [name] for name in attribute.concepts} | dict(attribute.words)
-    if len(override) > MAX_CHARACTERS:
-        raise RespoError(f"expected at most {MAX_CHARACTERS:,} characters of words, found {len(override):,}.")
-    for line in filter(str.strip, override.splitlines()):
-        group, colon, entries = line.partition(":")
-        if not colon:
-            raise RespoError(f"expected lines like 'woman: lady, she', found {line[:80]!r}.")
-        check_name("group of words", group.strip())
-        words[group.strip()] = [entry.strip() for entry in entries.split(",") if entry.strip()]
-    return words

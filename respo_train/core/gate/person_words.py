@@ -39,7 +39,7 @@ viking; gladiator; peasant; noble; royalty; president; prime minister; mayor; po
 senator; chancellor; bureaucrat; civil servant; activist; protester; hippie; punk; nerd; geek; cosplayer
 influencer; celebrity; superstar; dictator; wizard; sorcerer; doorkeeper; courier; shopkeeper; vendor
 delivery driver; taxi driver; bus driver; truck driver; bodyguard; security guard; flight attendant; air hostess
-steward; concierge; porter; butler; maid; nanny; babysitter; caregiver; social worker
+steward; concierge; porter; butler; maid; maître d; maitre d; nanny; babysitter; caregiver; social worker
 """
 
 # A person only where a noun can end: "a guard in a tower", not "a guard rail"; "two cooks", not "to cook".
@@ -56,6 +56,9 @@ vampire; graduate; undergraduate; grad; alumnus; minister; deputy; delegate; att
 magistrate; notary; advocate; actuary; auditor; broker; realtor; landlord; tenant; commuter; backpacker
 """
 
+# What "of" brings decides about these: "a family of ducks", but "a team of doctors", "the crew of a ship".
+COLLECTIVES = "family; team; band; choir; orchestra; army; crew; troop; couple; crowd; audience; public"
+
 # A word for a person before one of these is no person: "nurse shark", "doctor costume", "police car".
 THINGS = """
 costume; uniform; outfit; coat; hat; cap; helmet; badge; dress; suit; jacket; shirt; boots; shoes; bag; glove; mask
@@ -66,7 +69,7 @@ spider; fox; owl; card; logo; icon; sign; symbol; emoji; sticker; toy; doll; pup
 sculpture; bust; robot; license; licence; manual; book; magazine; diary; letter; contract; certificate; chart
 diagram; skeleton; anatomy; skull; light; lamp; episode; kit; equipment; tool; tools; gear; supplies; schedule
 salary; support; service; rail; post; plate; wrench; joke; trap; crossing; union; market; rights; population; size
-shorts; gloves; cream; sauce; cake; bread; soup; chocolate
+shorts; gloves; cream; sauce; cake; bread; soup; chocolate; housing
 """
 
 # These end like words for people, but are not people (or not only).
@@ -149,7 +152,8 @@ baby pink; baby elephant; baby animal; baby goat; baby bird; baby seal; baby pan
 baby grand; kid goat; general store; in general; general view; private property; major city; media player
 record player; cd player; dvd player; vinyl player; team spirit; character sheet; character design; family tree
 family house; family car; guide book; master bedroom; vending machine; praying mantis; crowd control; boxer shorts
-praying hands; not only; nothing but; no doubt; no matter; no longer; no wonder; by photographer
+praying hands; toy soldier; tin soldier; robot chef; not only; nothing but; no doubt; no matter; no longer
+no wonder; by photographer
 by famous photographer; by painter; by designer; by architect; by professional photographer
 """
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 POINTS = 64
-# The coarsest formats that checkpoints are loaded in, the finest first. Finer ones round by at most as much as bfloat16.
+# The coarsest formats that checkpoints are loaded in, the finer first. All others round at most as much as bfloat16.
 _EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
