@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import folder_paths
 
 from ...respo_train.core.errors import ModuleFileError
+from ...respo_train.core.files.text import read_text
 
 FOLDER = "respo"
 SUFFIX = ".safetensors"
@@ -45,8 +46,8 @@ def shows_checkpoint() -> bool:
     """Read the user's setting from the host's settings file; True by default. It takes effect when the host starts."""
     path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        settings = json.loads(read_text(path, "ComfyUI's settings"))
+    except ValueError:
         return True
     return not isinstance(settings, dict) or settings.get(SHOW_CHECKPOINT, True) is not False
 

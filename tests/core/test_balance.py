@@ -109,3 +109,16 @@ def test_refuses_blocks_beyond_reason() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(RespoError):
         assert sum(parse_shares(text).values()) == 1
+
+
+@pytest.mark.parametrize("labels", ["woman\nman\nwoman", "woman, dark\nman, light\n"])
+def test_labels_are_no_shares(labels: str) -> None:
+    with pytest.raises(RespoError, match=r"'distribution' was given \d lines.*'labels' of Save Labelled Images"):
+        parse_shares(labels)
+
+
+@pytest.mark.parametrize("text", ["woman", "woman, man", "woman 1\nman"])
+def test_shares_that_lack_a_weight_are_no_labels(text: str) -> None:
+    with pytest.raises(RespoError, match="expected 'name weight'") as caught:
+        parse_shares(text)
+    assert "labels" not in str(caught.value)

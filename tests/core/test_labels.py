@@ -20,6 +20,22 @@ def test_another_number_of_labels_is_refused(text: str) -> None:
         parse_labels(text, 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "count", "advice"),
+    [
+        ("woman\nman\nman", 1, "'images' gets the pictures one at a time, as a list.*Rebatch Images"),
+        ("woman 1, man 1", 8, "given shares.*Balance's 'distribution'.*output 'labels'"),
+        ("light-skinned .5; dark 2.25,", 8, "given shares"),
+        ("woman", 8, "Set the count of the Balance node"),
+        ("woman, dark", 8, "Set the count of the Balance node"),
+        ("woman 1" + "1" * 900_000 + "x", 8, ""),
+    ],
+)
+def test_what_to_do_about_it(text: str, count: int, advice: str) -> None:
+    with pytest.raises(RespoError, match=f"found {len(text.splitlines())}.*{advice}"):
+        parse_labels(text, count)
+
+
 def test_endless_labels_are_refused() -> None:
     assert parse_labels("x" * LONGEST, 1)
     with pytest.raises(RespoError, match="201"):

@@ -96,3 +96,10 @@ def test_half_a_letter_is_refused(nodes: Any, pack: Any) -> None:
 
 def test_a_node_still_runs_with_what_it_takes(run_node: Any, model: Any, module: Any) -> None:
     assert run_node("RespoApplyModule", model=model, module=module, strength=0)[0] is model
+
+
+@pytest.mark.parametrize("node", ["RespoBalance", "RespoRecordRun"])
+def test_a_seed_of_minus_1(nodes: Any, pack: Any, node: str) -> None:
+    """Which elsewhere means any seed, and comes through a link."""
+    with pytest.raises(pack.core.errors.RespoError, match=r"'seed' from 0 to \d+, found int '-1'\..*KSampler gets"):
+        nodes[node].execute(seed=-1)

@@ -30,7 +30,9 @@ def parse_shares(text: str) -> dict[str, Fraction]:
             continue
         match = re.fullmatch(r"\s*(.*\S)\s+(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*", entry)
         if match is None:
-            raise RespoError(f"expected 'name weight' as in 'woman 1, man 1', found {entry.strip()[:80]!r}")
+            raise RespoError(
+                f"expected 'name weight' as in 'woman 1, man 1', found {entry.strip()[:80]!r}{_seem_labels(text)}"
+            )
         name, weight = match[1], Fraction(match[2] + "0" if match[2].endswith(".") else match[2])
         if name in weights:
             raise RespoError(f"expected each concept once, found {name[:80]!r} twice")
@@ -41,6 +43,16 @@ def parse_shares(text: str) -> dict[str, Fraction]:
     shares = {name: weight / total for name, weight in weights.items()}
     block_weights(shares)  # raises for what `assign` could not use
     return shares
+
+
+def _seem_labels(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2 or re.search(r"\d", text):
+        return ""
+    return (
+        f". The input 'distribution' was given {len(lines)} lines without weights: labels, one for each picture? Those "
+        "belong into the 'labels' of Save Labelled Images or Fairness Report. Write shares here, or leave it empty."
+    )
 
 
 def assign(seed: int, count: int, shares: Mapping[str, Fraction]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import RespoError
 
 LONGEST = 200  # characters
 _LONGEST_IN_NAME = 40
+_SHARES = re.compile(r"[^\d,;]+ (?:\d+\.?\d*|\.\d+)(?:[,;] ?[^\d,;]+ (?:\d+\.?\d*|\.\d+))*[,;]?")
 
 
 def parse_labels(text: str, count: int) -> list[str]:
@@ -19,13 +22,27 @@ def parse_labels(text: str, count: int) -> list[str]:
     labels = [line.strip() for line in text.removesuffix("\n").split("\n")]
     if len(labels) != count:
         raise RespoError(
-            f"expected one label for each of the {count} pictures, one per line, found {len(labels)}. Set the count of "
-            "the Balance node to the batch size, or leave the labels empty."
+            f"expected one label for each of the {count} pictures, one per line, found {len(labels)}. "
+            f"{_advice(text, len(labels), count)}"
         )
     longest = max(map(len, labels))
     if longest > LONGEST:
         raise RespoError(f"expected labels of at most {LONGEST} characters, found one of {longest}.")
     return labels
+
+
+def _advice(text: str, found: int, count: int) -> str:
+    if found == 1 and _SHARES.fullmatch(text.strip()[:LONGEST]):
+        return (
+            f"The input 'labels' was given shares ({text.strip()[:40]!r}), which belong into Balance's 'distribution'. "
+            "Link the output 'labels' of Balance to it."
+        )
+    if count == 1:
+        return (
+            "The input 'images' gets the pictures one at a time, as a list, and 'labels' those of all of them. Put "
+            "Rebatch Images before 'images', with its batch_size set to the number of pictures."
+        )
+    return "Set the count of the Balance node to the batch size, or leave the labels empty."
 
 
 def for_file_name(label: str) -> str:
