@@ -35,7 +35,7 @@ CHECKS = {
     "ruff": ("ruff", "check", "."),
     "format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy",),
-    "tests": ("pytest", "-q", *NOT_SLOW, "-k", NOT_QUICK, *QUICK_TESTS),
+    "tests": ("pytest", "-q", *WORKERS, *NOT_SLOW, "-k", NOT_QUICK, *QUICK_TESTS),
 }
 # For processes that share the cores: libraries that each take all of them slow each other down.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

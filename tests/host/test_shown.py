@@ -27,6 +27,11 @@ def test_every_node_is_registered_and_has_a_help_page(pack):
     assert sorted(node.GET_SCHEMA().node_id for node in pack.root.NODES) == IDS
 
 
+def test_every_file_beside_the_folders_is_of_a_node(pack):
+    nodes = pack.root.nodes
+    assert [file.__name__ for file in nodes.FILES if not nodes.nodes_in(file)] == []
+
+
 def test_everything_has_a_name_and_a_tooltip(schema):
     assert schema.category == "Respo"
     assert all([schema.display_name, schema.description])
