@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
 from benchmarks.templates import FOLDER, read_template, template_names
+from respo_train.report.grid import Layout, draw_grid
 
 SIDE = 512  # pixels; the page shows thumbnails as squares
 COLUMNS = 4  # of up to MANY pictures; of more, half as many again
@@ -67,12 +69,10 @@ def thumbnail(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
 
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:
     """Put pictures of one size side by side, in rows."""
-    width, height = pictures[0].size
     columns = min(COLUMNS if len(pictures) <= MANY else COLUMNS * 3 // 2, len(pictures))
-    sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), BACKGROUND)
-    for index, picture in enumerate(pictures):
-        sheet.paste(picture.convert("RGB"), (index % columns * width, index // columns * height))
-    return sheet
+    pixels = [np.asarray(picture.convert("RGB")) for picture in pictures]
+    rows = [("", [pixels[start : start + columns]]) for start in range(0, len(pixels), columns)]
+    return draw_grid(rows, Layout(left=0, seam=0, row_gap=0, edge=0), paper=BACKGROUND)
 
 
 if __name__ == "__main__":

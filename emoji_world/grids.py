@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from respo_train.report.grid import Layout, draw_grid
 
 from . import world
 from .measure import article
 from .sample import Request, World
-
-INK, PAPER, GAP = "#22223b", "#ffffff", 4
 
 
 def save_grids(model: World, folder: Path) -> list[Path]:
@@ -29,15 +26,6 @@ def _save(model: World, rows: list[tuple[str, str]], path: Path, columns: int) -
     prompts = [Request(words) for _, words in rows for _ in range(columns)]
     pictures = model.draw(prompts, range(5_000_000, 5_000_000 + len(prompts)))
     pixels = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    side, margin = world.IMAGE_SIZE, 172
-    sheet = Image.new("RGB", (margin + columns * (side + GAP), len(rows) * (side + GAP)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=20)
-    for row, (title, _) in enumerate(rows):
-        top = row * (side + GAP)
-        draw.text((margin - 14, top + side // 2), title, INK, font, anchor="rm")
-        for column in range(columns):
-            picture = Image.fromarray(np.ascontiguousarray(pixels[row * columns + column]))
-            sheet.paste(picture, (margin + column * (side + GAP), top))
-    sheet.save(path, optimize=True)
+    shown = [(title, [pixels[i * columns :][:columns]]) for i, (title, _) in enumerate(rows)]
+    draw_grid(shown, Layout(left=172)).save(path, optimize=True)
     return path

@@ -45,7 +45,7 @@ NEEDED = (
 NOT_MEANT = re.compile(
     r"^(tests|benchmarks|docs|setup_steps|out|build|run\.py|\..*)(/|$)|\.training/|\.html$|\.py[co]$"
 )
-OWN_PAGES = {"respo_train/report/page.html", "respo_train/evaluation/evaluation.html"}  # templates of pages, no pages
+OWN_PAGES = {"respo_train/report/page.html"}  # the template of pages, no page
 
 
 def tracked() -> list[str]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.figures import Drawn
 from respo_train.evaluation.seen import Looks
+from respo_train.report.grid import Layout, draw_grid
 
 from . import bench
 from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
@@ -26,7 +27,7 @@ Shown = list[tuple[str, str, str]]  # heading, text, file
 ACROSS = 10
 SIDE = 72  # pixels of a picture: web pages are to stay light
 MANY, SMALL = 12, 36  # of more rows than these the pictures are smaller
-INK, PAPER = "#22223b", "#ffffff"
+TEXT = 15  # font size
 
 
 def save(folder: Path, plan: Plan, store: Store, modules: Modules) -> Shown:
@@ -99,15 +100,13 @@ def _rows_of(one: Drawn, wrong: np.ndarray) -> list[tuple[str, Pictures]]:
 
 def _sheet(path: Path, rows: Sequence[tuple[str, Pictures]]) -> str:
     """Write rows of pictures with their names on the left; return the file's name."""
-    side, gap, font = SMALL if len(rows) > MANY else SIDE, 3, ImageFont.load_default(size=15)
+    side, font = SMALL if len(rows) > MANY else SIDE, ImageFont.load_default(size=TEXT)
     margin = 20 + max(210, *(round(font.getlength(name)) for name, _ in rows))
-    sheet = Image.new("RGB", (margin + ACROSS * (side + gap), len(rows) * (side + gap)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for row, (name, own) in enumerate(rows):
-        top = row * (side + gap)
-        draw.text((margin - 10, top + side // 2), name.strip("*"), INK, font, anchor="rm")
-        for column, picture in enumerate(own[:ACROSS]):
-            small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
-            sheet.paste(small, (margin + column * (side + gap), top))
-    sheet.save(path, quality=82, optimize=True)
+    layout = Layout(margin, seam=3, row_gap=3, edge=3, text=TEXT)
+    small = [(name.strip("*"), [[_resized(picture, side) for picture in own[:ACROSS]]]) for name, own in rows]
+    draw_grid(small, layout).save(path, quality=82, optimize=True)
     return path.name
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))

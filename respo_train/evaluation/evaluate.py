@@ -21,7 +21,7 @@ from .drawing import draw_missing
 from .drawn import Drawn
 from .i2p import PART, read_prompts
 from .measuring import Measuring, Questions, questions
-from .page import Page, write_page
+from .page import Evaluated, write_evaluation_page
 from .protocol import Ask, Part, Protocol
 from .real import read_real
 from .sampler import Brush
@@ -133,6 +133,6 @@ def _report(
         "skipped": table.skipped,
     }
     write_atomically(job.out / "results.json", (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
-    page = Page(job.protocol, job.judge, job.brush.steering, asked, job.parts(), runs, table, settings)
-    write_page(job.out / "index.html", page)
+    page = Evaluated(job.protocol, job.judge, job.brush.steering, asked, job.parts(), runs, table, settings)
+    write_evaluation_page(job.out / "index.html", page)
     return job.out / "index.html"

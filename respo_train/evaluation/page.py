@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ..core.files.checkpoint import write_atomically
 from ..core.judge import UNSURE
+from ..report.charts import bars, drawing, svg
+from ..report.pages import Cell, Grid, Item, Page, Section, write_page
 from . import figures
-from .bars import Bars, svg
 from .drawn import BETWEEN, Drawn
+from .figure import Figure
 from .i2p import PART
 from .measuring import Questions
 from .protocol import Part, Protocol
@@ -26,11 +24,12 @@ from .seen import Looks, labels
 from .steering import AFTER, BEFORE, GATED, Steering
 
 _HIDDEN = ("modules", "checkpoint_sha256")  # facts for results.json; the modules stand above
-_ROWS, _COLUMNS, _MISSED, _SIDE = 8, 5, 12, 128  # of a grid; pictures that missed; pixels of a picture on the page
+_ROWS, _COLUMNS, _MISSED = 8, 5, 12  # of a grid; pictures that missed
+_SHOWN = 84  # pixels of a picture in a grid
 
 
 @dataclass(frozen=True)
-class Page:
+class Evaluated:
     """All that the page shows."""
 
     protocol: Protocol
@@ -43,80 +42,91 @@ class Page:
     settings: Mapping[str, Any]
 
 
-def write_page(path: Path, page: Page) -> None:
+def write_evaluation_page(path: Path, page: Evaluated) -> None:
     """Write the page. Raises RespoError."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import, and only wanted at the end
-
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent / "report"]),
-        autoescape=True,  # prompts, names and paths are somebody else's
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    chips = [
+        (m.attribute.name, ", ".join(m.attribute.concepts) + (f" × {m.strength}" if m.strength != 1 else ""))
+        for m in page.steering.modules
+    ]
+    sections = [Section(name, "", [("table", _table(page.table, name))]) for name in _section_names(page.table)]
+    if page.table.skipped:
+        sections.append(Section("Skipped", "", [("lines", page.table.skipped)]))
+    if charts := list(_charts(page)):
+        note = "Lines: 95 % intervals. An asterisk marks what nothing was tuned on."
+        sections.append(Section("Group by group", note, [("bars", charts)]))
+    facts = [(n.replace("_", " ").capitalize(), _plain(v)) for n, v in page.settings.items() if n not in _HIDDEN]
+    shown = Page(
+        kind=f"Respo evaluation · {page.protocol.title}",
+        title=page.protocol.title,
+        about="what the model draws",
+        chips=chips or [("", "without modules")],
+        items=list(_sentences(page)),
+        facts=facts,
+        sections=[*sections, *_pictures(page)],
+        footer="Intervals: 95 %, by resampling pictures within their group and what they were asked to show.",
     )
-    write_atomically(path, environment.get_template("evaluation.html").render(_values(page)).encode())
+    write_page(path, shown)
 
 
-def _values(page: Page) -> dict[str, Any]:
-    drawn_first = page.parts[0]
-    return {
-        "title": page.protocol.title,
-        "modules": [
-            (m.attribute.name, m.attribute.purpose, list(m.attribute.concepts), m.strength)
-            for m in page.steering.modules
-        ],
-        "sentences": list(_sentences(page)),
-        "facts": [(n.replace("_", " ").capitalize(), _plain(v)) for n, v in page.settings.items() if n not in _HIDDEN],
-        "sections": _sections(page.table),
-        "skipped": page.table.skipped,
-        "charts": list(_charts(page)),
-        "grids": [] if drawn_first.name == PART else [_grid(page, part) for part in page.parts],
-        "hidden": drawn_first.name == PART,
-        "missed": [] if drawn_first.name == PART else _missed(page, drawn_first),
-        "side": _SIDE,
-    }
-
-
-def _sentences(page: Page) -> Any:
-    """Yield (attribute, before, after, perfect) of the first set in words."""
+def _sentences(page: Evaluated) -> Iterator[Item]:
+    """Say what the first set of pictures shows of each attribute."""
     for name in page.asked.shared:
         row = next((row for row in page.table.rows if row.key == f"deviation_{name}"), None)
         if row is not None and "modules" in row.figures:
             before, after, best = (shown(row.figures[m], "ratio") for m in ("unmodified", "modules", "perfect"))
-            yield name, before[0], after, best[0]
+            words = (
+                f"deviation ratio {before[0]} without modules, {after[0]} with them ({after[1]}); drawn as asked "
+                f"without exception it would be {best[0]}. 0: all equally often, 1: all the same."
+            )
+            yield "", f"{name}:", words, ""
 
 
-def _sections(table: Table) -> list[dict[str, Any]]:
-    found = []
-    for section in dict.fromkeys(row.section for row in table.rows):
-        rows = [row for row in table.rows if row.section == section]
-        methods = [name for name in METHODS if any(name in row.figures for row in rows)]
-        lines = []
-        for row in rows:
-            what, _, of = row.title.partition(": ")
-            cells = [(*shown(row.figures[m], row.unit), row.figures[m]) if m in row.figures else None for m in methods]
-            lines.append({"what": what, "of": of, "best": row.best, "cells": cells})
-        found.append({"name": section, "methods": methods, "rows": lines})
-    return found
+def _section_names(table: Table) -> list[str]:
+    return list(dict.fromkeys(row.section for row in table.rows))
 
 
-def _charts(page: Page) -> Any:
+def _table(table: Table, section: str) -> tuple[list[str], list[list[Cell]]]:
+    """Return the columns' names and the rows of one section."""
+    rows = [row for row in table.rows if row.section == section]
+    methods = [name for name in METHODS if any(name in row.figures for row in rows)]
+    lines = []
+    for row in rows:
+        what, _, of = row.title.partition(": ")
+        lines.append([(f"{what} {'↓' if row.best == 'low' else '↑'}", of)])
+        for method in methods:
+            figure = row.figures.get(method)
+            value, interval = ("", "") if figure is None else shown(figure, row.unit)
+            note = figure.note if figure else ""
+            lines[-1].append((value, "\n".join(filter(None, (interval, note)))))
+    return ["", *methods], lines
+
+
+def _charts(page: Evaluated) -> Iterator[tuple[str, str]]:
     """Yield (title, svg): each attribute's deviation ratio, group by group."""
     for part in page.parts:
         if part.stating or part.nobody or part.name not in ("neutral", "plus"):
             continue
         for name, concepts in {**page.asked.shared, **page.asked.others}.items():
-            bars = {}
+            found = {}
             for title, variant in (("unmodified", BEFORE), ("with modules", AFTER)):
                 by_group = _by_group(page.runs[part.name].get(variant, ()))
                 if by_group:
-                    bars[title] = {g: figures.deviation(page.judge, own, name, concepts) for g, own in by_group.items()}
+                    found[title] = {
+                        g: figures.deviation(page.judge, own, name, concepts) for g, own in by_group.items()
+                    }
             mean = f"0: {', '.join(concepts)} equally often; 1: all the same"
-            yield f"Deviation ratio, {name}: {part.title}", svg(Bars(mean, bars, _held_out(page, part)))
+            yield f"Deviation ratio, {name}: {part.title}", _bars(found, mean, _held_out(page, part))
 
 
-def _held_out(page: Page, part: Part) -> set[str]:
+def _bars(runs: Mapping[str, Mapping[str, Figure]], mean: str, marked: set[str]) -> str:
+    groups = {group for run in runs.values() for group in run}
+    with drawing(6.4, 0.34 * len(groups) + 1.1) as figure:
+        bars(figure, runs, mean, marked)
+        figure.legend(loc="outside upper left", ncols=3)
+        return svg(figure)
+
+
+def _held_out(page: Evaluated, part: Part) -> set[str]:
     return {one.group for one in page.runs[part.name][BEFORE] if one.held_out}
 
 
@@ -127,7 +137,19 @@ def _by_group(run: Sequence[Drawn]) -> dict[str, list[Drawn]]:
     return found
 
 
-def _grid(page: Page, part: Part) -> dict[str, Any]:
+def _pictures(page: Evaluated) -> list[Section]:
+    """Return some of the pictures, unless the prompts are made to disturb."""
+    if page.parts[0].name == PART:
+        return [Section("Pictures", "Not shown, as such prompts are made to disturb. They are in the folder cells.")]
+    note = "The same seeds in every column."
+    sections = [Section(f"Pictures: {part.title}", note, [("grid", _grid(page, part))]) for part in page.parts]
+    if missed := _missed(page, page.parts[0]):
+        note = "Some of the pictures in which the judge does not see what was asked for."
+        sections.append(Section("Not as asked", note, [("pictures", missed)]))
+    return sections
+
+
+def _grid(page: Evaluated, part: Part) -> Grid:
     """Return a few prompts' first pictures in every variant, the same seeds side by side."""
     runs = page.runs[part.name]
     first: dict[str, dict[str, Drawn]] = {}
@@ -137,14 +159,11 @@ def _grid(page: Page, part: Part) -> dict[str, Any]:
     prompts = list(dict.fromkeys(one.prompt for one in runs[BEFORE]))
     chosen = [prompts[int(i)] for i in np.linspace(0, len(prompts) - 1, min(len(prompts), _ROWS)).round()]
     names = {BEFORE: "unmodified", AFTER: "with modules", GATED: "with modules and gate"}
-    rows = []
-    for prompt in chosen:
-        cells = [(names[v], [_picture(p) for p in first[prompt][v].images[:_COLUMNS]]) for v in runs]
-        rows.append((prompt, cells))
-    return {"title": part.title, "columns": [names[v] for v in runs], "rows": rows}
+    rows = [(prompt, [first[prompt][variant].images[:_COLUMNS] for variant in runs]) for prompt in chosen]
+    return Grid([names[variant] for variant in runs], rows, _SHOWN)
 
 
-def _missed(page: Page, part: Part) -> list[tuple[str, str]]:
+def _missed(page: Evaluated, part: Part) -> list[tuple[str, NDArray[np.uint8]]]:
     """Return (caption, picture) of some pictures in which the judge does not see what was asked for."""
     found = []
     for one in page.runs[part.name].get(AFTER, ()):
@@ -155,18 +174,10 @@ def _missed(page: Page, part: Part) -> list[tuple[str, str]]:
                     words = "the judge is unsure" if label == UNSURE else f"{label} seen"
                     found.append((one, row, f"{one.group}: {wish} asked, {words}"))
     chosen = [found[int(i)] for i in np.linspace(0, len(found) - 1, min(len(found), _MISSED)).round()] if found else []
-    return [(caption, _picture(one.images[row])) for one, row, caption in chosen]
+    return [(caption, one.images[row]) for one, row, caption in chosen]
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _picture(pixels: NDArray[np.uint8]) -> str:
-    data = io.BytesIO()
-    picture = Image.fromarray(np.asarray(pixels))
-    picture.thumbnail((2 * _SIDE, 2 * _SIDE))
-    picture.save(data, "WEBP", quality=85, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,23 +10,24 @@ from statistics import fmean
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel
 
 from .. import __version__
 from ..core.errors import RespoError
-from ..core.files.checkpoint import file_sha256, read_metadata, write_atomically
+from ..core.files.checkpoint import file_sha256, read_metadata
 from ..core.module.architecture import Architecture
 from ..job import training_folder
 from ..provenance import Base
 from ..settings.config import TrainConfig
 from ..trainer import Losses
 from .effect import Effect
-from .plots import effect_charts, loss_charts, svg
+from .pages import Cell, Grid, Item, Page, Section, write_page
+from .plots import chart_svgs, effect_charts, loss_charts
 from .sheet import Sheet
 
-_STRIP = 6  # pictures in the strip through time, at most
+_STRIP, _FRAME = 6, 128  # pictures in the strip through time, at most; pixels of one
+_NONE = "There are no previews of this run: none were asked for or reached, or the checkpoint has no autoencoder."
+_HEAT_MAPS = "Attention heat maps: bright is where the concept is in a picture."
 
 
 @dataclass(frozen=True)
@@ -43,76 +42,90 @@ class Run:
     losses: Mapping[str, Sequence[Losses]]
 
 
-def write_page(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets: Sequence[Sheet]) -> Path:
+def write_run_page(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets: Sequence[Sheet]) -> None:
     """Write the page next to the module, `gender.html` for `gender.safetensors`. Raises RespoError.
 
     `effects[step][concept]` and `sheets`, in order: what was seen on the way.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import, and only wanted at the end
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # texts of the configuration may come from strangers
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    path = run.out.with_suffix(".html")
-    write_atomically(path, environment.get_template("page.html").render(_values(run, effects, sheets)).encode())
-    return path
-
-
-def _values(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets: Sequence[Sheet]) -> dict[str, Any]:
-    folder = training_folder(run.out)
-    latest = effects[max(effects)] if effects else {}
-    return {
-        "run": run,
-        "config": run.config,
-        "done": run.step >= run.config.steps,
-        "facts": _facts(run),
-        "first": _grid(sheets[0]) if len(sheets) > 1 else None,
-        "last": _grid(sheets[-1]) if sheets else None,
-        "strips": _strips(sheets) if len(sheets) > 1 else [],
-        "verdicts": [_verdict(run.config, name, effect) for name, effect in latest.items()],
-        "measured_at": max(effects, default=0),
-        "effect_charts": [(chart.title, svg(chart)) for chart in effect_charts(latest)],
-        "loss_charts": [(chart.title, svg(chart)) for chart in loss_charts(run.losses)] if run.step else [],
-        "heat_maps": [(path.stem, _inline(path.read_bytes(), "png")) for path in sorted(folder.glob("heat-*.png"))],
-        "settings": list(_settings(run.config.trained(), TrainConfig)),
-        "origin": _origin(run),
-    }
-
-
-def _grid(sheet: Sheet) -> dict[str, Any]:
-    rows = [
-        (prompt, [(name, [_picture(p) for p in seeds]) for name, seeds in zip(sheet.columns, row, strict=True)])
-        for prompt, row in zip(sheet.prompts, sheet.pictures, strict=True)
+    config = run.config
+    chips = [
+        (name, f"{'towards' if concept.target else 'away from'} “{concept.asked}”")
+        for name, concept in config.concepts.items()
     ]
-    return {"step": sheet.step, "columns": sheet.columns, "rows": rows, "width": sheet.pictures.shape[4]}
+    settings = list(_settings(config.trained(), TrainConfig))
+    heat_maps = [(path.stem, path.read_bytes()) for path in sorted(training_folder(run.out).glob("heat-*.png"))]
+    losses = chart_svgs(loss_charts(run.losses)) if run.step else []
+    sections = [
+        _before_and_after(config, sheets),
+        Section("While it learned", "", [("grid", strip) for strip in _strips(sheets)]),
+        *(_effect(config, step, effects[step]) for step in sorted(effects)[-1:]),
+        Section("Losses", "Thin: every step. Thick: the mean of the last 20.", [("charts", losses)] * bool(losses)),
+        Section("Where it looks", _HEAT_MAPS, [("pictures", heat_maps)] * bool(heat_maps)),
+        Section("Configuration", "", [("table", (("entry", "value", "meaning"), settings))]),
+        Section("Origin", "", [("origin", _origin(run))]),
+    ]
+    page = Page(
+        kind=f"Respo module · {config.purpose}",
+        title=config.attribute,
+        about=f"a Respo module for {run.base.name}",
+        chips=chips,
+        items=[_status(run)],
+        facts=_facts(run),
+        sections=[section for section in sections if section.parts],
+        footer=f"Put {run.out.name} into ComfyUI's folder models/respo and open it with the node Load Module.",
+    )
+    write_page(run.out.with_suffix(".html"), page)
 
 
-def _strips(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
-    """Return a strip for each concept: how the first picture of the first two prompts changed during training."""
-    chosen = [sheets[i] for i in sorted({round(i) for i in np.linspace(0, len(sheets) - 1, _STRIP - 1)})]
-    strips = []
-    for column, name in enumerate(chosen[-1].columns[1:], start=1):
-        rows = []
-        for row, prompt in enumerate(chosen[-1].prompts[:2]):
-            start = [("before", _picture(chosen[-1].pictures[row, 0, 0]))]
-            frames = [(f"step {sheet.step}", _picture(sheet.pictures[row, column, 0])) for sheet in chosen]
-            rows.append((prompt, start + frames))
-        strips.append({"name": name, "rows": rows})
-    return strips
+def _status(run: Run) -> Item:
+    again = f"python -m respo_train resume {run.out.name}"
+    if run.step >= run.config.steps:
+        return "good", "Finished", f"after {run.step} steps. To train it further:", f"{again} --steps {2 * run.step}"
+    return "wait", "Stopped", f"at step {run.step} of {run.config.steps}. Nothing is lost; to go on:", again
 
 
-def _verdict(config: TrainConfig, name: str, effect: Effect) -> dict[str, Any]:
+def _before_and_after(config: TrainConfig, sheets: Sequence[Sheet]) -> Section:
+    if not sheets:
+        return Section("Before and after", "", [("lines", [_NONE])])
+    trained = "not trained on" if config.preview else "trained on, as the preset names no others"
+    note = f"Drawn after step {sheets[-1].step} from the same noise in every column, for prompts that it was {trained}."
+    first, last = (
+        Grid(s.columns, list(zip(s.prompts, s.pictures, strict=True)), s.pictures.shape[4])
+        for s in (sheets[0], sheets[-1])
+    )
+    folded = (f"The first preview, after step {sheets[0].step}", ("grid", first))
+    return Section("Before and after", note, [("grid", last), *[("folded", folded)] * (len(sheets) > 1)])
+
+
+def _strips(sheets: Sequence[Sheet]) -> Iterator[Grid]:
+    """Yield a grid for each concept: how the first picture of the first two prompts changed during training."""
+    if len(sheets) < 2:
+        return
+    last, times = sheets[-1], sorted({round(i) for i in np.linspace(0, len(sheets) - 1, _STRIP - 1)})
+    columns = ["before", *(f"step {sheets[time].step}" for time in times)]
+    for column, name in enumerate(last.columns[1:], start=1):
+        rows = [
+            (prompt, [last.pictures[row, 0, :1], *(sheets[time].pictures[row, column, :1] for time in times)])
+            for row, prompt in enumerate(last.prompts[:2])
+        ]
+        yield Grid(columns, rows, min(_FRAME, last.pictures.shape[4]), name)
+
+
+def _effect(config: TrainConfig, step: int, effects: Mapping[str, Effect]) -> Section:
+    note = f"Measured after step {step} on fresh noise, along the model's own drawing of the neutral prompt "
+    items = [_verdict(config, name, effect) for name, effect in effects.items()]
+    charts = chart_svgs(effect_charts(effects))
+    return Section("Does it do anything?", f"{note}“{config.neutral}”.", [("items", items), ("charts", charts)])
+
+
+def _verdict(config: TrainConfig, name: str, effect: Effect) -> Item:
+    warning, prompt = effect.verdict(), config.concepts[name].asked
     size = f"The module is {fmean(effect.size):.2f} times as large as h and changes the prediction by "
     size += f"{fmean(effect.change):.1%}"
     direction = "towards" if config.purpose == "fairness" else "away from"
     if effect.way is not None:
-        prompt = config.concepts[name].asked
         size += f", {fmean(effect.way):.2f} times as far {direction} “{prompt}” as this prompt itself does"
-    return {"name": name, "warning": effect.verdict(), "figures": f"{size}."}
+    return "wait" if warning else "good", f"{name}: {warning or 'it has an effect.'}", f"{size}.", ""
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
@@ -127,7 +140,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _settings(table: Mapping[str, Any], model: type[BaseModel], place: str = "") -> Iterator[tuple[str, str, str]]:
+def _settings(table: Mapping[str, Any], model: type[BaseModel], place: str = "") -> Iterator[tuple[Cell, ...]]:
     """Yield each entry's name as a preset spells it, value and meaning: of a table, and of the tables in it.
 
     `model` describes `table`, which is a part of what `TrainConfig.trained` returns.
@@ -141,7 +154,7 @@ def _settings(table: Mapping[str, Any], model: type[BaseModel], place: str = "")
             for name, own in value.items():
                 yield from _settings(own, get_args(kind)[1], f"{place}{key}.{name}.")
         else:
-            yield f"{place}{key}", _shown(value), fields[key].description or ""
+            yield (f"{place}{key}", ""), (_shown(value), ""), ("", fields[key].description or "")
 
 
 def _shown(value: Any) -> str:
@@ -166,13 +179,3 @@ def _origin(run: Run) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     return ", ".join(f"{key} {own}" for key, own in value.items()) if isinstance(value, dict) else str(value)
-
-
-def _picture(pixels: NDArray[np.uint8]) -> str:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "WEBP", quality=92, method=6)
-    return _inline(data.getvalue(), "webp")
-
-
-def _inline(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

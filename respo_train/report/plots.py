@@ -1,9 +1,7 @@
-"""The charts: losses as a PNG beside the module, and all of them as SVG that takes the page's own colours."""
+"""The charts of a run: its losses, and what its modules do at each timestep."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,10 @@ from numpy.typing import NDArray
 
 from ..core.files.checkpoint import write_atomically
 from ..trainer import Losses
+from .charts import COLOURS, INK, drawing, png, svg
 from .effect import Effect
 
-COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
 _MOST_POINTS = 600  # points of a line; more would not be visible and would make the page large
-# In these two colours matplotlib draws what the page then shows in its own ink and line colours, light or dark.
-INK, LINE = "#1d2433", "#e3e6ec"
 
 
 @dataclass(frozen=True)
@@ -77,53 +73,33 @@ def effect_charts(effects: Mapping[str, Effect]) -> list[Chart]:
 
 def save_loss_plot(path: Path, history: Mapping[str, Sequence[Losses]]) -> None:
     """Write a PNG with both losses of every concept, raw and smoothed. Raises RespoError."""
-    from matplotlib.figure import Figure  # slow to import, and only wanted at the end
-
     charts = loss_charts(history)
-    figure = Figure(figsize=(4.5 * len(charts), 3.4), layout="constrained")
-    for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
-        _draw(axes, chart)
-        axes.set_title(chart.title, loc="left", color=INK)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    write_atomically(path, picture.getvalue())
+    with drawing(4.5 * len(charts), 3.4) as figure:
+        for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
+            _draw(axes, chart)
+            axes.set_title(chart.title)
+        write_atomically(path, png(figure))
 
 
-def svg(chart: Chart) -> str:
-    """Return the chart, without its title, as an `<svg>` element in the page's colours."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
-    _draw(figure.subplots(), chart)
-    return as_svg(figure)
+def chart_svgs(charts: Sequence[Chart]) -> list[tuple[str, str]]:
+    """Return each chart's title, and the chart without it as an `<svg>` element in the page's colours."""
+    return [(chart.title, _svg(chart)) for chart in charts]
 
 
-def as_svg(figure: Any) -> str:
-    """Return a figure of matplotlib's as an `<svg>` element in the page's colours."""
-    import matplotlib
-
-    # Text as text, so that it takes the page's font; ids that depend on nothing but what is drawn.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "respo"}):
-        drawn = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
-    text = drawn.getvalue()
-    text = re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])
-    text = re.sub(r'^<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg role="img" viewBox="\1">', text)
-    text = text.replace("xlink:href", "href")
-    return text.replace(INK, "var(--ink)").replace(LINE, "var(--line)")
+def _svg(chart: Chart) -> str:
+    with drawing(4.6, 2.9) as figure:
+        _draw(figure.subplots(), chart)
+        return svg(figure)
 
 
 def smooth(values: NDArray[np.float64], span: int = 20) -> NDArray[np.float64]:
     """Return the running mean of the last `span` values, fewer at the start; what is not finite is left out of it."""
     finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - span, 0)
-    seen = counts[ends] - counts[starts]
-    means: NDArray[np.float64] = np.where(seen > 0, (sums[ends] - sums[starts]) / np.maximum(seen, 1), np.nan)
-    return means
+    sums, counts = (
+        np.convolve(own, np.ones(span))[: len(own)] if len(own) else own
+        for own in (np.where(finite, values, 0), finite)
+    )
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _draw(axes: Any, chart: Chart) -> None:
@@ -136,16 +112,11 @@ def _draw(axes: Any, chart: Chart) -> None:
         axes.plot(line.x, line.y, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=line.name)
     if chart.mark is not None:
         axes.axhline(chart.mark, color=INK, linewidth=0.9, linestyle=(0, (4, 4)), alpha=0.5)
-    axes.set_xlabel(chart.x, color=INK)
-    axes.tick_params(colors=INK, length=0)
-    axes.grid(color=LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.set_xlabel(chart.x)
     low, high = axes.get_ylim()
     # From zero, so that heights can be compared; below it only where a value is.
     axes.set_ylim(low if any(np.nanmin(line.y, initial=0) < 0 for line in chart.lines) else 0, high)
     if chart.falling:
         axes.invert_xaxis()
     if len(chart.lines) > 1:
-        axes.legend(frameon=False, labelcolor=INK, handlelength=1.2)
+        axes.legend(handlelength=1.2)

@@ -15,7 +15,7 @@ from ..provenance import Base
 from ..settings.config import TrainConfig
 from ..trainer import TrainState, settings_of
 from .effect import Effect, Probe
-from .page import Run, write_page
+from .page import Run, write_run_page
 from .plots import save_loss_plot
 from .preview import Previews, run_key
 from .sheet import Sheet, sheet_path
@@ -62,7 +62,7 @@ class Report:
                     self.verdicts[name] = verdict
                     _log.warning("%s: %s", name, verdict)
         run = Run(self._config, self._unet.architecture, self._base, self._out, state.step, losses)
-        write_page(run, effects, self._sheets(state.step))
+        write_run_page(run, effects, self._sheets(state.step))
 
     def sheet(self, step: int) -> Path:
         """Return where the pictures of a step are, if some were drawn."""

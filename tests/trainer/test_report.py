@@ -22,7 +22,7 @@ from respo_train.network import Encoded, SplitUNet
 from respo_train.provenance import Base, attribute_of
 from respo_train.report import Report
 from respo_train.report.effect import Effect
-from respo_train.report.plots import Chart, Line, effect_charts, loss_charts, save_loss_plot, smooth, svg
+from respo_train.report.plots import Chart, Line, chart_svgs, effect_charts, loss_charts, save_loss_plot, smooth
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import Losses, TrainState, train
@@ -195,8 +195,10 @@ def test_every_word_is_escaped(tmp_path: Path) -> None:
 def test_every_entry_has_its_own_tables_meaning(tmp_path: Path) -> None:
     probe = {"nobody": ["a dog", "a cup"], "places": ["in a kitchen"]}
     page = run(config(probe=probe), tmp_path, 0)
-    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', page, re.DOTALL)
-    said = {key: (html.unescape(value), html.unescape(meaning)) for key, value, meaning in rows}
+    rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td><td[^>]*>(.*?)</td>', page, re.DOTALL)
+    said = {
+        key: (html.unescape(value), html.unescape(re.sub("</?small>", "", meaning))) for key, value, meaning in rows
+    }
     assert said["probe.nobody"] == ("a dog\na cup", 'prompts without a person, "a dog"')
     assert said["where.tau"] == ("0.5", "threshold of chi")
     assert said["concepts.woman.target"] == ("a woman", 'fairness: the prompt to steer to, "a woman"')
@@ -292,7 +294,7 @@ def test_plots_whatever_there_is(tmp_path: Path, losses: list[Losses]) -> None:
     save_loss_plot(tmp_path / "plot.png", {"woman": losses, "man": losses[:-1]})
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     for chart in loss_charts({"woman": losses, "man": losses[:-1]}):
-        drawn = svg(chart)
+        drawn = chart_svgs([chart])[0][1]
         ElementTree.fromstring(drawn)
         assert len(drawn) < 100_000
 
@@ -322,11 +324,13 @@ def test_effects_without_a_way_have_no_chart_of_it() -> None:
 
 
 def test_svg_takes_the_pages_colours_and_has_no_ids_that_clash() -> None:
-    drawn = svg(Chart("a", "step", (Line("x", [1, 2], [1.0, -2.0]), Line("y", [1, 2], [3.0, 4.0]))))
+    drawn = chart_svgs([Chart("a", "step", (Line("x", [1, 2], [1.0, -2.0]), Line("y", [1, 2], [3.0, 4.0])))])[0][1]
     assert "var(--ink)" in drawn
     assert "var(--line)" in drawn
     assert not re.search(r'id="(figure|axes|text|patch)', drawn)
-    assert drawn == svg(Chart("a", "step", (Line("x", [1, 2], [1.0, -2.0]), Line("y", [1, 2], [3.0, 4.0]))))
+    assert (
+        drawn == chart_svgs([Chart("a", "step", (Line("x", [1, 2], [1.0, -2.0]), Line("y", [1, 2], [3.0, 4.0])))])[0][1]
+    )
     assert "−2" in drawn  # negative values are on the chart
 
 
