@@ -35,21 +35,23 @@ class Scale:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Layout of a sheet, in pixels.
+    """Layout of a sheet of `count` blocks, in pixels.
 
     `text`: the font size, on which all distances are based; `names`: the width of the row names; `rows`: pictures
-    stacked in a block; `lines`: lines of a caption.
+    stacked in a block; `lines`: lines of a caption; `scale`: whether there is room for a colour scale below.
     """
 
+    count: int
     columns: int
     picture: tuple[int, int]
     text: int
     names: int
     rows: int
     lines: int
+    scale: bool
 
     @property
-    def cell(self) -> tuple[int, int]:
+    def block(self) -> tuple[int, int]:
         """Size of one block: its stacked pictures, the caption below, and the gap to the next block."""
         width, height = self.picture
         below = self.text // 4 + round(1.25 * self.text * self.lines) + 3 * self.text // 4
@@ -58,14 +60,21 @@ class _Plan:
     @property
     def width(self) -> int:
         """Width of all blocks side by side, with the row names and a margin."""
-        return self.names + self.columns * self.cell[0] + self.text
+        return self.names + self.columns * self.block[0] + self.text
 
-    def size(self, count: int, scale: bool) -> tuple[int, int]:
-        """Return (width, height) of the whole sheet of `count` blocks."""
-        height = math.ceil(count / self.columns) * self.cell[1] + self.text
-        if not scale:
-            return self.width, height
-        return max(self.width, _SCALE_WIDTH * self.text), height + 5 * self.text
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the whole sheet."""
+        height = math.ceil(self.count / self.columns) * self.block[1] + self.text
+        return (
+            (max(self.width, _SCALE_WIDTH * self.text), height + 5 * self.text) if self.scale else (self.width, height)
+        )
+
+    @property
+    def unshapely(self) -> float:
+        """A penalty: distance from the preferred shape, plus the share of empty blocks in the last row."""
+        width, height = self.size
+        return abs(math.log(width / height / _SHAPE)) + -self.count % self.columns / self.columns
 
 
 def to_picture(image: Tensor) -> Image.Image:
@@ -89,7 +98,7 @@ def sheet(
     shape. If the sheet would be longer than LONGEST_SIDE, the pictures are drawn smaller, so that the text stays sharp.
     """
     plan = _plan([name for name, _ in rows], rows[0][1][0].size, captions, scale is not None)
-    drawn = Image.new("RGB", plan.size(len(captions), scale is not None), _BACKGROUND)
+    drawn = Image.new("RGB", plan.size, _BACKGROUND)
     pen = ImageDraw.Draw(drawn)
     for index, caption in enumerate(captions):
         _draw_block(drawn, pen, plan, index, [(name, pictures[index]) for name, pictures in rows], caption)
@@ -105,36 +114,22 @@ def _plan(names: Sequence[str], picture: tuple[int, int], captions: Sequence[str
     for _ in range(4):  # text has a smallest size, so one round may not be enough
         text = max(_SMALLEST_TEXT, min(width, height) // _PICTURE_PER_TEXT)
         margin = round(max(_width(name, text) for name in names)) + 2 * text if any(names) else text
-        columns = range(1, min(count, _MOST_COLUMNS) + 1)
-        plans = [_Plan(n, (width, height), text, margin, len(names), lines) for n in columns]
-        best = min(plans, key=lambda plan: _unshapely(plan, count, scale))
-        too_long = max(best.size(count, scale)) / LONGEST_SIDE
+        rest = (width, height), text, margin, len(names), lines, scale
+        best = min((_Plan(count, n, *rest) for n in range(1, min(count, _MOST_COLUMNS) + 1)), key=lambda p: p.unshapely)
+        too_long = max(best.size) / LONGEST_SIDE
         if too_long <= 1:
             break
         width, height = (max(1, math.floor(side / too_long)) for side in (width, height))
     return best
 
 
-def _unshapely(plan: _Plan, count: int, scale: bool) -> float:
-    """Return a penalty: distance from the preferred shape, plus the share of empty blocks in the last row."""
-    width, height = plan.size(count, scale)
-    empty = -count % plan.columns / plan.columns
-    return abs(math.log(width / height / _SHAPE)) + empty
-
-
 def _draw_block(
-    drawn: Image.Image,
-    pen: Any,
-    plan: _Plan,
-    index: int,
-    stack: Sequence[tuple[str, Image.Image]],
-    caption: str,
+    drawn: Image.Image, pen: Any, plan: _Plan, index: int, stack: Sequence[tuple[str, Image.Image]], caption: str
 ) -> None:
-    (cell, line), (width, height), text = plan.cell, plan.picture, plan.text
+    (across, down), (width, height), text = plan.block, plan.picture, plan.text
     row, column = divmod(index, plan.columns)
     left = plan.names + (drawn.width - plan.width) // 2
-    middle = left + column * cell + cell // 2
-    top = text + row * line
+    middle, top = left + column * across + across // 2, text + row * down
     for name, picture in stack:
         fitted = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
         drawn.paste(fitted, (middle - width // 2, top))
@@ -142,9 +137,8 @@ def _draw_block(
             pen.text((left - text // 2, top + height // 2), name, _FAINT, _font(text), anchor="rm")
         top += height + text // 4
     for place, words in enumerate(caption.split("\n")):
-        colour = _FAINT if place else _TEXT
-        y = top + round((0.8 + 1.25 * place) * text)
-        pen.text((middle, y), _fitted(words, text, cell - text // 2), colour, _font(text), anchor="mm")
+        at = middle, top + round((0.8 + 1.25 * place) * text)
+        pen.text(at, _fitted(words, text, across - text // 2), _FAINT if place else _TEXT, _font(text), anchor="mm")
 
 
 def _draw_scale(drawn: Image.Image, pen: Any, text: int, scale: Scale) -> None:

@@ -26,6 +26,7 @@ from .steering import AFTER, BEFORE, GATED, Steering
 _HIDDEN = ("modules", "checkpoint_sha256")  # facts for results.json; the modules stand above
 _ROWS, _COLUMNS, _MISSED = 8, 5, 12  # of a grid; pictures that missed
 _SHOWN = 84  # pixels of a picture in a grid
+_ARROWS = {"low": "\u2193", "high": "\u2191"}  # down and up: which way is better
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _table(table: Table, section: str) -> tuple[list[str], list[list[Cell]]]:
     lines = []
     for row in rows:
         what, _, of = row.title.partition(": ")
-        lines.append([(f"{what} {'↓' if row.best == 'low' else '↑'}", of)])
+        lines.append([(f"{what} {_ARROWS[row.best]}", of)])
         for method in methods:
             figure = row.figures.get(method)
             value, interval = ("", "") if figure is None else shown(figure, row.unit)
