@@ -18,7 +18,7 @@ import torch
 from hypothesis import strategies as st
 
 from .explore import corpus
-from .spoil import BYTES, ODD_FLOATS, Draw, Way, pick
+from .spoil import BYTES, ODD_FLOATS, Draw, Way, cut, flipped, pick
 
 _FOLDER, _PICKLE = "archive/", "archive/data.pkl"
 _BURST = 300 * 2**20  # bytes that a bomb bursts into
@@ -110,10 +110,8 @@ def other_members(draw: Draw, data: bytes) -> bytes:
     place = draw(st.integers(0, len(members) - 1))
     name, content = members[place]
     other = draw(st.sampled_from(corpus("members")))
-    cut = content[: draw(st.integers(0, len(content)))]
-    longer = content + b"12345"
-    new: list[Any] = [[], [(name, cut)], [(name, longer)], [(name, content)] * 2, [(other, content)], [(name, b"")]]
-    members[place : place + 1] = pick(draw, *new)
+    new: list[Any] = [[], [(name, cut(draw, content))], [(name, content + b"12345")], [(name, content)] * 2]
+    members[place : place + 1] = pick(draw, *new, [(other, content)], [(name, b"")])
     more = (other, pick(draw, b"big", b"little", content, b""))
     return packed(pick(draw, members, members, [*members, more], members[::-1]))
 
@@ -202,11 +200,7 @@ def pickle_bomb(draw: Draw, data: bytes) -> bytes:
 
 def flipped_pickle(draw: Draw, data: bytes) -> bytes:
     """Change bits and bytes of a good pickle, or cut it off."""
-    content = bytearray(members_of(data)[_PICKLE])
-    for place in draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
-        content[place] = pick(draw, content[place] ^ 1 << draw(st.integers(0, 7)), *b"0(.Rbcqse}tN", 255)
-    end = draw(st.integers(0, len(content)))
-    return replaced(data, _PICKLE, bytes(pick(draw, *[content] * 6, content[:end])))
+    return replaced(data, _PICKLE, pick(draw, flipped, flipped, flipped, cut)(draw, members_of(data)[_PICKLE]))
 
 
 def _tensor(key: str = "0", rows: int = _ROWS, columns: int = _COLUMNS, changes: Any = ()) -> _Rebuilt:

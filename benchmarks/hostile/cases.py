@@ -48,8 +48,7 @@ def cases(info: Info, node: str, canary: str, absent: str) -> st.SearchStrategy[
     given = {name: _values(node, name, *entry, canary, absent, sources) for name, entry in inputs.items()}
     for name, value in GIVEN.get(node, {}).items():
         if isinstance(value, str):
-            chosen = st.sampled_from([hostile.spoilt(value), given[name]])
-            given[name] = chosen.flatmap(lambda strategy: strategy)
+            given[name] = hostile.chosen(hostile.spoilt(value), given[name])
 
     @st.composite
     def build(draw: st.DrawFn) -> Case:
@@ -95,7 +94,7 @@ def _values(
     fitting = [*choices, *limits, *(link for kind in kinds for link in FITTING.get(kind, []))]
     found = hostile.values(kinds, canary, absent, sources)
     if fitting:
-        found = st.sampled_from([st.sampled_from(fitting), found, found]).flatmap(lambda chosen: chosen)
+        found = hostile.chosen(st.sampled_from(fitting), found, found)
     return found.filter(lambda value: not _is_long(value)) if name == "steps" and node not in _REFUSALS else found
 
 

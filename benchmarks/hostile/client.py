@@ -14,9 +14,10 @@ from benchmarks.comfy_replies import parse_reply
 from benchmarks.comfy_server import ComfyServer
 
 from .cases import Case
+from .explore import Verdict
 from .graphs import respo_nodes
 from .sandbox import Sandbox
-from .verdicts import Verdict, judge_entry, judge_refusal
+from .verdicts import judge_entry, judge_refusal
 
 PATIENCE = 60  # seconds until a prompt is cancelled
 GRACE = 30  # seconds that a cancelled prompt may take to end

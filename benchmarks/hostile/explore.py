@@ -63,6 +63,14 @@ class Tally:
         for subject, verdict in verdicts.items():
             self.kinds.setdefault(subject, Counter())[verdict.kind] += 1
 
+    def ask(self, example: Example, ask: Callable[[Example], Mapping[str, Verdict]]) -> None:
+        """Ask for one example."""
+        verdicts = ask(example)
+        self.add(verdicts)
+        for subject, verdict in verdicts.items():
+            if not verdict.is_good:
+                self.failures.setdefault((subject, verdict.kind, verdict.detail), (str(example), verdict.text))
+
     def explore(
         self, examples: st.SearchStrategy[Example], count: int, ask: Callable[[Example], Mapping[str, Verdict]]
     ) -> None:

@@ -4,51 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.api_format import WIDGET_TYPES
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.files.shrink import shrunk
 from respo_train.core.files.text_form import to_text
 
+from .explore import corpus
+
 Prompt = dict[str, dict[str, Any]]
 Info = Mapping[str, Any]
 TARGET = "target"
-CHECKPOINT, MODULE, TAKEN = "emoji_world.safetensors", "emoji_world_gender.safetensors", "taken.safetensors"
+MODULE, TAKEN = "emoji_world_gender.safetensors", "taken.safetensors"
 FOREIGN = "foreign.pt"  # another project's file
-# In every prompt, so that the host keeps what it has loaded from one to the next.
-SOURCES: Prompt = {
-    "checkpoint": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": CHECKPOINT}},
-    "words": {"class_type": "CLIPTextEncode", "inputs": {"text": "a photo of a doctor", "clip": ["checkpoint", 1]}},
-    "latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 2}},
-    "image": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 2, "color": 255}},
-    "mask": {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}},
-    "string": {"class_type": "PrimitiveString", "inputs": {"value": "woman 1, man 1"}},
-    "int": {"class_type": "PrimitiveInt", "inputs": {"value": 1}},
-    "float": {"class_type": "PrimitiveFloat", "inputs": {"value": 1.0}},
-    "boolean": {"class_type": "PrimitiveBoolean", "inputs": {"value": True}},
-    "sampler": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "euler"}},
-    "noise": {"class_type": "RandomNoise", "inputs": {"noise_seed": 1}},
-    "sigmas": {
-        "class_type": "BasicScheduler",
-        "inputs": {"model": ["checkpoint", 0], "scheduler": "normal", "steps": 1, "denoise": 1.0},
-    },
-    "guider": {"class_type": "BasicGuider", "inputs": {"model": ["checkpoint", 0], "conditioning": ["words", 0]}},
-}
-# Of the right type, and yet not what one expects.
-ODD_SOURCES: Prompt = {
-    "wide": {"class_type": "EmptyImage", "inputs": {"width": 8192, "height": 3, "batch_size": 1, "color": 0}},
-    "pixel": {"class_type": "EmptyImage", "inputs": {"width": 1, "height": 1, "batch_size": 3, "color": 0}},
-    "dot": {"class_type": "SolidMask", "inputs": {"value": 0.5, "width": 1, "height": 1}},
-    "video": {
-        "class_type": "EmptyHunyuanLatentVideo",
-        "inputs": {"width": 64, "height": 64, "length": 5, "batch_size": 1},
-    },
-    "thin": {"class_type": "EmptyLatentImage", "inputs": {"width": 16, "height": 512, "batch_size": 1}},
-    "no_words": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["words", 0]}},
-    "safety": {"class_type": "RespoLoadModule", "inputs": {"module": "emoji_world_no_weapons.safetensors"}},
-    "other_model": {"class_type": "RespoLoadModule", "inputs": {"module": "sd1.safetensors"}},
-}
+# The usual ones are in every prompt, so that the host keeps what it has loaded from one to the next. The odd ones are
+# of the right type, and yet not what one expects.
+SOURCES, ODD_SOURCES = (cast(Prompt, corpus("sources")[name]) for name in ("usual", "odd"))
 SLOTS = {"MODEL": ("checkpoint", 0), "CLIP": ("checkpoint", 1), "VAE": ("checkpoint", 2), "CONDITIONING": ("words", 0)}
 SLOTS |= {"*": ("string", 0)}
 SLOTS |= {name.upper(): (name, 0) for name in SOURCES if name not in ("checkpoint", "words")}

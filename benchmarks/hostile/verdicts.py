@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from .explore import Verdict
 from .sandbox import PACK_NAME, SECRET
 
-GOOD = ("success", "refused by the host", "refused by the node", "our error", "the host's error")
 _OURS = re.compile(r"\.respo_train\.core\.errors\.\w+$")
 _FRAME = re.compile(r'File ".*?' + PACK_NAME + r'[/\\]([^"]+)", line \d+, in (\w+)')
 _NO_ARGUMENT = re.compile(r"missing \d+ required positional argument")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`kind`: one of GOOD, or what is wrong; `detail`: what tells one defect from another; `text`: for people."""
-
-    kind: str
-    detail: str = ""
-    text: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        return self.kind in GOOD
 
 
 def judge_refusal(status: int, answer: Mapping[str, Any], log: str) -> Verdict:

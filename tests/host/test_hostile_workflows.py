@@ -17,8 +17,8 @@ from benchmarks.hostile.values import Long, Nested, Via, spell
 from benchmarks.hostile.verdicts import judge_entry, judge_refusal
 from benchmarks.hostile_workflows import attack
 
-SAMPLE = 200
-GROWTH = 1_000_000_000  # bytes; what a graph of 10 MB strings leaves behind for a while
+SAMPLE = 60
+GROWTH = 1000  # MB; what a graph of 10 MB strings leaves behind for a while
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,10 @@ def test_every_answer_is_a_good_one(client: Client) -> None:
     tally = attack(client, SAMPLE)
     assert tally.count > SAMPLE  # and the plain ways out of a folder
     assert set(tally.kinds) == set(respo_nodes(client.info))
-    assert {key: verdict.text for key, (_, verdict) in tally.failures.items()} == {}
-    assert tally.changed == []
-    assert tally.starts == 1
-    assert tally.memory[-1] - tally.memory[0] < GROWTH
-    plain = {node: text for node, text in tally.plain.items() if text != "success"}
+    assert tally.failures == {}  # a changed file is one, too
+    assert tally.more["server_starts"] == 1
+    assert tally.more["memory_mb"][-1] - tally.more["memory_mb"][0] < GROWTH
+    plain = {node: text for node, text in tally.more["valid_graph"].items() if text != "success"}
     assert plain.keys() == {"RespoTrainModule"}  # it meets a file that it must not replace
     assert "there is a module at" in plain["RespoTrainModule"]
 
