@@ -30,14 +30,14 @@ class Case:
     sampled: bool
 
     def prompt(self, info: Info) -> Prompt:
-        """The whole graph, with recipes in it still."""
+        """Return the whole graph, in which recipes still stand for their values."""
         prompt = valid_graph(info, self.node, self.sampled)
         inputs = {**prompt[TARGET]["inputs"], **self.changes}
         prompt[TARGET]["inputs"] = {name: value for name, value in inputs.items() if name not in self.missing}
         return prompt
 
     def body(self, info: Info) -> str:
-        """The request's body."""
+        """Return the request's body."""
         return hostile.spell(self.prompt(info), self.more)
 
 
@@ -79,7 +79,7 @@ def escape_cases(info: Info, node: str, canary: str, absent: str) -> Iterator[Ca
 
 
 def _more() -> st.SearchStrategy[dict[str, Any]]:
-    """What else a request carries: the workflow for the picture's own text."""
+    """Draw what else a request carries: the workflow for the picture's own text."""
     workflow = st.one_of(hostile.texts(), hostile.wrong_types(), hostile.numbers())
     info = st.dictionaries(st.sampled_from(["workflow", "\0", "é", "parameters"]), workflow, max_size=2) | workflow
     carried = info.map(lambda value: {"extra_data": {"extra_pnginfo": value}})

@@ -98,7 +98,7 @@ class Client:
             pause = min(2 * pause, 0.25)
 
     def _printed(self, mark: int) -> str:
-        """What the server printed since its log was `mark` bytes long; the last megabyte of it."""
+        """Return what the server printed since its log was `mark` bytes long, at most the last megabyte."""
         with open(self.server.log_file, "rb") as log:
             end = log.seek(0, 2)
             log.seek(max(mark, end - 1_000_000))

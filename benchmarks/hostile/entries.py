@@ -102,7 +102,7 @@ def _imported(path: Path) -> Imported:
 
 
 def _load_module(path: Path) -> None:
-    """As the host does it: ask whether the input is valid, then whether it has changed, then run."""
+    """Run the node as the host does: ask whether the input is valid, then whether it has changed, then execute."""
     node = _host()["RespoLoadModule"]
     _require_valid(node.validate_inputs(module=path.name))
     node.fingerprint_inputs(module=path.name)
@@ -110,7 +110,7 @@ def _load_module(path: Path) -> None:
 
 
 def _import_module(path: Path) -> None:
-    """The same; what it saves is as good as its name, and taken away again."""
+    """Run the node in the same way, and remove the module that it has saved."""
     node = _host()["RespoImportModule"]
     _require_valid(node.validate_inputs(file=path.name, concepts="", name="imported"))
     node.fingerprint_inputs(file=path.name)

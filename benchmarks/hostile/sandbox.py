@@ -44,7 +44,7 @@ class Sandbox:
         self.before: dict[str, tuple[Any, ...]] = {}
 
     def server(self) -> ComfyServer:
-        """A server of the copies; writes to server/ alone."""
+        """Return a server of the copies, which writes to server/ alone."""
         folders = {"respo": self.modules}
         extra = ["--whitelist-custom-nodes", PACK_NAME]
         return ComfyServer(self.folder / "server", host=self.host, model_folders=folders, extra=extra, with_pack=False)
