@@ -1,60 +1,29 @@
 """Balance: give each picture of a batch one concept of each attribute, in exact shares.
 
 The concept of picture i under seed s is a pure function of s + i (respo_train.core.counting.joint). So there is no
-state, and the labels are known before sampling starts.
+state, and the labels are known before sampling starts. The seed is the node's own or the sampler's; or the labels are
+given, one a picture.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.counting.balance import parse_shares
-from ..respo_train.core.counting.joint import Combination, Shares, assign_jointly
-from ..respo_train.core.errors import RespoError
-from ..respo_train.core.gate.is_open import probe_of
+from ..respo_train.core.counting.seats import LEFT, Given, Seats, as_labels, parse_given, shares_given
 from ..respo_train.core.module.attribute import Attribute
 from .shared import widgets
 from .shared.guard import check_fit, require_allowed
 from .shared.wire import LoadedModule, RespoModule
-from .steering.edits import ModuleEdit
 from .steering.patching import sigma_range, with_edits
+from .steering.seating import BalancedAttribute, edits_of, indices_of, require_different
 
-
-@dataclass(frozen=True)
-class BalancedAttribute:
-    """One attribute to balance. `strength`: the node's strength times the attribute's scale."""
-
-    module: LoadedModule
-    shares: Mapping[str, Fraction]
-    strength: float
-
-
-@dataclass(frozen=True)
-class PicturesWithConcept:
-    """Callable that says which pictures of a batch get `concept` of the attribute at index `place`.
-
-    `shares`: the (concept, share) pairs of each attribute, sorted so that equal assignments compare equal. `indices`:
-    each picture's index in the batch that it was taken from; None for a whole batch, 0 … count - 1.
-    """
-
-    seed: int
-    shares: tuple[Shares, ...]
-    place: int
-    concept: str
-    indices: tuple[int, ...] | None = None
-
-    def __call__(self, count: int) -> list[bool]:
-        """Return one flag for each of `count` pictures."""
-        # The batch size differs from the linked latent's, so its indices do not apply: use 0 … count - 1.
-        indices = self.indices if self.indices is not None and len(self.indices) == count else range(count)
-        combinations = assign_jointly(self.seed, indices, [dict(shares) for shares in self.shares])
-        return [combination[self.place] == self.concept for combination in combinations]
+SEED_FROM = ("this node", "the sampler")
 
 
 class Balance(io.ComfyNode):
@@ -133,10 +102,13 @@ class Balance(io.ComfyNode):
         scale_3: float = 1.0,
         latent: Mapping[str, Any] | None = None,
         only_open_prompts: bool = True,
+        seed_from: str = SEED_FROM[0],
+        labels: str | None = None,
     ) -> io.NodeOutput:
         """Return the steered model and each picture's label; the very same model when the node is off.
 
-        Raises RespoError: unreadable shares, unknown or repeated concepts, wrong architecture, no middle block.
+        Raises RespoError: unreadable shares or labels, unknown or repeated concepts, wrong architecture, no
+        middle block.
         """
         asked = [
             (module, distribution, scale),
@@ -146,21 +118,26 @@ class Balance(io.ComfyNode):
         linked = [(own, text, by * strength) for own, text, by in asked if own is not None and by != 0]
         if widgets.is_off(enabled, strength, start_percent, end_percent) or not linked:
             return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
-        balanced = [BalancedAttribute(own, shares_of(own.attribute, text), by) for own, text, by in linked]
+        given = None if labels is None else parse_given(labels, [own.attribute.concepts for own, _, _ in linked])
+        balanced = [
+            BalancedAttribute(own, shares_of(own.attribute, text) if given is None else shares_given(given, place), by)
+            for place, (own, text, by) in enumerate(linked)
+        ]
         require_different(balanced)
         notes = []
         for one in balanced:
             require_allowed(one.module, one.strength)
             notes.append(check_fit(model, one.module))
         indices = indices_of(latent)
+        shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
+        seats = Seats(shares, None if seed_from == SEED_FROM[1] else seed, indices, given)
         sigmas = sigma_range(model, start_percent, end_percent)
-        edits = edits_of(balanced, seed, indices, fidelity, sigmas, only_open_prompts)
-        numbers = range(count) if indices is None else indices
-        combinations = assign_jointly(seed, numbers, [one.shares for one in balanced])
-        text = "\n".join([describe(combinations, balanced), *dict.fromkeys(filter(None, notes))])
-        labels = "\n".join(", ".join(combination) for combination in combinations)
-        shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(combinations, balanced)]}
-        return io.NodeOutput(with_edits(model, edits), labels, ui=shown)
+        edits = edits_of(balanced, seats, fidelity, sigmas, only_open_prompts)
+        rows = seats.of(len(indices if indices is not None else given or range(count)), seed)
+        notes += [note_on_seed(seed) if seats.follows else note_on_indices(indices, rows)]
+        text = "\n".join([describe(rows, balanced), *dict.fromkeys(filter(None, notes))])
+        shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(rows, balanced)]}
+        return io.NodeOutput(with_edits(model, edits), as_labels(rows), ui=shown)
 
 
 def _second_and_third() -> list[io.Input]:
@@ -201,7 +178,22 @@ def _second_and_third() -> list[io.Input]:
         "doctor'). A module that was trained with a probe recognises this in the encoded prompt, by the words that it "
         "was trained with; other modules change every prompt.",
     )
-    return [*inputs, latent, only_open]
+    seed_from = io.Combo.Input(
+        "seed_from",
+        options=list(SEED_FROM),
+        default=SEED_FROM[0],
+        optional=True,
+        tooltip="the sampler: each run takes the noise seed of its own sampler, so that a detailer, an XY plot and a "
+        "queue give every picture the concept of its seed. Labels are then right if the sampler has this node's seed.",
+    )
+    labels = io.String.Input(
+        "labels",
+        optional=True,
+        force_input=True,
+        tooltip="What each picture gets, one per line, in place of distribution and seed: from Assign Labels or "
+        "another Balance. A line with - leaves its picture as the model draws it.",
+    )
+    return [*inputs, latent, only_open, seed_from, labels]
 
 
 def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]:
@@ -214,68 +206,30 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
     return shares
 
 
-def require_different(balanced: Sequence[BalancedAttribute]) -> None:
-    """Raise RespoError when two modules balance the same concept: their shares would contradict each other."""
-    names = Counter(name for one in balanced for name in one.shares)
-    twice = [name for name, times in names.items() if times > 1]
-    if twice:
-        raise RespoError(
-            f"expected different concepts in each of the modules, found {twice[0]!r} twice. Link another module, or "
-            "list in each distribution only the concepts to use."
-        )
+def note_on_seed(seed: int) -> str:
+    """Return what to know about the labels of a node that follows the sampler's seed."""
+    return f"Follows the sampler's seed. The labels are those of seed {seed}: link the same seed to the sampler."
 
 
-def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
-    """Return the batch index of each picture; None when no latent is linked.
-
-    For pictures taken out of a batch (Latent From Batch), the host keeps "batch_index" so that they get the same noise
-    as in the full batch. They keep their concept in the same way.
-    """
-    if latent is None:
-        return None
-    count = len(latent["samples"])
-    known = latent.get("batch_index")
-    return tuple(known) if known is not None and len(known) == count else tuple(range(count))
+def note_on_indices(indices: tuple[int, ...] | None, rows: Sequence[Given]) -> str:
+    """Return a note when all pictures have the same place in their batch, and so the same concepts; otherwise ""."""
+    if indices is None or len(indices) < 2 or len(set(indices)) > 1 or len(set(rows)) > 1:
+        return ""
+    return (
+        f"Note: all {len(indices)} pictures have the batch index {indices[0]} (a batch seed that is 'fixed', or a "
+        "repeated picture), so all get the same. Link labels, or leave the latent unlinked."
+    )
 
 
-def edits_of(
-    balanced: Sequence[BalancedAttribute],
-    seed: int,
-    indices: tuple[int, ...] | None,
-    fidelity: float,
-    sigmas: tuple[float, float],
-    only_open_prompts: bool,
-) -> list[ModuleEdit]:
-    """Return one edit for each concept with a share above 0, over all attributes."""
-    probes = [probe_of(one.module.attribute) if only_open_prompts else None for one in balanced]
-    shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
-    return [
-        ModuleEdit(
-            sha256=one.module.sha256,
-            concept=concept,
-            strength=one.strength,
-            fidelity=fidelity,
-            sigmas=sigmas,
-            guidance="conditional",
-            module=one.module.attribute.concept(concept),
-            images=PicturesWithConcept(seed, shares, place, concept, indices),
-            probed=probes[place] is not None,
-            probe=probes[place],
-            file=one.module.file,
-        )
-        for place, one in enumerate(balanced)
-        for concept, share in one.shares.items()
-        if share > 0
-    ]
-
-
-def describe(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> str:
+def describe(rows: Sequence[Given], balanced: Sequence[BalancedAttribute]) -> str:
     """Return the text for the node, one line of counts per attribute: "8 pictures: woman 4, man 4"."""
-    lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(combinations, balanced)]
-    return f"{len(combinations)} picture{'s' if len(combinations) != 1 else ''}: " + "\n".join(lines)
+    lines = [", ".join(f"{name} {count}" for name, count in own.items()) for own in counts_of(rows, balanced)]
+    left = sum(set(row) == {LEFT} for row in rows)
+    more = [f"{left} left as the model draws them"] if left else []
+    return f"{len(rows)} picture{'s' if len(rows) != 1 else ''}: " + "\n".join(filter(None, [*lines, *more]))
 
 
-def counts_of(combinations: Sequence[Combination], balanced: Sequence[BalancedAttribute]) -> list[dict[str, int]]:
+def counts_of(rows: Sequence[Given], balanced: Sequence[BalancedAttribute]) -> list[dict[str, int]]:
     """Return how many pictures get each concept: one dictionary per attribute, in the order of its shares."""
-    found = [Counter(names) for names in zip(*combinations, strict=True)]
+    found = [Counter(names) for names in zip(*rows, strict=True)]
     return [{name: count[name] for name in one.shares} for count, one in zip(found, balanced, strict=True)]

@@ -20,6 +20,7 @@ from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.checkpoint import write_atomically
 from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
+from .steering.edits import Images
 from .steering.patching import provenance
 
 _COMPRESSION = 4  # the same as the host's Save Image
@@ -140,13 +141,23 @@ def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str
     modules: list[list[dict[str, Any]]] = [[] for _ in labels]
     for edit in edits:
         known = {"file": edit["module"], **{key: own for key, own in edit.items() if key not in ("images", "module")}}
-        acts = [True] * len(labels) if edit["images"] is None else edit["images"](len(labels))
+        acts = [True] * len(labels) if edit["images"] is None else pictures_of(edit["images"], len(labels))
+        if acts is None:
+            known, acts = {**known, "which_pictures": "unknown"}, [True] * len(labels)
         for own, here in zip(modules, acts, strict=True):
             own += [known] * bool(here)
     return [
         json.dumps({"label": label, "index": index, "modules": own, "version": __version__})
         for index, (label, own) in enumerate(zip(labels, modules, strict=True))
     ]
+
+
+def pictures_of(images: Images, count: int) -> Sequence[bool] | None:
+    """Return which of `count` pictures an edit acted on; None where only their sampler knew."""
+    try:
+        return images(count, None)
+    except RespoError:
+        return None
 
 
 def to_png(image: Tensor, texts: Mapping[str, str]) -> bytes:

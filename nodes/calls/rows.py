@@ -18,6 +18,7 @@ from ...respo_train.core.errors import RespoError
 from .conds import Cond, conds_of_chunks, with_more
 
 _RUN = "respo_pictures"  # in transformer_options: the _Run that a step belongs to
+_SEED = "respo_seed"  # in transformer_options: the noise seed of the run, where an edit follows it
 Size = tuple[int, int]
 
 
@@ -36,7 +37,8 @@ class Pictures:
 
     `rows`: the number of rows. `places`: the place of each row's picture in the run's batch of `count` pictures; None
     where the call does not tell. `latent`: the size of the whole latent; `seen`: the size of the part of it in this
-    call; None where unknown. `pack`: the node pack that calls the model in the host's place, if one does.
+    call; None where unknown. `pack`: the node pack that calls the model in the host's place, if one does. `seed`:
+    the run's noise seed, where an edit follows it.
     """
 
     rows: int
@@ -45,6 +47,7 @@ class Pictures:
     latent: Size | None = None
     seen: Size | None = None
     pack: str = ""
+    seed: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -98,6 +101,29 @@ def name_pictures(executor: Callable, x: Tensor, timestep: Tensor, model_options
     return executor(x, timestep, with_more(model_options, {_RUN: run}), seed)
 
 
+def name_seed(executor: Callable, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell its calls the run's noise seed.
+
+    Only for models with an edit that follows it: a compiler would compile the network anew for each seed.
+    """
+    return executor(x, timestep, with_more(model_options, {_SEED: seed}), seed)
+
+
+def require_seed(
+    executor: Callable, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Any, *rest: Any
+) -> Any:
+    """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): raise RespoError for a run that has no seed to follow.
+
+    The host's Disable Noise comes with the seed 0.
+    """
+    if extra.get("seed") is None or (extra["seed"] == 0 and noise is not None and not noise.any()):
+        raise RespoError(
+            "A Balance node follows the sampler's seed, but this sampler adds no noise and has no seed. Use KSampler "
+            "(Advanced) with the noise_seed of the first pass, or set the Balance's seed_from to this node."
+        )
+    return executor(guider, sigmas, extra, callback, noise, *rest)
+
+
 def chunks_of(rows: int, transformer_options: Mapping[str, Any]) -> list[Chunk]:
     """Return the chunks of a call of `rows` rows, in order: one for each prompt, or for each tile of each prompt.
 
@@ -112,7 +138,8 @@ def chunks_of(rows: int, transformer_options: Mapping[str, Any]) -> list[Chunk]:
     own = pictures_of(each, run.count if window is None else window)
     size = len(own) if own else each
     shape = transformer_options.get("original_shape")
-    pictures = Pictures(size, own, run.count, run.latent, shape and (shape[-2], shape[-1]), run.pack)
+    seen, seed = shape and (shape[-2], shape[-1]), transformer_options.get(_SEED)
+    pictures = Pictures(size, own, run.count, run.latent, seen, run.pack, seed)
     starts = range(0, rows, size)
     return [Chunk(slice(s, s + size), cond, pictures) for s, cond in zip(starts, conds * (each // size), strict=True)]
 

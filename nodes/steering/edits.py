@@ -48,11 +48,27 @@ class Moment:
 Addition = Callable[[Tensor, Moment], Tensor]
 
 
+class Images(Protocol):
+    """Which pictures of a run an edit changes. Equal ones choose the same pictures.
+
+    `follows`: whether that depends on the run's noise seed.
+    """
+
+    @property
+    def follows(self) -> bool: ...
+    def __call__(self, count: int, seed: int | None) -> Sequence[bool]:
+        """Return a flag for each of `count` pictures of a run; `seed`: its noise seed, None where nothing asks for it.
+
+        Raises RespoError where it cannot be told.
+        """
+        ...
+
+
 class Edit(Protocol):
     """One addition to h. Equal edits add the same values. Edits are sorted by their repr, so it shows the whole value.
 
     `sigmas`: (high, low); the edit acts where high >= sigma > low. `guidance`: the side of guidance that it changes.
-    `images`: maps a batch size n to n flags for the pictures that it changes; None means all of them.
+    `images`: chooses the pictures that it changes; None means all of them.
     """
 
     @property
@@ -60,7 +76,7 @@ class Edit(Protocol):
     @property
     def guidance(self) -> Guidance: ...
     @property
-    def images(self) -> Callable[[int], Sequence[bool]] | None: ...
+    def images(self) -> Images | None: ...
     def addition(self) -> Addition: ...
 
 
@@ -112,7 +128,7 @@ class ModuleEdit:
     sigmas: tuple[float, float]
     guidance: Guidance
     module: ConceptModule = field(compare=False, repr=False)
-    images: Callable[[int], Sequence[bool]] | None = None
+    images: Images | None = None
     area: Area | None = None
     probed: bool = False
     probe: PromptProbe | None = field(default=None, compare=False, repr=False)

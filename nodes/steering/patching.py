@@ -18,12 +18,12 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ..calls.conds import name_conds, name_numbers
 from ..calls.prompts import bring_prompts, prompts_of
-from ..calls.rows import Chunk, Pictures, chunks_of, name_pictures, sigmas_of
+from ..calls.rows import Chunk, Pictures, chunks_of, name_pictures, name_seed, require_seed, sigmas_of
 from ..recording.playback import follow, look_up, recorded_calls
 from ..recording.record import Record
 from ..recording.rest import keep_rest
 from ..recording.tape import Tape
-from .edits import WHOLE_RUN, Addition, Edit, Guidance, ModuleEdit, Moment
+from .edits import WHOLE_RUN, Addition, Edit, Guidance, Images, ModuleEdit, Moment
 from .low_band import LowBand
 from .regions import Region, WordAttention, fresh_word_attention, listening, product
 
@@ -36,11 +36,14 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
 
     A Region limits all modules of the adjacent nodes, whatever the order of the nodes.
     """
-    patched = model.clone()
+    patched, kinds = model.clone(), comfy.patcher_extension.WrappersMP
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
     if any(isinstance(edit, ModuleEdit) and edit.probe is not None for edit in merged):
-        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
+        _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
+    if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
+        _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
+        _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} seed", name_seed)
     _name_conds_of(patched)
     return patched
 
@@ -198,9 +201,9 @@ def _sum_edits(
     return total
 
 
-def _rows_of(images: Callable[[int], Sequence[bool]], pictures: Pictures) -> Tensor:
+def _rows_of(images: Images, pictures: Pictures) -> Tensor:
     """Return which rows get an edit, `[b, 1, 1, 1]`. Raises RespoError where nothing tells whose rows they are."""
-    flags = images(pictures.count)
+    flags = images(pictures.count, pictures.seed)
     return _column(torch.tensor([flags[place] for place in pictures.known()]))
 
 

@@ -179,3 +179,53 @@ def test_safety_is_not_brought_back(both, module, pack):
     safety = replace(module, attribute=replace(module.attribute, purpose="safety"))
     with pytest.raises(pack.core.errors.RespoError, match="brings"):
         both(module=safety, strength=-1.0)
+
+
+def test_follows_the_seed_of_the_sampler(balance, sample):
+    """The host's sampler runs with seed 5 here; a detailer's pass over a single picture has the seed of its own."""
+    following, labels = balance(seed=0, count=3, seed_from="the sampler")
+    fixed, own = balance(seed=5, count=3)
+    assert torch.equal(sample(following, count=3), sample(fixed, count=3))
+    assert labels == balance(seed=0, count=3)[1] != own
+    assert "labels are those of seed 0" in balance(seed=0, count=3, seed_from="the sampler").ui["text"][0]
+
+
+def test_a_run_without_noise_has_no_seed_to_follow(balance, host, prompt, pack):
+    """The host's Disable Noise comes with the seed 0, whatever the first pass had."""
+    latent = {"samples": torch.zeros(1, 4, 16, 16)}
+    for seed, refused in ((0, True), (4, False)):
+        run = lambda model, seed=seed: host.nodes.common_ksampler(  # noqa: E731
+            model, seed, 2, 3.0, "euler", "normal", prompt(1), prompt(2), latent, disable_noise=True
+        )
+        run(balance()[0])
+        if refused:
+            with pytest.raises(pack.core.errors.RespoError, match="adds no noise and has no seed"):
+                run(balance(seed_from="the sampler")[0])
+        else:
+            run(balance(seed_from="the sampler")[0])
+
+
+def test_labels_that_are_given(balance, both, sample, model, module, by_hand, pack):
+    lines = ["man", "-", "woman"]
+    patched, labels = balance(labels="\n".join(lines))
+    assert labels == "\n".join(lines)
+
+    def addition(place):
+        name = lines[place.image]
+        return module.attribute.concept(name).delta(*place.size).detach() if place.chunk == 0 and name != "-" else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, count=3)
+    assert close(sample(patched, count=3), wanted)
+    assert torch.equal(sample(patched, count=3)[1], sample(model, count=3)[1])
+    with pytest.raises(pack.core.errors.RespoError, match="given 3 labels, but 2 pictures"):
+        sample(patched, count=2)
+    shown = both(labels="woman, dark\n-\nman, dark").ui["text"][0]
+    assert shown.splitlines()[:3] == ["3 pictures: woman 1, man 1", "dark 2", "1 left as the model draws them"]
+
+
+def test_a_batch_that_is_all_one_picture_says_so(balance):
+    same = {"samples": torch.zeros(3, 4, 16, 16), "batch_index": [2, 2, 2]}
+    assert "all 3 pictures have the batch index 2" in balance(latent=same).ui["text"][0]
+    assert "all 3" not in balance(latent={"samples": torch.zeros(3, 4, 16, 16)}).ui["text"][0]
+    assert "all 3" not in balance(latent=same, labels="woman\nman\nman").ui["text"][0]

@@ -134,7 +134,7 @@ def test_each_picture_names_what_acted_on_it(save, run_node, model, module):
 def test_which_pictures_an_edit_acts_on_is_asked_once(pack):
     asked = []
 
-    def every_third(count: int) -> list[bool]:
+    def every_third(count: int, seed: int | None) -> list[bool]:
         asked.append(count)
         return [index % 3 == 0 for index in range(count)]
 
