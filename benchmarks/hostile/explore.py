@@ -44,6 +44,10 @@ class _Failed(Exception):
     """Raised for Hypothesis, which then looks for a smaller example."""
 
 
+class _Enough(KeyboardInterrupt):
+    """Raised to stop Hypothesis: it goes on after any other exception."""
+
+
 @dataclass
 class Tally:
     """What became of all examples, by subject: a reader of files, or a node.
@@ -94,7 +98,9 @@ class Tally:
             key = str(example)
             if key not in asked:
                 tried += sort is not None
-                if (len(asked) >= count and sort is None) or tried > SHRINKS:
+                if tried > SHRINKS:
+                    raise _Enough
+                if len(asked) >= count and sort is None:
                     return
                 asked[key] = ask(example)
                 if sort is None:
@@ -110,7 +116,7 @@ class Tally:
             try:
                 attempt()
                 return
-            except (_Failed, Flaky):
+            except (_Failed, Flaky, _Enough):
                 self.note(sort, smallest)
 
     def note(self, sort: tuple[str, str, str] | None, smallest: tuple[str, str]) -> None:
