@@ -105,6 +105,15 @@ def gender_and_skin_tone(run: TemplateRun) -> None:
     assert run.texts("RespoBalance")[0].startswith("12 pictures: woman 6, man 6\nlight 4, medium 4, dark 4")
 
 
+def least_change(run: TemplateRun) -> None:
+    before, after = run.pixels("Before"), run.pixels("After")
+    same = sum(a == b for a, b in zip(before, after, strict=True))
+    first, second = run.texts("RespoAssignLabels")[0].splitlines()
+    assert first == "12 pictures: man 6, woman 6"
+    assert second == f"{same} stay as they are, {12 - same} change"
+    assert 6 <= same < 12
+
+
 def measure_your_own_checkpoint(run: TemplateRun) -> None:
     """Everybody is a man, and then half of them are women; each report shows its chart."""
     reports = run.ids("RespoFairnessReport")
@@ -174,6 +183,7 @@ CHECKS: dict[str, Callable[[TemplateRun], None]] = {
         compose_modules,
         gate_by_the_prompt,
         gender_and_skin_tone,
+        least_change,
         measure_your_own_checkpoint,
         module_inside_the_workflow,
         only_where_the_subject_is,
