@@ -69,7 +69,7 @@ NO_ENTRY = {
     "evaluation/protocol.py: read_protocol": "ships with us",
     "evaluation/cells.py: load": "its hash was compared by `state`",
     "judges/clip.py: _load": "transformers reads them; tests/judges has broken ones",
-    "report/page.py: _values": "what this run has written",
+    "report/page.py: write_run_page": "what this run has written",
     "nodes/safety.py: fingerprint_inputs": "a hash alone",
     "nodes/safety.py: edits_of": "the reader of modules, which has an entry",
     "nodes/safety.py: require_known": "asks only where a module is",
