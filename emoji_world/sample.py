@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from respo_train.precision import autocast
+
 from . import text
 from .autoencoder import Autoencoder
 from .pack import TOKEN_IDS
@@ -76,7 +78,7 @@ class World:
         lent = self.context([p.h_from or p.words for p in prompts]) if any(p.h_from for p in prompts) else None
         empty = self.context([""]).expand_as(conditional)
         times = torch.linspace(999, 0, STEPS + 1).long()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             for now, after in pairwise(times):
                 t = now.expand(len(z))
                 guided = self._predict(z, t, conditional, lent)

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from respo_train.precision import autocast
+
 from .autoencoder import Autoencoder
 from .dataset import Dataset
 from .training import Loop, split_optimizers
@@ -44,7 +46,7 @@ def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = seen[torch.randint(len(seen), (BATCH,), generator=generator).numpy()]
         images = to_tensor(data.images[rows]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             output, latents = forward(images, LATENT_NOISE)
         # Keeps the latents near zero mean and unit variance, as diffusion expects.
         spread = (latents.float().square().mean() - 1).square() + latents.float().mean().square()

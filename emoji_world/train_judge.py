@@ -19,6 +19,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from respo_train.core.judge import NOBODY
 from respo_train.judges.emoji_world import INPUT_SIDE, Judge
 from respo_train.judges.segmenter import Segmenter
+from respo_train.precision import autocast
 
 from . import world
 from .captions import SCENE_NAMES, Picture
@@ -118,7 +119,7 @@ def train_judge(data: Dataset, folder: Path, target: Path, steps: int, seed: int
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (BATCH,), generator=generator)
         images = augment(to_tensor(data.images[rows.numpy()]), generator).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = model(images)
         losses = [functional.cross_entropy(logits[n].float(), answers[n][rows], label_smoothing=0.02) for n in CLASSES]
         return torch.stack(losses).sum()
@@ -139,7 +140,7 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
         images = to_tensor(data.images[rows])
         images = images + 0.04 * torch.rand(1, generator=generator) * torch.randn(images.shape, generator=generator)
         truth = torch.from_numpy(np.array(data.masks[rows])).float().div(255)[:, None]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = model(images.contiguous(memory_format=torch.channels_last))
         return functional.binary_cross_entropy_with_logits(logits.float(), truth)
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
+from respo_train.precision import autocast
+
 from . import text
 from .autoencoder import Autoencoder
 from .captions import Picture
@@ -63,7 +65,7 @@ def encode(data: Dataset, folder: Path) -> Tensor:
     model.load_state_dict(load_file(source))
     model = convert_conv2d_weight_memory_format(model.eval(), torch.channels_last)
     parts = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), autocast():
         for start in tqdm(range(0, len(data.images), 64), desc="latents"):
             images = to_tensor(data.images[start : start + 64]).contiguous(memory_format=torch.channels_last)
             parts.append(model.taesd_encoder(images).half())
@@ -135,7 +137,7 @@ def _noise_loss(
         a = schedule[t][:, None, None, None]
         noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         words = torch.where(torch.rand(BATCH, 1, generator=generator) < UNCONDITIONAL, empty, rows[index])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             predicted = forward(noisy, t, words)
         return (weight[t] * (predicted.float() - noise).square().mean((1, 2, 3))).mean()
 

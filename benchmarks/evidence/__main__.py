@@ -20,7 +20,7 @@ from benchmarks.comfy_server import PromptFailed, ServerError
 from respo_train.core.errors import RespoError
 from respo_train.evaluation.cells import Store
 from respo_train.evaluation.drawing import draw_missing
-from respo_train.host.load import choose_dtype
+from respo_train.precision import choose_dtype
 
 from . import bench, cost, report
 from .ablations import ROWS
@@ -104,7 +104,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if options.images is not None:
         n = options.images
         scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
-    dtype = choose_dtype("auto", torch.device("cpu"))  # of training; the server has its own
+    dtype = choose_dtype()  # of training; the server has its own
     return Plan(
         chosen(options.only or extent.rows),
         scale,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..core.errors import RespoError
 from ..core.module.architecture import Architecture
 from ..network import Encoded
-from .load import Precision, choose_dtype
+from ..precision import Precision, choose_dtype
 from .split_unet import HostUNet
 
 # Training keeps the decoder's activations for the backward pass; the host's estimate is of a forward pass only.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from ..core.errors import RespoError
+from ..precision import Precision, choose_dtype
 from .locate import use_host
 from .split_unet import HostUNet
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def load_unet(
@@ -65,15 +64,3 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
             "models/checkpoints), not a U-Net alone."
         )
     return patcher, clip, vae
-
-
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the dtype to compute in. "auto" means bfloat16 where the machine is fast at it, else float32."""
-    if precision != "auto":
-        return torch.float32 if precision == "float32" else torch.bfloat16
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # Without bf16 arithmetic in the processor, emulation is slower than float32.
-        fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
