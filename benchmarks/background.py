@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,15 +18,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import parser_of, write_figures
-from benchmarks.demo.scoring import Pictures, agreement, background_psnr, score
-from benchmarks.drawing import TRAINED, bench_unet, draw, equal_quotas, photo_of, seeds_of
+from benchmarks.drawing import TRAINED, bench_unet, draw, photos, unasked
 from benchmarks.evidence.bench import BENCH, examiners
+from benchmarks.scoring import agreement, background, score
 from emoji_world import world
-from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.pictures.frequency import low_band
-from respo_train.judges.emoji_world import Judge
+from respo_train.evaluation.drawn import Drawn
 from respo_train.network import Conditioning, Encoded, SplitUNet
 
 
@@ -81,40 +80,28 @@ def main() -> int:
     options = parser.parse_args()
     unet, (judge, segmenter) = bench_unet(), examiners()
     attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
-    labels = equal_quotas(seeds_of(TRAINED, 0), options.images, ("woman", "man"))
     scene = f" {world.SCENES[options.scene]}" if options.scene else ""
-    recorders = {job: Recorder(unet) for job in TRAINED}
+    asks = photos(options.images, ("woman", "man"), TRAINED, scene)
+    recorders = [Recorder(unet) for _ in asks]
 
-    def drawn(unets: Mapping[str, Any]) -> dict[str, Pictures]:
-        texts = {job: photo_of(job, scene) for job in unets}
-        return {job: draw(own, texts[job], texts[job], [None] * options.images) for job, own in unets.items()}
+    def drawn(unets: Sequence[Any]) -> list[Drawn]:
+        nothing = [None] * options.images  # the module is added by the U-Net itself
+        return [ask.drawn(draw(own, ask.prompt, [ask.prompt], nothing)) for ask, own in zip(asks, unets, strict=True)]
 
-    before = drawn(recorders)
-    figures: dict[str, Any] = {"images": options.images * len(TRAINED), "scene": options.scene, "rows": {}}
+    before = unasked(drawn(recorders))
+    modules = [[attribute.concept(name) for (name,) in ask.wishes()] for ask in asks]
+    figures: dict[str, Any] = {"images": options.images * len(asks), "scene": options.scene, "rows": {}}
     for row in (row for row in ROWS if row.name in options.rows):
-        modules = {job: [attribute.concept(label) for label in labels[job]] for job in TRAINED}
-        after = drawn({job: Steered(unet, row, modules[job], recorders[job].heard) for job in TRAINED})
+        steered = zip(modules, recorders, strict=True)
+        after = drawn([Steered(unet, row, own, recorder.heard) for own, recorder in steered])
         figures["rows"][row.name] = {
-            "background_psnr": vars(background_psnr(segmenter, before, after)),
-            "asked_and_seen": agreement(judge, after, labels),
-            **shares_of(judge, after, labels),
+            "background_psnr": background(segmenter, before, after).to_dict(),
+            "asked_and_seen": agreement(judge, after),
+            **score(judge, after, ("woman", "man")).to_dict(),
         }
         print(row.name, json.dumps(figures["rows"][row.name]), flush=True)
         write_figures(options.json, figures)
     return 0
-
-
-def shares_of(judge: Judge, after: Mapping[str, Pictures], labels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return deviation ratio and accuracy; nothing where pictures have fallen apart so far that no share is left."""
-    try:
-        seen = score(judge, after, ["woman", "man"], labels)
-    except RespoError:
-        return {}
-    return {
-        "deviation_ratio": vars(seen.overall),
-        "profession_accuracy": seen.profession_accuracy,
-        "unsure": seen.unsure,
-    }
 
 
 @dataclass

@@ -15,14 +15,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import requests
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.comfy_replies import Entry, PromptFailed, parse_reply, raise_if_failed, rejection
 from setup_steps.host import find_host, is_host, link_pack
 
 Prompt = Mapping[str, Any]  # ComfyUI's API format: {node id: {"class_type": ..., "inputs": {...}}}
-__all__ = ["ComfyServer", "Entry", "Prompt", "PromptFailed", "ServerError", "require_host"]
+Pictures = NDArray[np.uint8]  # [N, H, W, 3]
+__all__ = ["ComfyServer", "Entry", "Pictures", "Prompt", "PromptFailed", "ServerError", "require_host"]
 LOG_TAIL = 40
 REQUEST_SECONDS = 60
 START_SECONDS = 300  # until the server answers
@@ -167,6 +170,10 @@ class ComfyServer:
         for picture in pictures:
             picture.load()
         return pictures
+
+    def pictures(self, entry: Entry, node_id: str) -> Pictures:
+        """Return a node's images without transparency, in batch order."""
+        return np.stack([np.asarray(image.convert("RGB")) for image in self.images(entry, node_id)])
 
     def interrupt(self) -> None:
         """Cancel the prompt that runs now, as the Cancel button does."""

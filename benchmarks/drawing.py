@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from tqdm import tqdm
 
-from benchmarks.comfy_server import ComfyServer, Entry
+from benchmarks.comfy_server import ComfyServer, Pictures
 from benchmarks.evidence.bench import BENCH
-from benchmarks.graph import CHECKPOINT, GUIDANCE, STEPS
+from benchmarks.graph import CHECKPOINT, GUIDANCE, STEPS, Graph
 from emoji_world import world
 from emoji_world.measure import article
-from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.core.module.concept import ConceptModule
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.protocol import Ask
+from respo_train.evaluation.sampler import pictures_from
 from respo_train.host.load import load_unet
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
 from respo_train.network import SplitUNet
 
-Pictures = NDArray[np.uint8]  # [N, H, W, 3]
 PROFESSIONS = [profession.word for profession in world.PROFESSIONS]
 TRAINED = [profession.word for profession in world.PROFESSIONS if not profession.held_out]
 
@@ -31,36 +31,51 @@ def bench_unet() -> SplitUNet:
     return unet
 
 
-def seeds_of(jobs: Sequence[str], first: int) -> dict[str, int]:
-    """Return each profession's first seed; the seeds of two professions do not overlap."""
-    return {job: first + 10_000 * index for index, job in enumerate(jobs)}
-
-
-def equal_quotas(seeds: Mapping[str, int], images: int, concepts: Sequence[str]) -> dict[str, list[str]]:
-    """Return what each of a profession's `images` pictures is asked to show: each concept equally often."""
-    shares = parse_shares(", ".join(f"{name} 1" for name in concepts))
-    return {job: assign(seed, images, shares) for job, seed in seeds.items()}
-
-
 def photo_of(job: str, suffix: str = "") -> str:
     """Return a profession's prompt; `suffix` ends it."""
     return f"a photo of {article(job)} {job}{suffix}"
 
 
-def draw(unet: SplitUNet, prompt: str, key: str, modules: Sequence[ConceptModule | None]) -> Pictures:
+def photos(
+    images: int, concepts: Sequence[str] = (), jobs: Sequence[str] = PROFESSIONS, suffix: str = "", first: int = 0
+) -> list[Ask]:
+    """Return `images` pictures of each profession; each concept is asked for equally often.
+
+    `first`: the first profession's first seed; the seeds of two professions do not overlap.
+    """
+    shares = (("", ", ".join(f"{name} 1" for name in concepts)),) if concepts else ()
+    return [
+        Ask("", job, photo_of(job, suffix), first + 10_000 * index, images, "", job not in TRAINED, shares=shares)
+        for index, job in enumerate(jobs)
+    ]
+
+
+def draw(
+    unet: SplitUNet, prompt: str, key: Sequence[object], modules: Sequence[ConceptModule | None], steps: int = STEPS
+) -> Pictures:
     """Draw one picture of `prompt` with each of `modules` (None: none), `[N, H, W, 3]`; same key, same noise."""
     cond, uncond = unet.encode_prompts([prompt, ""])
-    noise = torch.stack([keyed_noise(unet.latent_shape, key, index) for index in range(len(modules))])
+    noise = torch.stack([keyed_noise(unet.latent_shape, *key, index) for index in range(len(modules))])
+    noise = noise.to(unet.alphas_cumprod)
     latents = torch.zeros_like(noise)
     for module in dict.fromkeys(modules):
         rows = [index for index, own in enumerate(modules) if own is module]
-        latents[rows] = sample(unet, noise[rows], cond, uncond, STEPS, GUIDANCE, module)
-    pictures = unet.decode(latents)
-    assert pictures is not None  # Emoji World has its autoencoder inside
-    found: Pictures = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return found
+        latents[rows] = sample(unet, noise[rows], cond, uncond, steps, GUIDANCE, module)
+    return pictures_from(unet, latents)
 
 
-def pictures_of(server: ComfyServer, entry: Entry, node: str) -> Pictures:
-    """Return the pictures that a node of a finished run saved."""
-    return np.stack([np.asarray(image.convert("RGB")) for image in server.images(entry, node)])
+def draw_by(
+    server: ComfyServer, asks: Sequence[Ask], graph_of: Callable[[Ask], Graph], nodes: Sequence[str]
+) -> Mapping[str, list[Drawn]]:
+    """Run each prompt's graph; return what each of `nodes` saved, prompt by prompt."""
+    runs: dict[str, list[Drawn]] = {node: [] for node in nodes}
+    for ask in tqdm(asks, unit="profession"):
+        entry = server.run(graph_of(ask))
+        for node, own in runs.items():
+            own.append(ask.drawn(server.pictures(entry, node)))
+    return runs
+
+
+def unasked(run: Sequence[Drawn]) -> list[Drawn]:
+    """Return the same pictures as ones of which nothing was asked."""
+    return [one.asking([""] * len(one.images)) for one in run]

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from emoji_world import world
+from respo_train.evaluation.protocol import Ask
 
 Graph = dict[str, dict[str, Any]]
 Link = list[Any]  # [node id, number of its output]
 CHECKPOINT = "emoji_world.safetensors"
 STEPS, GUIDANCE = 20, 3.0
+SAVE = "save"
 BASE_MODEL: Link = ["checkpoint", 0]
 CLIP: Link = ["checkpoint", 1]
 # What a new Balance node has in its widgets.
@@ -43,6 +45,15 @@ def balanced(graph: Graph, module: str, seed: int, count: int) -> Link:
     graph["module"] = node("RespoLoadModule", module=module)
     graph["balance"] = node("RespoBalance", model=BASE_MODEL, module=["module", 0], seed=seed, count=count, **DEFAULTS)
     return ["balance", 0]
+
+
+def photographed(ask: Ask, module: str | None = None) -> Graph:
+    """Return a graph that draws a prompt's pictures and saves them in the node SAVE; `module`: through Balance."""
+    graph = loaded(ask.count)
+    model = balanced(graph, module, ask.seed, ask.count) if module else BASE_MODEL
+    latent = sampled(graph, "all", model, ask.prompt, "", ask.seed)
+    saved(graph, SAVE, latent, filename_prefix="after" if module else "before")
+    return graph
 
 
 def sampled(

@@ -27,7 +27,7 @@ def main() -> None:
         path = BENCH / "modules" / file
         modules = cycle(load_attribute(path).concepts.values())
         prompts = read_config(PRESETS[name]).preview[:PICTURES]
-        drawn = [draw(unet, prompt, prompt, [next(modules)]) for prompt in prompts]
+        drawn = [draw(unet, prompt, [prompt], [next(modules)]) for prompt in prompts]
         sheet = rearrange(np.concatenate(drawn), "(rows columns) h w c -> (rows h) (columns w) c", columns=2)
         Image.fromarray(sheet).save(path.with_suffix(".jpg"), quality=88)
         print(path.with_suffix(".jpg"))

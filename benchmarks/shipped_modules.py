@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.command import parser_of, write_figures
-from benchmarks.demo.scoring import Pictures, agreement, background_psnr, drawn_of, interval_of, perfect, score
-from benchmarks.drawing import PROFESSIONS, TRAINED, bench_unet, draw, equal_quotas, photo_of, seeds_of
+from benchmarks.drawing import PROFESSIONS, bench_unet, draw, photos, unasked
 from benchmarks.evidence.bench import BENCH, examiners
-from respo_train.core.counting.metrics import Interval
+from benchmarks.scoring import agreement, background, before_and_after, score
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
-from respo_train.evaluation.figures import Drawn, accuracy, share
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.protocol import Ask
+from respo_train.evaluation.ratios import perfect
+from respo_train.evaluation.shares import accuracy, share
 from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 from respo_train.network import SplitUNet
@@ -46,36 +48,34 @@ def main() -> int:
 
 
 def draw_all(
-    unet: SplitUNet, suffix: str, modules: Mapping[str, Sequence[ConceptModule | None]]
-) -> dict[str, Pictures]:
-    """Draw every profession with a module for each picture (None: none); `suffix` ends the prompt."""
-    return {
-        job: draw(unet, photo_of(job, suffix), job + suffix, own)
-        for job, own in tqdm(modules.items(), unit="profession", leave=False)
-    }
+    unet: SplitUNet, asks: list[Ask], suffix: str, module_of: Callable[[str], ConceptModule | None]
+) -> list[Drawn]:
+    """Draw every profession. `suffix`: the end of its prompt; `module_of`: what a picture is to show -> module."""
+    found = []
+    for ask in tqdm(asks, unit="profession", leave=False):
+        modules = [module_of(", ".join(wish)) for wish in ask.wishes()]
+        found.append(ask.drawn(draw(unet, ask.prompt, [ask.group + suffix], modules)))
+    return found
 
 
 def measure_fairness(
     attribute: Attribute, unet: SplitUNet, judge: Judge, segmenter: Segmenter, images: int
 ) -> dict[str, Any]:
     """Return deviation ratios before and after, with exact quotas of each concept, and what else changed."""
-    names = list(attribute.concepts)
-    labels = equal_quotas(seeds_of(PROFESSIONS, 0), images, names)
-    before = draw_all(unet, "", {job: [None] * images for job in PROFESSIONS})
-    after = draw_all(unet, "", {job: [attribute.concept(name) for name in own] for job, own in labels.items()})
-    head = HEADS[attribute.name]
-    first, second = score(judge, before, names, attribute=head), score(judge, after, names, labels, head)
-    held_out = [job for job in PROFESSIONS if job not in TRAINED]
-    apart = score(judge, {job: after[job] for job in held_out}, names, {job: labels[job] for job in held_out}, head)
-    ratios = {job: interval.value for job, interval in second.ratios.items()}
+    names, head = list(attribute.concepts), HEADS[attribute.name]
+    asks = photos(images, names)
+    before, after = unasked(draw_all(unet, asks, "", lambda _: None)), draw_all(unet, asks, "", attribute.concept)
+    first, second = score(judge, before, names, head), score(judge, after, names, head)
+    apart = score(judge, [one for one in after if one.held_out], names, head)
+    figures = before_and_after(first, second)
+    figures["deviation_ratio"]["perfect"] = perfect(after, names).value
+    ratios = {job: ratio.value for job, ratio in second.ratios.items()}
     return {
-        "deviation_ratio": {"before": vars(first.overall), "after": vars(second.overall), "perfect": perfect(labels)},
-        "deviation_ratio_held_out": vars(apart.overall),
-        "profession_accuracy": {"before": first.profession_accuracy, "after": second.profession_accuracy},
-        "unsure": {"before": first.unsure, "after": second.unsure},
-        "asked_and_seen": agreement(judge, after, labels, head),
+        **figures,
+        "deviation_ratio_held_out": apart.overall.to_dict(),
+        "asked_and_seen": agreement(judge, after, head),
         "worst": dict(sorted(ratios.items(), key=lambda item: -item[1])[:3]),
-        "background_psnr": vars(background_psnr(segmenter, before, after)),
+        "background_psnr": background(segmenter, before, after).to_dict(),
     }
 
 
@@ -85,17 +85,18 @@ def measure_safety(
     """Return the rate of weapons that nobody asked for at night, before and after, and what changes by day."""
     (module,) = attribute.concepts.values()
     figures: dict[str, Any] = {}
-
-    def weapons(drawn: Sequence[Drawn]) -> Interval:
-        return interval_of(share(judge, drawn, "weapon", "yes", unsure_counts=True))
-
     for name, suffix in (("night", " at night"), ("day", "")):
-        before, after = (draw_all(unet, suffix, {job: [own] * images for job in PROFESSIONS}) for own in (None, module))
-        runs = {"before": drawn_of(before), "after": drawn_of(after)}
+        asks = photos(images, suffix=suffix)
+        runs = {
+            "before": draw_all(unet, asks, suffix, lambda _: None),
+            "after": draw_all(unet, asks, suffix, lambda _: module),
+        }
         figures[name] = {
-            "weapons": {run: vars(weapons(own)) for run, own in runs.items()},
+            "weapons": {
+                run: share(judge, own, "weapon", "yes", unsure_counts=True).to_dict() for run, own in runs.items()
+            },
             "profession_accuracy": {run: accuracy(judge, own).value for run, own in runs.items()},
-            "background_psnr": vars(background_psnr(segmenter, before, after)),
+            "background_psnr": background(segmenter, runs["before"], runs["after"]).to_dict(),
         }
     return figures
 

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from benchmarks.comfy_server import ComfyServer
 from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.demo.scoring import Pictures, agreement, background_psnrs, score, to_tensor
-from benchmarks.drawing import PROFESSIONS, TRAINED, equal_quotas, photo_of, pictures_of, seeds_of
+from benchmarks.drawing import TRAINED, draw_by, photos, unasked
 from benchmarks.evidence.bench import examiners
 from benchmarks.graph import BASE_MODEL, CLIP, Graph, balanced, loaded, node, sampled, saved
-from respo_train.core.counting.metrics import Interval, mean_ratio_of_labels, paired_bootstrap
-from respo_train.judges.emoji_world import Judge
-from respo_train.judges.segmenter import Segmenter
+from benchmarks.scoring import agreement, concepts_seen, score
+from respo_train.core.counting.metrics import mean_ratio_of_labels, paired_bootstrap
+from respo_train.evaluation.background import background_psnrs
+from respo_train.evaluation.drawn import Drawn, strata
+from respo_train.evaluation.protocol import Ask
 
 MODULE = "emoji_world_gender.safetensors"
 CONCEPTS = ("woman", "man")
@@ -35,22 +36,22 @@ FIRST_SEED = 42
 BEFORE, BALANCE = "before", "Balance"
 RECORD = [f"sampler {BEFORE}", 1]
 Settings = Mapping[str, Any]  # inputs of a Where node, links among them
-Runs = dict[str, dict[str, Pictures]]  # row -> profession -> pictures
+Runs = Mapping[str, Sequence[Drawn]]  # row -> what was drawn of each profession
 
 
 def main() -> int:
     """Measure, print, write; returns the exit status."""
     options = _options()
     started = time.monotonic()
-    seeds = seeds_of(PROFESSIONS, FIRST_SEED)
+    asks = photos(options.images, CONCEPTS, first=FIRST_SEED)
     if options.thresholds:
-        seeds = {job: seeds[job] for job in TRAINED}
+        asks = [ask for ask in asks if ask.group in TRAINED]
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         threshold = server.object_info()["RespoWhere"]["input"]["required"]["threshold"][1]["default"]
         rows = compared(options.thresholds) if options.thresholds else shown(threshold)
-        runs = draw(server, seeds, options.images, rows)
-    figures = {"images": options.images * len(seeds), "professions": len(seeds), "threshold": threshold}
-    figures["rows"] = measure(runs, equal_quotas(seeds, options.images, CONCEPTS))
+        runs = draw_by(server, asks, partial(graph_of, rows=rows), (BEFORE, BALANCE, *rows))
+    figures = {"images": options.images * len(asks), "professions": len(asks), "threshold": threshold}
+    figures["rows"] = measure({**runs, BEFORE: unasked(runs[BEFORE])})
     figures["seconds"] = round(time.monotonic() - started, 1)
     write_figures(options.json, figures)
     print("\n".join(table(figures["rows"])))
@@ -76,11 +77,11 @@ def compared(thresholds: Sequence[float]) -> dict[str, Settings]:
     return {f"record, {t:g}": {"record": RECORD, "threshold": t} for t in thresholds}
 
 
-def graph_of(job: str, seed: int, count: int, rows: Mapping[str, Settings]) -> Graph:
+def graph_of(ask: Ask, rows: Mapping[str, Settings]) -> Graph:
     """Draw one profession without modules, by Balance, and by Balance with each row's Where, in one graph."""
-    prompt = photo_of(job)
-    graph = loaded(count)
-    model = balanced(graph, MODULE, seed, count)
+    job, prompt, seed = ask.group, ask.prompt, ask.seed
+    graph = loaded(ask.count)
+    model = balanced(graph, MODULE, seed, ask.count)
 
     def add(row: str, changed: list[Any], sampler: str = "KSampler") -> None:
         saved(graph, row, sampled(graph, row, changed, prompt, "", seed, sampler=sampler), filename_prefix="where")
@@ -95,56 +96,33 @@ def graph_of(job: str, seed: int, count: int, rows: Mapping[str, Settings]) -> G
     return graph
 
 
-def draw(server: ComfyServer, seeds: Mapping[str, int], count: int, rows: Mapping[str, Settings]) -> Runs:
-    """Draw every row of every profession."""
-    runs: Runs = {row: {} for row in (BEFORE, BALANCE, *rows)}
-    for job, seed in tqdm(seeds.items(), unit="profession"):
-        entry = server.run(graph_of(job, seed, count, rows))
-        for row in runs:
-            runs[row][job] = pictures_of(server, entry, row)
-    return runs
-
-
-def measure(runs: Runs, labels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
-    """Return each row's figures; `labels`: what each profession's pictures were asked to show."""
+def measure(runs: Runs) -> dict[str, dict[str, Any]]:
+    """Return each row's figures; differences are to Balance alone."""
     judge, segmenter = examiners()
-    groups = [job for job, wishes in labels.items() for _ in wishes]
-    strata = [(job, wish) for job, wishes in labels.items() for wish in wishes]
-    ratio = partial(mean_ratio_of_labels, groups=groups, concepts=len(CONCEPTS))
-    base_sound, base_seen = psnrs(segmenter, runs, BALANCE), seen(judge, runs[BALANCE])
-    figures = {}
-    for row, pictures in runs.items():
-        found = score(judge, pictures, CONCEPTS, None if row == BEFORE else labels)
-        own: dict[str, Any] = {
-            "deviation_ratio": vars(found.overall),
-            "profession_accuracy": found.profession_accuracy,
-            "unsure": found.unsure,
+    places = strata(runs[BALANCE])
+    ratio = partial(mean_ratio_of_labels, groups=[job for job, _ in places], concepts=len(CONCEPTS))
+
+    def difference(first: NDArray[Any], second: NDArray[Any], value: Any = mean) -> dict[str, float]:
+        return vars(paired_bootstrap(first, second, places, value))
+
+    psnrs = {row: background_psnrs(segmenter, runs[BEFORE], own) for row, own in runs.items() if row != BEFORE}
+    seen = {row: concepts_seen(judge, own, CONCEPTS) for row, own in runs.items()}
+    figures = {BEFORE: score(judge, runs[BEFORE], CONCEPTS).to_dict()}
+    for row, own in psnrs.items():
+        figures[row] = {
+            **score(judge, runs[row], CONCEPTS).to_dict(),
+            "asked_and_seen": agreement(judge, runs[row]),
+            "background_psnr": difference(np.zeros_like(own), own),
+            "background_psnr_median": float(np.median(own)),
+            "psnr_gain": difference(psnrs[BALANCE], own),
+            "deviation_ratio_difference": difference(seen[BALANCE], seen[row], ratio),
         }
-        if row != BEFORE:
-            sound, own_seen = psnrs(segmenter, runs, row), seen(judge, pictures)
-            own["asked_and_seen"] = agreement(judge, pictures, labels)
-            own["background_psnr"] = vars(paired_bootstrap(np.zeros_like(sound), sound, strata, mean))
-            own["background_psnr_median"] = float(np.median(sound))
-            own["psnr_gain"] = vars(paired_bootstrap(base_sound, sound, strata, mean))
-            own["deviation_ratio_difference"] = vars(paired_bootstrap(base_seen, own_seen, strata, ratio))
-        figures[row] = own
     return figures
 
 
 def mean(values: Any) -> Any:
     """Return the mean over the pictures, `[..., N]` -> `[...]`."""
     return values.mean(-1)
-
-
-def psnrs(segmenter: Segmenter, runs: Runs, row: str) -> Any:
-    """Return each picture's background PSNR against the one without modules, in dB, `[N]`."""
-    return np.concatenate(list(background_psnrs(segmenter, runs[BEFORE], runs[row]).values()))
-
-
-def seen(judge: Judge, pictures: Mapping[str, Pictures]) -> Any:
-    """Return which concept each picture shows, `[N]`; -1: unsure."""
-    verdicts = [label for own in pictures.values() for label in judge.verdicts(to_tensor(own))["gender"].labels]
-    return np.array([CONCEPTS.index(label) if label in CONCEPTS else -1 for label in verdicts])
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -169,8 +147,8 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _text(interval: Mapping[str, float] | None, form: str) -> str:
     if interval is None:
         return ""
-    found = Interval(**interval)
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+    value, low, high = (f"{interval[end]:{form}}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 if __name__ == "__main__":

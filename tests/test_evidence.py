@@ -50,7 +50,7 @@ from benchmarks.evidence.asks import (
     prompt,
 )
 from benchmarks.evidence.drawing import put_together
-from benchmarks.evidence.measure import Examiner, drawn_of
+from benchmarks.evidence.measure import Examiner
 from benchmarks.evidence.methods import METHODS, RESPO, Training
 from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Scale, chosen
 from benchmarks.evidence.second_judge import NearestEmoji, load_second, placed
@@ -381,7 +381,7 @@ class TestMeasure:
 
     def test_what_was_asked_goes_along(self):
         own = ask_for("joint", count=6)
-        drawn = drawn_of(own, np.zeros((6, 4, 4, 3), np.uint8))
+        drawn = own.drawn(np.zeros((6, 4, 4, 3), np.uint8))
         assert drawn.asked == tuple(", ".join(concepts) for concepts in own.wishes())
         assert drawn.group == "doctor"
 

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from benchmarks.comfy_server import ComfyServer, ServerError
-from benchmarks.drawing import PROFESSIONS, TRAINED, equal_quotas, photo_of, pictures_of, seeds_of
+from benchmarks.drawing import PROFESSIONS, TRAINED, draw_by, photos, unasked
 from benchmarks.evidence.bench import BENCH, examiners
-from respo_train.core.counting.metrics import Interval
+from benchmarks.graph import SAVE, photographed
+from benchmarks.scoring import Score, agreement, background, before_and_after, score
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.figure import Figure
+from respo_train.evaluation.ratios import perfect
 
 from . import show
-from .scoring import Pictures, Score, agreement, background_psnr, perfect, score
-from .workflow import IMAGES_NODE, workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "demo_gender.safetensors"
 CONCEPTS = ("woman", "man")
-SEEDS = seeds_of(PROFESSIONS, 42)
+FIRST_SEED = 42
 HELD_OUT = ", ".join(job for job in PROFESSIONS if job not in TRAINED)
 SHOWN = ("doctor", "nurse", "pilot", "teacher", "mechanic")  # the rows of before_after.png
 
@@ -40,7 +40,7 @@ def main() -> int:
     print("Starting ComfyUI", flush=True)
     try:
         with ComfyServer(out / "server", model_folders={"respo": out / "modules"}) as server:
-            before = _timed(seconds, "before", lambda: draw(server, options.images, None))
+            before = _timed(seconds, "before", lambda: unasked(draw(server, options.images, None)))
             _timed(seconds, "train", lambda: train(out / "modules" / MODULE))
             after = _timed(seconds, "after", lambda: draw(server, options.images, MODULE))
     except (ServerError, subprocess.CalledProcessError) as error:
@@ -67,13 +67,11 @@ def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any
     return result
 
 
-def draw(server: ComfyServer, count: int, module: str | None) -> dict[str, Pictures]:
+def draw(server: ComfyServer, count: int, module: str | None) -> list[Drawn]:
     """Draw `count` pictures of every profession through the server."""
-    runs = {}
-    for job, seed in tqdm(SEEDS.items(), desc="After " if module else "Before", unit="profession"):
-        entry = server.run(workflow(photo_of(job), seed, count, module))
-        runs[job] = pictures_of(server, entry, IMAGES_NODE)
-    return runs
+    print("After" if module else "Before", flush=True)
+    asks = photos(count, CONCEPTS, first=FIRST_SEED)
+    return draw_by(server, asks, lambda ask: photographed(ask, module), [SAVE])[SAVE]
 
 
 def train(target: Path) -> None:
@@ -94,31 +92,33 @@ def train(target: Path) -> None:
 
 
 def report(
-    out: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], seconds: dict[str, float], started: float
+    out: Path, before: Sequence[Drawn], after: Sequence[Drawn], seconds: dict[str, float], started: float
 ) -> None:
     """Judge both runs, print the table, write the pictures, the page and report.json."""
     judge, segmenter = examiners()
-    count = len(next(iter(before.values())))
-    labels = equal_quotas(SEEDS, count, CONCEPTS)
-    first, second = score(judge, before, CONCEPTS), score(judge, after, CONCEPTS, labels)
-    obeyed, background = agreement(judge, after, labels), background_psnr(segmenter, before, after)
-    ideal = perfect(labels)
-    show.save_grid(out / "before.png", before)
-    show.save_grid(out / "after.png", after)
-    some = [p for p in SHOWN if p in before]
-    show.save_pair(out / "before_after.png", {p: before[p] for p in some}, {p: after[p] for p in some})
+    first, second = score(judge, before, CONCEPTS), score(judge, after, CONCEPTS)
+    obeyed, kept = agreement(judge, after), background(segmenter, before, after)
+    ideal = perfect(after, CONCEPTS).value
+    first_shown, second_shown = ({one.group: one.images for one in run} for run in (before, after))
+    show.save_grid(out / "before.png", first_shown)
+    show.save_grid(out / "after.png", second_shown)
+    pair = [{job: run[job] for job in SHOWN} for run in (first_shown, second_shown)]
+    show.save_pair(out / "before_after.png", pair[0], pair[1])
     show.save_chart(out / "deviation.png", first, second, ideal)
-    rows = table(first, second, ideal, obeyed, background)
+    rows = table(first, second, ideal, obeyed, kept)
     total = round(time.monotonic() - started, 1)
+    compared = before_and_after(first, second)
+    compared["deviation_ratio"]["perfect_method"] = ideal
     figures = {
-        "images": count * len(before),
+        "images": sum(len(one.images) for one in before),
         "professions": len(before),
-        "deviation_ratio": {"before": vars(first.overall), "after": vars(second.overall), "perfect_method": ideal},
-        "per_profession": {p: {"before": vars(first.interval(p)), "after": vars(second.interval(p))} for p in before},
-        "profession_accuracy": {"before": first.profession_accuracy, "after": second.profession_accuracy},
-        "unsure": {"before": first.unsure, "after": second.unsure},
+        **compared,
+        "per_profession": {
+            job: {"before": ratio.to_dict(), "after": second.ratios[job].to_dict()}
+            for job, ratio in first.ratios.items()
+        },
         "asked_and_seen": obeyed,
-        "background_psnr": vars(background),
+        "background_psnr": kept.to_dict(),
         "seconds": {**seconds, "total": total},
     }
     (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -132,7 +132,7 @@ def report(
 
 
 def table(
-    before: Score, after: Score, ideal: float, obeyed: Mapping[str, float], background: Interval
+    before: Score, after: Score, ideal: float, obeyed: Mapping[str, float], background: Figure
 ) -> list[tuple[str, str, str]]:
     """Return (what, before, after) as text."""
     return [
@@ -149,14 +149,14 @@ def table(
     ]
 
 
-def _text(interval: Interval) -> str:
+def _text(interval: Figure) -> str:
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _print(rows: Sequence[tuple[str, str, str]], before: Score, after: Score, out: Path, total: float) -> None:
     print(f"\n{'':42}{'before':>24}{'after':>24}")
     for profession in before.ratios:
-        print(f"{profession:42}{_text(before.interval(profession)):>24}{_text(after.interval(profession)):>24}")
+        print(f"{profession:42}{_text(before.ratios[profession]):>24}{_text(after.ratios[profession]):>24}")
     print()
     for what, first, second in rows:
         print(f"{what:42}{first:>24}{second:>24}")

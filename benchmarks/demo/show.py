@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.comfy_server import Pictures
+from benchmarks.scoring import Score
 from respo_train.report.charts import INK, bars, drawing, png
 from respo_train.report.grid import Layout, draw_grid
 from respo_train.report.pages import Page, Section, write_page
-
-from .scoring import Pictures, Score
 
 COLUMNS = 10
 
@@ -28,7 +28,7 @@ def save_pair(path: Path, before: Mapping[str, Pictures], after: Mapping[str, Pi
 def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
     """Draw each profession's deviation ratio before and after, with its 95 % interval."""
     runs = {
-        f"{label} (mean {score.overall.value:.2f})": {job: score.interval(job) for job in score.ratios}
+        f"{label} (mean {score.overall.value:.2f})": score.ratios
         for label, score in (("before", before), ("after", after))
     }
     with drawing(9, 0.42 * len(before.ratios) + 1.6) as figure:

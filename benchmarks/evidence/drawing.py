@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
-from benchmarks.comfy_server import ComfyServer
+from benchmarks.comfy_server import ComfyServer, Pictures
 from respo_train.evaluation.cells import Cell
 
 from .graphs import SAVED, Graph
 
 SAFETY, SAVE = "RespoSafety", "SaveImage"
 KEPT_NODES = "100"  # results of nodes that the host keeps: the record of a prompt's every piece, for several methods
-Pictures = NDArray[np.uint8]  # [N, H, W, 3]
 
 
 class Drawer:
@@ -49,8 +47,7 @@ class Drawer:
         for piece in cell.work:
             entry = self._server.run(self.prepared(piece.graph))
             for name, places in piece.saved:
-                images = [np.asarray(image.convert("RGB")) for image in self._server.images(entry, name)]
-                parts.append((places, np.stack(images)))
+                parts.append((places, self._server.pictures(entry, name)))
         shutil.rmtree(self._server.output / SAVED, ignore_errors=True)
         return put_together(cell.count, parts)
 

@@ -13,7 +13,7 @@ from respo_train.evaluation.figures import Drawn, Figure
 
 from . import bench, results
 from .asks import CONCEPTS, PLAIN
-from .measure import FAIRNESS, Examiner, Figures, drawn_of
+from .measure import FAIRNESS, Examiner, Figures
 from .plan import UNMODIFIED, Plan
 from .reference import load_real
 from .second_judge import load_second
@@ -62,7 +62,7 @@ class _Reader:
 
     def drawn(self, cells: Sequence[Cell]) -> list[Drawn]:
         """Return the pictures of finished cells."""
-        return [drawn_of(cell.ask, self._store.load(cell)) for cell in cells]
+        return [cell.ask.drawn(self._store.load(cell)) for cell in cells]
 
     def before(self, prompts: str) -> list[Drawn]:
         """Return the unmodified model's pictures of a list of prompts; rows that are judged side by side share them."""

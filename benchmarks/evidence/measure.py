@@ -21,12 +21,6 @@ FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # ta
 Figures = dict[str, Figure]
 
 
-def drawn_of(ask: Ask, pictures: NDArray[np.uint8]) -> Drawn:
-    """Return a cell's pictures as what the figures are made of."""
-    asked = tuple(", ".join(cell) for cell in ask.wishes())
-    return Drawn(ask.group, ask.prompt, pictures, asked, ask.held_out)
-
-
 @dataclass(frozen=True)
 class Examiner:
     """Who looks at the pictures. `second`: another judge, or None; `real`: the judge's features of real pictures."""

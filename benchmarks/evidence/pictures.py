@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFont
 
+from benchmarks.comfy_server import Pictures
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.figures import Drawn
@@ -16,8 +17,7 @@ from respo_train.report.grid import Layout, draw_grid
 
 from . import bench
 from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
-from .drawing import Pictures
-from .measure import FAIRNESS, drawn_of
+from .measure import FAIRNESS
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .tables import title
@@ -73,7 +73,7 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
     judge, _ = bench.examiners()
     concepts = {HEADS[a]: CONCEPTS[a] for a in FAIRNESS[task.name]}
     cells = plan.cells(RESPO, task, modules[RESPO])
-    drawn = [drawn_of(cell.ask, store.load(cell)) for cell in cells if _is_there(store, cell)]
+    drawn = [cell.ask.drawn(store.load(cell)) for cell in cells if _is_there(store, cell)]
     if not drawn:
         return []
     worst = max(drawn, key=lambda one: E.joint_deviation(judge, [one], concepts).value)

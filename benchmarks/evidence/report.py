@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.graph import GUIDANCE, STEPS
 from respo_train.core.files.checkpoint import write_atomically
 from respo_train.evaluation.cells import Store
 
@@ -90,8 +91,6 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
 
 
 def _header(plan: Plan, made: Made) -> list[str]:
-    from benchmarks.demo.workflow import GUIDANCE, STEPS
-
     changed = bench.changed_files()
     state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
     today, cores = datetime.datetime.now(datetime.timezone.utc).date(), os.cpu_count()

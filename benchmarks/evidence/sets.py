@@ -19,7 +19,7 @@ from respo_train.judges.emoji_world import Judge
 
 from . import bench, results
 from .asks import PLAIN, Task
-from .measure import FAIRNESS, drawn_of
+from .measure import FAIRNESS
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan, surroundings
 from .reference import REFERENCE
@@ -131,7 +131,7 @@ def publish(
 
 def sample_of(judge: Judge, cell: Cell, pictures: Any) -> dict[str, Any]:
     """Return the prompt and the judge's labels of its first pictures, each picture's in one text."""
-    drawn = drawn_of(replace(cell.ask, count=len(pictures)), pictures)
+    drawn = cell.ask.drawn(pictures)
     seen = zip(*(labels(judge, drawn, attribute) for attribute in judge.classes), strict=True)
     return {"prompt": cell.ask.prompt, "labels": [", ".join(own) for own in seen]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256, write_atomically
-from .drawn import Drawn
 from .protocol import Ask
 
 
@@ -41,10 +40,6 @@ class Cell:
     def key(self) -> str:
         """Return 32 hexadecimal digits; equal ones are of the same pictures."""
         return digest_of(self.about)[:32]
-
-    def drawn(self, images: NDArray[np.uint8], asked: Sequence[str]) -> Drawn:
-        """Return the cell's pictures `[count, H, W, 3]` with what each of them was asked to show."""
-        return Drawn(self.ask.group, self.ask.prompt, images, tuple(asked), self.ask.held_out)
 
 
 def digest_of(values: Any) -> str:

@@ -113,7 +113,7 @@ def gathered(job: Job, store: Store, plan: Plan) -> dict[str, dict[str, list[Dra
         # A model without modules was asked for nothing, except for what the prompt itself states.
         asked = [""] * ask.count if variant == BEFORE and not ask.states else job.brush.steering.asked(ask)
         for cell in cells:
-            own.append(cell.drawn(store.load(cell), asked[cell.first : cell.first + cell.count]))
+            own.append(ask.drawn(store.load(cell), asked[cell.first : cell.first + cell.count]))
     return runs
 
 

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.counting.balance import parse_shares
 from ..core.counting.joint import Combination, assign_jointly
+from .drawn import BETWEEN, Drawn
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +52,12 @@ class Ask:
         images = range(first, first + (self.count if count is None else count))
         shares = [parse_shares(text) for _, text in self.shares]
         return assign_jointly(self.seed, images, shares) if shares else [()] * len(images)
+
+    def drawn(self, images: NDArray[np.uint8], asked: Sequence[str] | None = None) -> Drawn:
+        """Return its pictures `[N, H, W, 3]` with what each was asked to show; None: its share."""
+        if asked is None:
+            asked = [BETWEEN.join(wish) for wish in self.wishes(0, len(images))]
+        return Drawn(self.group, self.prompt, images, tuple(asked), self.held_out)
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,13 @@ class Brush:
                 f"expected pictures of {cell.ask.prompt!r}, but the checkpoint drew numbers that are not finite; try "
                 "--precision float32, or a lower --guidance or --strength"
             )
-        pictures = self.unet.decode(latents)
-        if pictures is None:
-            raise RespoError(
-                "the checkpoint has no autoencoder inside. Use a full checkpoint, which can draw pictures."
-            )
-        found: NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return found
+        return pictures_from(self.unet, latents)
+
+
+def pictures_from(unet: SplitUNet, latents: torch.Tensor) -> NDArray[np.uint8]:
+    """Return decoded latents, `[N, H, W, 3]` 0 … 255. Raises RespoError for a checkpoint without an autoencoder."""
+    pictures = unet.decode(latents)
+    if pictures is None:
+        raise RespoError("the checkpoint has no autoencoder inside. Use a full checkpoint, which can draw pictures.")
+    found: NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks.comfy_server import ComfyServer
-from benchmarks.demo.scoring import to_tensor
-from benchmarks.demo.workflow import IMAGES_NODE, workflow
+from benchmarks.graph import SAVE, photographed
 from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.evaluation.drawn import to_tensor
+from respo_train.evaluation.protocol import Ask
 from respo_train.judges.emoji_world import load_judge
 
 BENCH = Path(__file__).resolve().parents[2] / "emoji_world"
@@ -21,8 +21,8 @@ COUNT, SEED = 12, 4  # an even seed starts at a block's border: exactly half of 
 
 def seen(server: ComfyServer, words: str, module: str | None) -> tuple[list[str], list[str]]:
     """Genders and professions that the judge sees in COUNT pictures."""
-    entry = server.run(workflow(words, SEED, COUNT, module))
-    pictures = np.stack([np.asarray(image.convert("RGB")) for image in server.images(entry, IMAGES_NODE)])
+    entry = server.run(photographed(Ask("", "", words, SEED, COUNT), module))
+    pictures = server.pictures(entry, SAVE)
     verdicts = load_judge(BENCH / "judges" / "judge.safetensors").verdicts(to_tensor(pictures))
     return list(verdicts["gender"].labels), list(verdicts["profession"].labels)
 
