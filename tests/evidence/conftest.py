@@ -1,0 +1,11 @@
+"""What holds for all tests of the evidence."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_host(monkeypatch):
+    """The versions are a machine's own."""
+    monkeypatch.setattr("benchmarks.evidence.plan.surroundings", lambda: {"host": "1", "torch": "2"})
