@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.demo import show
-from benchmarks.demo.scoring import Score
-from respo_train.core.counting.metrics import Interval
+from benchmarks.scoring import Score
+from respo_train.evaluation.figure import Figure
 
 
 def score(value: float) -> Score:
-    interval = Interval(value, value / 2, value * 1.5)
-    return Score({"doctor": interval, "nurse": interval}, 0.01, 0.98, interval)
+    figure = Figure(value, value / 2, value * 1.5, 9)
+    return Score({"doctor": figure, "nurse": figure}, figure, 0.98, 0.01)
 
 
 def test_grids_a_chart_and_a_page_with_all_inside(tmp_path: Path) -> None:

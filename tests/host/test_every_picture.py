@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.comfy_server import ComfyServer
-from benchmarks.demo.scoring import to_tensor
-from benchmarks.drawing import pictures_of
 from benchmarks.graph import BASE_MODEL, Graph, Link, loaded, node, sampled, saved
 from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.judges.emoji_world import load_judge
 from setup_steps.host import link_pack
 
@@ -73,7 +72,7 @@ def test_context_windows(tiling_server: ComfyServer) -> None:
     settings |= {"context_length": 6, "context_overlap": 2, "fuse_method": "pyramid", "dim": 0}
     graph["windows"] = node("ContextWindowsManual", model=balanced(graph, 20, 16), **settings)
     drawn(graph, "windows drawn", ["windows", 0], 20, steps=15, scheduler="normal")  # this host wants 16 sigmas
-    found = pictures_of(tiling_server, tiling_server.run(graph), "windows drawn")
+    found = tiling_server.pictures(tiling_server.run(graph), "windows drawn")
     require_right(labels_of(20, 16), shown(found))
 
 
@@ -87,8 +86,8 @@ def test_eight_faces_detailed_one_by_one(tiling_server: ComfyServer) -> None:
         graph[f"again {index}"] = node("VAEEncode", pixels=[f"face {index}", 0], vae=["checkpoint", 2])
         drawn(graph, f"detailed {index}", model, seed + index, (f"again {index}", 0), denoise=0.6)
     entry = tiling_server.run(graph)
-    require_right(labels_of(seed, 8), shown(pictures_of(tiling_server, entry, "first")))
-    detailed = [pictures_of(tiling_server, entry, f"detailed {index}") for index in range(8)]
+    require_right(labels_of(seed, 8), shown(tiling_server.pictures(entry, "first")))
+    detailed = [tiling_server.pictures(entry, f"detailed {index}") for index in range(8)]
     require_right(labels_of(seed, 8), shown(np.concatenate(detailed)))
 
 
@@ -102,7 +101,7 @@ def test_tiles_one_and_four_at_a_time(tiling_server: ComfyServer) -> None:
         graph[f"tiles {together}"] = node("TestTiles", model=model, together=together)
         drawn(graph, f"tiled {together}", [f"tiles {together}", 0], seed)
     entry = tiling_server.run(graph)
-    one, four = (pictures_of(tiling_server, entry, f"tiled {together}") for together in (1, 4))
+    one, four = (tiling_server.pictures(entry, f"tiled {together}") for together in (1, 4))
     assert np.abs(one.astype(int) - four).max() <= 2
     labels = [label for label in labels_of(seed, 4) for _ in range(4)]
     require_right(labels, shown(np.concatenate([np.stack(np.split(picture, 4, axis=1)) for picture in one])))
@@ -114,7 +113,7 @@ def test_a_list_of_latents(tiling_server: ComfyServer) -> None:
     graph["list"] = node("RebatchLatents", latents=["latent", 0], batch_size=1)
     model = balanced(graph, seed, 1, latent=["list", 0])
     drawn(graph, "listed", model, seed, ("list", 0))
-    require_right(labels_of(seed, 6), shown(pictures_of(tiling_server, tiling_server.run(graph), "listed")))
+    require_right(labels_of(seed, 6), shown(tiling_server.pictures(tiling_server.run(graph), "listed")))
 
 
 def test_latents_from_a_batch_with_labels_given(tiling_server: ComfyServer) -> None:
@@ -123,7 +122,7 @@ def test_latents_from_a_batch_with_labels_given(tiling_server: ComfyServer) -> N
     graph["some"] = node("LatentFromBatch", samples=["latent", 0], batch_index=2, length=4)
     model = balanced(graph, 0, 1, labels=["assign", 0], latent=["some", 0])
     drawn(graph, "picked", model, 5, ("some", 0))
-    found = pictures_of(tiling_server, tiling_server.run(graph), "picked")
+    found = tiling_server.pictures(tiling_server.run(graph), "picked")
     require_right(labels_of(seed, 8)[2:6], shown(found))
 
 
@@ -133,7 +132,7 @@ def test_a_plot_over_seeds_follows_them(tiling_server: ComfyServer) -> None:
     for seed in seeds:
         drawn(graph, f"plot {seed}", model, seed)
     entry = tiling_server.run(graph)
-    found = np.concatenate([pictures_of(tiling_server, entry, f"plot {seed}") for seed in seeds])
+    found = np.concatenate([tiling_server.pictures(entry, f"plot {seed}") for seed in seeds])
     require_right([label for seed in seeds for label in labels_of(seed, 1)], shown(found))
 
 
@@ -144,7 +143,7 @@ def test_twelve_queued_pictures(tiling_server: ComfyServer) -> None:
     for seed in range(40, 52):
         graph = loaded(1)
         drawn(graph, "queued", balanced(graph, 0, 1, **FOLLOW), seed)
-        found.append(pictures_of(tiling_server, tiling_server.run(graph), "queued"))
+        found.append(tiling_server.pictures(tiling_server.run(graph), "queued"))
     labels = labels_of(40, 12)
     assert all(abs(labels[:n].count("woman") - n / 2) <= 1 for n in range(13))
     require_right(labels, shown(np.concatenate(found)))
@@ -160,7 +159,7 @@ def test_least_change(tiling_server: ComfyServer) -> None:
     drawn(graph, "after", balanced(graph, 0, 1, labels=["assign", 1]), seed)
     graph["told"] = node("PreviewAny", source=["assign", 0])
     entry = tiling_server.run(graph)
-    was, now = (pictures_of(tiling_server, entry, name) for name in ("before", "after"))
+    was, now = (tiling_server.pictures(entry, name) for name in ("before", "after"))
     same = [bool((a == b).all()) for a, b in zip(was, now, strict=True)]
     habit, labels = shown(was), entry["outputs"]["told"]["text"][0].splitlines()
     assert sorted(labels) == ["man"] * 6 + ["woman"] * 6
