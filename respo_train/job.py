@@ -178,7 +178,9 @@ class _Run:
         try:
             for watcher in self.watchers:
                 watcher.after_step(state)
-        except Exception:
+        except KeyboardInterrupt:  # a second Ctrl-C waits for nothing
+            raise
+        except BaseException:  # newer hosts' Cancel is no Exception
             self.team.agree(True)
             self._stop(state)
             raise
