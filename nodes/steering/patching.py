@@ -54,7 +54,7 @@ def with_region(model: Any, region: Region) -> Any:
     if region.words is not None:
         _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
         # A patch, not a replacement: only one node can replace the attention, and IPAdapter and the like do so.
-        patched.set_model_attn2_patch(listening(region.words, patched.get_model_object("diffusion_model")))
+        patched.set_model_attn2_patch(listening(region.words))
     return patched
 
 

@@ -21,6 +21,7 @@ from ..calls.rows import Size
 from .edits import Area, Moment
 
 _SHARES = "respo_shares"  # in transformer_options of a call: {Words: [share of attention `[n * b, 1, H, W]` per layer]}
+_NETWORK = "respo_network"  # in transformer_options of a call: the network that runs it
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,20 @@ def product(weights: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def fresh_word_attention(executor: Any, *given: Any, **named: Any) -> Any:
-    """Wrap each call of the model (WrappersMP.APPLY_MODEL): start with no attention read."""
-    return with_options(executor, given, named, {_SHARES: {}})
+    """Wrap each call of the model (WrappersMP.APPLY_MODEL): start with no attention read.
+
+    The network is that of the call: the host may sample with another copy than the one that was patched.
+    """
+    more = {_SHARES: {}, _NETWORK: executor.class_obj.diffusion_model}
+    return with_options(executor, given, named, more)
 
 
-def listening(words: Words, network: Any) -> Callable:
+def listening(words: Words) -> Callable:
     """Build the host's `fn(n, context, value, options)` that reads the attention to `words` and changes nothing."""
 
     def listen(n: Tensor, context: Tensor, value: Any, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Any]:
         heard = options.get(_SHARES)
-        layer = _cross_attention(network, options)
+        layer = None if heard is None else _cross_attention(options[_NETWORK], options)
         if heard is None or layer is None or max(words.chosen + words.others) >= context.shape[1]:
             return n, context, value
         weights = attention_weights(layer.to_q(n), layer.to_k(context), options["n_heads"])

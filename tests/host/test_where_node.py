@@ -174,11 +174,20 @@ def test_nothing_is_heard_before_a_call_begins(pack):
     def apply(x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **others):
         return x, transformer_options, others
 
-    wanted = {"respo_shares": {}, "block": 3}
+    apply.class_obj = SimpleNamespace(diffusion_model="the network")
+    wanted = {"respo_shares": {}, "respo_network": "the network", "block": 3}
     assert fresh(apply, 1, 2, 3, 4, 5, old, more=6) == (1, wanted, {"more": 6})
     assert fresh(apply, 1, 2, transformer_options=old, more=6) == (1, wanted, {"more": 6})
     assert fresh(apply, 1, 2) == (1, None, {})
     assert old == {"respo_shares": {"old": 1}, "block": 3}
+
+
+def test_reads_the_network_that_runs(where, steered, sample, make_model):
+    """Hosts may sample with another copy of the model than the one that was patched."""
+    words, other = {"words": "photo", "clip": Clip(), "prompt": WORDS}, make_model(seed=5)
+    moved = where(model=steered(), **words).clone()
+    moved.model = other.model
+    assert torch.equal(sample(moved), sample(where(model=steered(model=other), **words)))
 
 
 def test_finds_words_and_phrases(pack):
