@@ -98,3 +98,18 @@ def bars(figure: Any, runs: Mapping[str, Mapping[str, Interval]], x: str, marked
     axes.set(xlim=(0, 1.02), ylim=(-0.6, len(groups) - 0.4), xlabel=x)
     axes.yaxis.grid(False)
     return axes
+
+
+def curves(figure: Any, runs: Mapping[str, Sequence[Interval]], x: str, y: str) -> Any:
+    """Draw `runs`, name -> an interval at each of 1, 2, 3 …, as lines in bands from 0 to 1; return the axes.
+
+    `x`, `y`: what is drawn over what.
+    """
+    axes = figure.subplots()
+    for colour, (name, run) in zip(COLOURS, runs.items(), strict=False):
+        places, (value, ends) = np.arange(1, len(run) + 1), spread(run)
+        axes.plot(places, value, color=colour, marker="o", markersize=3.5, label=name)
+        axes.fill_between(places, value - ends[0], value + ends[1], color=colour, alpha=0.13, linewidth=0)
+    axes.set(ylim=(0, 1.02), xlabel=x, ylabel=y)
+    figure.legend(loc="outside upper left", ncols=3, fontsize=9)
+    return axes
