@@ -120,7 +120,7 @@ def chart(steps: Sequence[Mapping[str, Scores]]) -> bytes:
     lines = {
         "with the habit": [step["trained"]["with"] for step in steps],
         "against the habit": [step["trained"]["against"] for step in steps],
-        "against the habit, held-out professions": [step["held out"]["against"] for step in steps],
+        "held-out professions, all": [step["held out"]["all"] for step in steps],
     }
     with drawing(7.5, 3.8) as figure:
         axes = curves(figure, lines, "step", "share of right answers")
