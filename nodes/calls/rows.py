@@ -69,7 +69,13 @@ class Pictures:
         """Return the entry of `values` `[n, …]` for each row. There is one per picture, or a single one to broadcast.
 
         As the host does with batches, entries beyond the batch are ignored, and too few are repeated from the start.
+        Raises RespoError for several entries and a run of one picture: a detailer draws a batch's pictures one by one.
         """
+        if len(values) > 1 and self.count == 1:
+            raise RespoError(
+                f"{len(values)} masks came for a run of one picture, and nothing tells which one is its own. Link one "
+                "mask, or sample the pictures as one batch: detailers and lists draw them one at a time."
+            )
         if len(values) == 1 or (len(values) == self.count and self.whole):
             return values
         return values[[place % len(values) for place in self.known()]]

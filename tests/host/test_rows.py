@@ -160,6 +160,15 @@ def test_a_record_made_in_windows_is_that_of_the_run(sample, run_node, model, pr
             assert torch.allclose(windows.calls[key].bands[prompt_key].means, band.means, atol=1e-2)
 
 
+def test_masks_of_a_batch_that_is_drawn_one_by_one_are_refused(sample, run_node, model, module, pack):
+    """What detailers do: the masks are those of the whole batch, but each run draws one picture of it."""
+    masked = run_node("RespoApplyModule", model=model, module=module, mask=torch.ones(3, 16, 16))[0]
+    with pytest.raises(pack.core.errors.RespoError, match="3 masks came for a run of one picture"):
+        sample(masked, count=1)
+    single = run_node("RespoApplyModule", model=model, module=module, mask=torch.ones(1, 16, 16))[0]
+    assert not torch.allclose(sample(single, count=1), sample(model, count=1), atol=1e-2)
+
+
 @pytest.mark.parametrize("start", [0.0, 0.5])
 def test_several_tiles_in_one_call(sample, run_node, model, module, start):
     balanced = run_node("RespoBalance", model=model, module=module, seed=1, count=2, start_percent=start)[0]
