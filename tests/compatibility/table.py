@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from . import ROWS
+from .packs import PACKS
 from .refused import REFUSED
 from .row import Row
 
@@ -48,7 +49,7 @@ def page() -> str:
     """Return the whole page."""
     sections = [section(name, list(rows)) for name, rows in groupby(ROWS, key=lambda row: row.section)]
     refusals = [f"| {refused.name} | {', '.join(refused.says)} |\n" for refused in REFUSED]
-    return INTRODUCTION + "".join(sections) + ELSEWHERE + REFUSALS + "".join(refusals)
+    return INTRODUCTION + "".join(sections) + PACKS + ELSEWHERE + REFUSALS + "".join(refusals)
 
 
 def section(name: str, rows: list[Row]) -> str:
