@@ -70,6 +70,7 @@ class Balance(io.ComfyNode):
                 widgets.end_percent(),
                 widgets.enabled(),
                 *_second_and_third(),
+                *_seed_from_and_labels(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The balanced model, for a KSampler."),
@@ -103,7 +104,7 @@ class Balance(io.ComfyNode):
         latent: Mapping[str, Any] | None = None,
         only_open_prompts: bool = True,
         seed_from: str = SEED_FROM[0],
-        labels: str | None = None,
+        labels: str = "",
     ) -> io.NodeOutput:
         """Return the steered model and each picture's label; the very same model when the node is off.
 
@@ -118,7 +119,7 @@ class Balance(io.ComfyNode):
         linked = [(own, text, by * strength) for own, text, by in asked if own is not None and by != 0]
         if widgets.is_off(enabled, strength, start_percent, end_percent) or not linked:
             return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
-        given = None if labels is None else parse_given(labels, [own.attribute.concepts for own, _, _ in linked])
+        given = parse_given(labels, [own.attribute.concepts for own, _, _ in linked]) if labels.strip() else None
         balanced = [
             BalancedAttribute(own, shares_of(own.attribute, text) if given is None else shares_given(given, place), by)
             for place, (own, text, by) in enumerate(linked)
@@ -178,6 +179,11 @@ def _second_and_third() -> list[io.Input]:
         "doctor'). A module that was trained with a probe recognises this in the encoded prompt, by the words that it "
         "was trained with; other modules change every prompt.",
     )
+    return [*inputs, latent, only_open]
+
+
+def _seed_from_and_labels() -> list[io.Input]:
+    """Return two more inputs that were added later."""
     seed_from = io.Combo.Input(
         "seed_from",
         options=list(SEED_FROM),
@@ -186,14 +192,15 @@ def _second_and_third() -> list[io.Input]:
         tooltip="the sampler: each run takes the noise seed of its own sampler, so that a detailer, an XY plot and a "
         "queue give every picture the concept of its seed. Labels are then right if the sampler has this node's seed.",
     )
+    # A widget: a mere socket would stand before all widgets, and the subgraphs that people saved count their slots.
     labels = io.String.Input(
         "labels",
+        default="",
         optional=True,
-        force_input=True,
-        tooltip="What each picture gets, one per line, in place of distribution and seed: from Assign Labels or "
-        "another Balance. A line with - leaves its picture as the model draws it.",
+        tooltip="What each picture gets, in place of distribution and seed: link them from Assign Labels or another "
+        "Balance, or write 'woman; man; -'. With - a picture stays as the model draws it. Empty: by distribution.",
     )
-    return [*inputs, latent, only_open, seed_from, labels]
+    return [seed_from, labels]
 
 
 def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]:

@@ -106,6 +106,7 @@ def run_quick(folder: Path, *arguments: str) -> dict[str, dict[str, Figure]]:
     return results.read(folder / "quick" / "results.json")
 
 
+@pytest.mark.slow  # two minutes on two cores
 def test_the_least_that_can_be_drawn_has_every_row(whole):
     """Two pictures of one profession of each kind and of one thing: every way of drawing, judging and writing."""
     least = run_quick(ROOT / "out" / "evidence-least", "--images", "2", "--professions", "doctor", "welder", "dog")

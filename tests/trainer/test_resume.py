@@ -455,6 +455,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.slow  # each of its moments is another process; test_killed_while_writing holds the worst ones
 @needs_fork
 def test_killed_at_ten_random_moments(tmp_path: Path, server: Server) -> None:
     moments, reached = random.Random("ten moments"), []

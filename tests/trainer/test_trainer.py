@@ -168,8 +168,8 @@ def test_a_map_of_h_learns_with_the_responsible_part() -> None:
 @pytest.mark.parametrize("objective", ["respodiff", "sdisc", "where"])
 def test_a_map_of_h_reaches_further_than_a_constant(objective: str) -> None:
     unet = AttentiveUNet() if objective == "where" else ToyUNet()
-    plain = config(objective=objective, steps=100, semantic_lr=0.0)
-    with_map = config(objective=objective, steps=100, semantic_lr=0.0, map_width=8, map_lr=0.01)
+    quick = {"objective": objective, "steps": 100, "semantic_lr": 0.0, "pictures": 40, "picture_steps": 5}
+    plain, with_map = config(**quick), config(**quick, map_width=8, map_lr=0.01)
     ends = [
         sum(loss.responsible for loss in train(one, unet).concepts["woman"].losses[-20:]) for one in (plain, with_map)
     ]

@@ -5,6 +5,7 @@ A picture is known by its place in the run's batch, or by its index in the large
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -64,17 +65,13 @@ class Seats:
 
 
 def parse_given(text: str, attributes: Sequence[Collection[str]]) -> tuple[Given, ...]:
-    """Parse labels, one picture a line: "woman, dark", or "-" for a picture that is left as the model draws it.
+    """Parse labels, one picture a line or up to a semicolon: "woman, dark", or "-" for a picture that is left alone.
 
     `attributes`: the names of each attribute's concepts. An attribute that a line does not name is left, too. Raises
     RespoError for other names, and for two of one attribute.
     """
-    if not text.strip():
-        raise RespoError(
-            "expected labels, one picture a line, found none: the node that they come from is off. Switch it on, or "
-            "take the link off the labels."
-        )
-    return tuple(_given(line, number, attributes) for number, line in enumerate(text.removesuffix("\n").split("\n"), 1))
+    lines = re.split("[;\n]", text.removesuffix("\n"))
+    return tuple(_given(line, number, attributes) for number, line in enumerate(lines, 1))
 
 
 def _given(line: str, number: int, attributes: Sequence[Collection[str]]) -> Given:
