@@ -7,14 +7,11 @@ with our own error, took more than a second of the processor, ended or stopped t
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -22,50 +19,13 @@ from hypothesis import strategies as st
 from benchmarks.hostile.archive_files import good_archives
 from benchmarks.hostile.entries import ENTRIES, GOOD_ARCHIVE, KINDS
 from benchmarks.hostile.explore import Tally, Tell, Verdict, command
+from benchmarks.hostile.known import LINKS, HostileFile, entries_of, good_files, known_files
 from benchmarks.hostile.module_files import good_modules, large
 from benchmarks.hostile.reading import Reader
 from benchmarks.hostile.spoil import BYTES, Draw, pick
 
 SECONDS = 1.0  # of the processor, for each reader
-MEMORY = 2**30  # bytes more than before
-LINKS = {
-    "device": "/dev/zero",
-    "loop": ".",
-    "nowhere": "nothing-here",
-    "outside": "../outside",
-    "folder": "",
-    "pipe": "",
-}
-
 _AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
-
-
-@dataclass(frozen=True, repr=False)
-class HostileFile:
-    """`how`: what was done to it; `size`: of the file where it ends in a hole; `link`: it is one of LINKS instead."""
-
-    kind: str
-    how: str
-    data: bytes = b""
-    size: int | None = None
-    link: str | None = None
-
-    def __repr__(self) -> str:
-        digest = hashlib.sha256(self.data).hexdigest()[:12]
-        return f"{self.kind}: {self.how} ({len(self.data)} bytes {digest}{self.data[:200]!r}, {self.size}, {self.link})"
-
-    def place(self, folder: Path) -> Path:
-        """Put it into `folder`; a link to the outside leads to the folder's own parent."""
-        path = folder / KINDS[self.kind].name
-        if self.link in ("folder", "pipe"):
-            path.mkdir() if self.link == "folder" else os.mkfifo(path)
-        elif self.link is not None:
-            path.symlink_to(path.name if self.link == "loop" else LINKS[self.link])
-        else:
-            path.write_bytes(self.data)
-            if self.size is not None:
-                os.truncate(path, self.size)
-        return path
 
 
 @st.composite
@@ -88,16 +48,6 @@ def hostile_files(draw: Draw, kind: str) -> HostileFile:
         more = pick(draw, *BYTES[:3])
         how, data = f"{how} {more.__name__}", more(draw, data)
     return HostileFile(kind, how, data)
-
-
-def good_files() -> list[HostileFile]:
-    """Return what the others are made of, with nothing wrong."""
-    return [HostileFile(name, "good", data) for name, kind in KINDS.items() for data in kind.good()]
-
-
-def entries_of(kind: str) -> list[str]:
-    """Name the entries that read files of a kind."""
-    return [name for name, entry in ENTRIES.items() if kind in entry.kinds]
 
 
 def clear(folder: Path) -> list[str]:
@@ -130,6 +80,8 @@ class Attack:
         """Let about `count` files be read, shared out among the kinds, always the same ones."""
         shares = sum(kind.share for kind in KINDS.values())
         for name, kind in KINDS.items():
+            for file in known_files(name):
+                self.tally.ask(file, self.ask)
             self.tally.explore(hostile_files(name), count * kind.share // shares, self.ask)
             tell(f"{name}: {self.tally.count} files, {len(self.tally.failures)} sorts of failures")
 
@@ -146,7 +98,7 @@ class Attack:
         for name, (verdict, seconds, memory) in answer.items():
             self.slowest = max(self.slowest, (seconds, f"{name}: {file}"))
             self.largest = max(self.largest, (memory, f"{name}: {file}"))
-            if verdict.is_good and (seconds > self.seconds or memory > MEMORY):
+            if verdict.is_good and (seconds > self.seconds or memory > ENTRIES[name].memory):
                 verdict = Verdict("slow" if seconds > self.seconds else "large", "", f"{seconds:.1f} s, {memory} bytes")
             verdicts[name] = verdict
         return verdicts

@@ -177,12 +177,20 @@ def program(draw: Draw, data: bytes) -> bytes:
     """Ask for a call: alone, as a key, as a value, as a state, among the tensors."""
     module, name, arguments = draw(st.sampled_from(_CALLS))
     names = b"".join(b"X" + struct.pack("<I", len(text)) + text.encode() for text in (module, name))
-    asked = pick(draw, f"c{module}\n{name}\n".encode(), names + b"\x93")  # the second is protocol 4's way
-    plain = pickled(_Rebuilt(collections.OrderedDict, *arguments))
-    call = plain.replace(b"ccollections\nOrderedDict\n", asked)[2:-1]
+    call = _call(pick(draw, f"c{module}\n{name}\n".encode(), names + b"\x93"), *arguments)  # protocol 4's way
     alone = [call, b"}X\1\0\0\0a" + call + b"s", b"}" + call + b"K\1s", b"}K\1" + call + b"b", call + b"0}"]
     among = [members_of(data)[_PICKLE][2:-1] + call + end for end in (b"0", b"b", b"u", b"\x86")]
     return replaced(data, _PICKLE, b"\x80\2" + pick(draw, *alone, *among) + b".")
+
+
+def _call(asked: bytes, *arguments: Any) -> bytes:
+    plain = pickled(_Rebuilt(collections.OrderedDict, *arguments))
+    return plain.replace(b"ccollections\nOrderedDict\n", asked)[2:-1]
+
+
+def program_of(data: bytes, module: str, name: str, *arguments: Any) -> bytes:
+    """Ask for one call alone."""
+    return replaced(data, _PICKLE, b"\x80\2" + _call(f"c{module}\n{name}\n".encode(), *arguments) + b".")
 
 
 def pickle_bomb(draw: Draw, data: bytes) -> bytes:
@@ -210,6 +218,14 @@ def _tensor(key: str = "0", rows: int = _ROWS, columns: int = _COLUMNS, changes:
     for place, value in changes:
         says[place] = value
     return _Rebuilt(torch._utils._rebuild_tensor_v2, _Storage(says[:5]), *says[5:])
+
+
+def cut_tensor(data: bytes) -> bytes:
+    """Store less than a tensor says it has."""
+    left = (_ROWS - 1) * _COLUMNS
+    state = {_FC1: _tensor(changes=[(4, left)]), _FC2: _tensor("1")}
+    member = _FOLDER + "data/0"
+    return replaced(replaced(data, _PICKLE, pickled(state)), member, members_of(data)[member][: 4 * left])
 
 
 _KINDS = (torch.DoubleStorage, torch.LongStorage, torch.ByteStorage, torch.HalfStorage, torch.ComplexFloatStorage)

@@ -37,7 +37,7 @@ from respo_train.trainer import TrainState
 from . import other_files as other
 from .archive_files import ARCHIVES, bomb, good_archives
 from .module_files import MODULES, good_modules, good_texts, inside_text
-from .right_file import check_archive, check_concepts, check_module, check_state
+from .right_file import check_archive, check_concepts, check_inside, check_module, check_size, check_state
 from .spoil import BYTES, TENSORS, Way, json_file, text_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,11 +58,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Entry:
-    """`kinds`: what it is tried with; `check`: raises AssertionError for what was read wrongly."""
+    """`kinds`: what it is tried with; `check`: raises AssertionError for what was read wrongly; `memory`: in bytes."""
 
     kinds: tuple[str, ...]
     read: Callable[[Path], Any]
     check: Callable[[Path, Any], None] | None = None
+    memory: int = 2**30
 
 
 KINDS = {
@@ -130,13 +131,13 @@ def _shared(name: str) -> Any:
 
 ENTRIES: Mapping[str, Entry] = {
     "reader": Entry(BOTH, load_attribute, check_module),
-    "metadata": Entry(BOTH, read_metadata),
+    "metadata": Entry(BOTH, read_metadata, check_size),
     "importer": Entry(BOTH, read_file, check_archive),
-    "load node": Entry(BOTH, _load_module),
-    "import node": Entry(BOTH, _import_module),
-    "safety node": Entry(("module",), lambda path: _shared("safety_concepts")._concepts_of(path.name)),
+    "load node": Entry(BOTH, _load_module, check_inside),
+    "import node": Entry(BOTH, _import_module, check_inside),
+    "safety node": Entry(("module",), lambda path: _shared("safety_concepts")._concepts_of(path.name), check_inside),
     "Inception's weights": Entry(("weights",), inception._refuse_code),
-    "module in a text": Entry(("module text",), lambda path: from_text(read_text(path, "the module"))),
+    "module in a text": Entry(("module text",), lambda path: from_text(read_text(path, "the module")), memory=2**26),
     "judge": Entry(("judge", "module"), load_judge),
     "segmenter": Entry(("segmenter", "module"), load_segmenter),
     "training state": Entry(("state", "module"), _restored, check_state),

@@ -131,11 +131,12 @@ def good_texts() -> tuple[bytes, ...]:
 
 
 @lru_cache
-def _as_text(data: bytes) -> bytes:
+def as_text(data: bytes) -> bytes:
+    """Return bytes as a module's text, with the right hash."""
     return f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}".encode()
 
 
 def inside_text(draw: Draw, _: bytes) -> bytes:
     """Spoil the module inside of a text whose hash is right; or let it burst."""
     burst = pick(draw, 0, 0, 0, 2**20, 2**21, 2**27)
-    return _as_text(bytes(burst) if burst else pick(draw, *MODULES)(draw, pick(draw, *good_modules()[:3])))
+    return as_text(bytes(burst) if burst else pick(draw, *MODULES)(draw, pick(draw, *good_modules()[:3])))

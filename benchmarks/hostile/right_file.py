@@ -58,11 +58,22 @@ def check_module(path: Path, attribute: Attribute) -> None:
     _check_round_trip(attribute)
 
 
+def check_size(path: Path, _: Any) -> None:
+    """Raise AssertionError for a file that is larger than the format allows."""
+    assert path.stat().st_size <= 2**27
+
+
+def check_inside(path: Path, _: Any) -> None:
+    """Raise AssertionError for a link that leads out of the folder."""
+    assert path.resolve().is_relative_to(path.parent.resolve())
+
+
 def check_archive(path: Path, imported: Any) -> None:
     """Raise AssertionError unless each concept is a column (or row) of some matrix in the archive, bit for bit."""
     attribute, family = imported.attribute, imported.family
     origin = attribute.training["imported"]
     with zipfile.ZipFile(path) as archive:
+        assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist()), "compressed"
         members = [archive.read(name) for name in archive.namelist() if "data/" in name]
     size = np.dtype("<f4").itemsize if origin["dtype"] == "float32" else 2
     matrices = [_numbers(own[: len(own) // size * size], origin["dtype"]) for own in members]

@@ -79,7 +79,7 @@ def spell(prompt: Mapping[str, Any], more: Mapping[str, Any]) -> str:
 
 def escapes(canary: str, absent: str) -> list[str]:
     """Return the plainest ways out of a folder, to files that must neither change nor come to be."""
-    return [canary, absent, f"../canary/{ESCAPE}.safetensors", f"out/{ESCAPE}.safetensors"]
+    return [canary, absent, f"../canary/{ESCAPE}.safetensors", f"out/{ESCAPE}.safetensors", "out/victim.safetensors"]
 
 
 def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from benchmarks.hostile.entries import ENTRIES, KINDS, ROOT
 from benchmarks.hostile.explore import Tally, Verdict
+from benchmarks.hostile.known import LINKS, HostileFile, good_files
 from benchmarks.hostile.right_file import check_archive, check_module
-from benchmarks.hostile_files import LINKS, Attack, HostileFile, clear, good_files
+from benchmarks.hostile_files import Attack, clear
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 
@@ -98,6 +99,15 @@ def test_whatever_reads_files_has_an_entry(attacked: Attack) -> None:
     missing = [f"{file}: {name}" for file, name in readers() if (file, name) not in attacked.reader.reached]
     needless = {one for one in NO_ENTRY if not any(found.endswith(one) for found in missing)}
     assert ([found for found in missing if not found.endswith(tuple(NO_ENTRY))], needless) == ([], set())
+
+
+def test_pytorch_reads_weights_only() -> None:
+    """plan.py refuses programs before PyTorch sees them, so that no file shows whether PyTorch would, too."""
+    for folder in ("respo_train", "nodes", "emoji_world"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "torch.load":
+                    assert "weights_only=True" in ast.unparse(call), path
 
 
 @pytest.mark.parametrize("file", good_files()[:9], ids=lambda file: f"{file.kind} {len(file.data)}")

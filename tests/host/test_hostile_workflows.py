@@ -39,18 +39,27 @@ def test_every_answer_is_a_good_one(client: Client) -> None:
     assert "there is a module at" in plain["RespoTrainModule"]
 
 
+LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
+
+
 @pytest.mark.parametrize(
-    ("change", "kind"),
+    ("node", "change", "kind", "says"),
     [
-        ({"module": "taken.safetensors"}, "success"),
-        ({"module": "loop/taken.safetensors"}, "success"),
-        ({"module": "link.safetensors"}, "refused by the node"),
-        ({"module": "out/victim.safetensors"}, "refused by the node"),
-        ({"module": ["string", 0]}, "refused by the host"),
+        (LOAD, {"module": "taken.safetensors"}, "success", ""),
+        (LOAD, {"module": "loop/taken.safetensors"}, "success", ""),
+        (LOAD, {"module": "link.safetensors"}, "refused by the node", "a link that leads out"),
+        (LOAD, {"module": "out/victim.safetensors"}, "refused by the node", "a link that leads out"),
+        # Never "a link …": whether there is a file outside is nobody's business.
+        (LOAD, {"module": "../canary/victim.safetensors"}, "refused by the node", "expected the name of"),
+        (LOAD, {"module": ["string", 0]}, "refused by the host", ""),
+        ("RespoRecordRun", {"seed": Via("INT", -1)}, "our error", "-1 does not mean a random seed"),
+        (REPORT, {"concepts": Via("STRING", Long("x", 1_000_001))}, "our error", "expected at most 1000000 characters"),
+        (REPORT, {"concepts": Via("STRING", "\ud800")}, "our error", "unpaired surrogate"),
     ],
 )
-def test_one_workflow(client: Client, change: dict, kind: str) -> None:
-    assert client.ask(Case("RespoLoadModule", change, (), {}, False)).kind == kind
+def test_one_workflow(client: Client, node: str, change: dict, kind: str, says: str) -> None:
+    verdict = client.ask(Case(node, change, (), {}, False))
+    assert (verdict.kind, says in verdict.text) == (kind, True), verdict
 
 
 def test_a_file_outside_is_noticed(client: Client) -> None:
