@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.hostile.cases import Case, cases, escape_cases
 from benchmarks.hostile.client import Client
-from benchmarks.hostile.explore import Tally, Tell, Verdict, command
+from benchmarks.hostile.explore import Tally, Tell, command
 from benchmarks.hostile.graphs import respo_nodes
 from benchmarks.hostile.sandbox import Sandbox
 
@@ -26,23 +26,16 @@ def attack(client: Client, count: int, tell: Tell = print) -> Tally:
     """
     tally, plain, memory = Tally(), {}, []
     nodes, places = respo_nodes(client.info), (str(client.sandbox.victim), str(client.sandbox.absent))
-
-    def ask(case: Case) -> dict[str, Verdict]:
-        return {case.node: client.ask(case)}
-
     for index, node in enumerate(nodes):
-        verdict = client.ask(Case(node, {}, (), {}, True))
-        plain[node] = f"{verdict.kind} {verdict.detail or verdict.text}".strip()[:200]
-        for case in escape_cases(client.info, node, *places):
-            tally.ask(case, ask)
+        verdict = client.ask(Case(node, {}, sampled=True))[node]
+        plain[node] = f"{verdict.kind} {verdict.text}".strip()[:200]
         share = count * (index + 1) // len(nodes) - count * index // len(nodes)
-        tally.explore(cases(client.info, node, *places), share, ask)
+        escapes = list(escape_cases(client.info, node, *places))
+        tally.explore(escapes, cases(client.info, node, *places), share, client.ask)
         memory.append(round(client.memory / 1e6))
         tell(f"{node}: {dict(tally.kinds.get(node, {}))}")
-    for path in client.sandbox.changed():
-        tally.failures["all", "changed", path] = ("", "")
-    slowest = {"seconds": round(client.slowest[0], 2), "case": client.slowest[1][:1000]}
-    tally.more = {"valid_graph": plain, "memory_mb": memory, "server_starts": client.starts, "slowest": slowest}
+    tally.failures += [f"changed: {path}" for path in client.sandbox.changed()]
+    tally.more = {"valid_graph": plain, "memory_mb": memory, "server_starts": client.starts}
     return tally
 
 

@@ -146,7 +146,7 @@ def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:
             _restore_concept(concept, own, numbers[name], saved.step, team)
         if tensors:
             raise ModuleFileError(f"unknown tensor {next(iter(tensors))[:80]!r}")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
     state.step = saved.step
 

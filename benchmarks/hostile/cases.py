@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
 
 from . import values as hostile
-from .graphs import FITTING, GIVEN, ODD_SOURCES, SOURCES, TARGET, Info, Prompt, inputs_of, valid_graph
+from .graphs import FITTING, GIVEN, ODD_SOURCES, SOURCES, TARGET, Info, inputs_of, valid_graph
 
 # Valid, and no attack, but a wait: more steps than this of sampling or training.
 _FEW_STEPS = 3
@@ -25,20 +25,16 @@ class Case:
 
     node: str
     changes: dict[str, Any]
-    missing: tuple[str, ...]
-    more: dict[str, Any]
-    sampled: bool
-
-    def prompt(self, info: Info) -> Prompt:
-        """Return the whole graph, in which recipes still stand for their values."""
-        prompt = valid_graph(info, self.node, self.sampled)
-        inputs = {**prompt[TARGET]["inputs"], **self.changes}
-        prompt[TARGET]["inputs"] = {name: value for name, value in inputs.items() if name not in self.missing}
-        return prompt
+    missing: tuple[str, ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
+    sampled: bool = False
 
     def body(self, info: Info) -> str:
         """Return the request's body."""
-        return hostile.spell(self.prompt(info), self.more)
+        prompt = valid_graph(info, self.node, self.sampled)
+        inputs = {**prompt[TARGET]["inputs"], **self.changes}
+        prompt[TARGET]["inputs"] = {name: value for name, value in inputs.items() if name not in self.missing}
+        return hostile.spell(prompt, self.more)
 
 
 def cases(info: Info, node: str, canary: str, absent: str) -> st.SearchStrategy[Case]:
@@ -54,13 +50,10 @@ def cases(info: Info, node: str, canary: str, absent: str) -> st.SearchStrategy[
     def build(draw: st.DrawFn) -> Case:
         names = draw(st.lists(st.sampled_from(list(inputs)), min_size=1, max_size=3, unique=True))
         keep = _REFUSALS.get(node, set())
-        if names[0] in keep or node not in _REFUSALS:
-            names = [name for name in names if name in keep or not keep]
-        else:
-            names = [name for name in names if name not in keep]
-        changes = {name: draw(given[name]) for name in names}
-        unknown = draw(st.integers(0, 19)) == 19
-        if unknown:  # never a link: at one that it does not know, the host stops for good
+        changes = {name: draw(given[name]) for name in names if (name in keep) == (names[0] in keep)}
+        if (
+            draw(st.integers(0, 19)) == 19
+        ):  # an unknown input; never a link: at one that it does not know, the host stops for good
             changes[draw(st.text(min_size=1, max_size=8))] = draw(hostile.numbers() | hostile.texts())
         left_out = [draw(st.sampled_from(list(inputs)))] if draw(st.integers(0, 19)) == 19 else []
         missing = tuple(name for name in left_out if name not in keep)
@@ -73,9 +66,9 @@ def escape_cases(info: Info, node: str, canary: str, absent: str) -> Iterator[Ca
     """Yield each plain way out of a folder, at each input that takes text, written there and by a link."""
     for name, kinds, _ in inputs_of(info[node]):
         for way in hostile.escapes(canary, absent) if {"STRING", "COMBO"} & set(kinds) else ():
-            yield Case(node, {name: way}, (), {}, False)
+            yield Case(node, {name: way})
             if "STRING" in kinds:
-                yield Case(node, {name: hostile.Via("STRING", way)}, (), {}, False)
+                yield Case(node, {name: hostile.Via("STRING", way)})
 
 
 def _more() -> st.SearchStrategy[dict[str, Any]]:

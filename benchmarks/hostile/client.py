@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -27,9 +26,7 @@ class Client:
     """The server of a sandbox, in a `with` statement. `starts`: how often one had to be started."""
 
     def __init__(self, sandbox: Sandbox):
-        self.sandbox = sandbox
-        self.starts = 0
-        self.slowest: tuple[float, str] = (0.0, "")
+        self.sandbox, self.starts = sandbox, 0
 
     def __enter__(self) -> Client:
         self._start()
@@ -40,9 +37,7 @@ class Client:
         self.sandbox.remember()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.server.stop()
 
     @property
@@ -50,38 +45,28 @@ class Client:
         """The server's resident memory, in bytes."""
         return int(psutil.Process(self.server.pid).memory_info().rss)
 
-    def ask(self, case: Case) -> Verdict:
-        """Return what became of a case."""
-        began = time.monotonic()
-        try:
-            return self._ask(case.body(self.info))
-        finally:
-            self.slowest = max(self.slowest, (time.monotonic() - began, repr(case)))
-
-    def _ask(self, body: str) -> Verdict:
+    def ask(self, case: Case) -> dict[str, Verdict]:
+        """Return what became of a case; start another server when this one is gone or stands still."""
         mark = self.server.log_file.stat().st_size
         try:
-            headers = {"Content-Type": "application/json"}
-            reply = self._http.post(f"{self.server.url}/prompt", body.encode(), headers=headers, timeout=PATIENCE)
-            answer = parse_reply(reply)
-            if "prompt_id" not in answer:
-                return judge_refusal(reply.status_code, answer, self._printed(mark))
-            entry = self._wait(answer["prompt_id"])
-        except (requests.ConnectionError, requests.Timeout) as error:
-            text = self._printed(mark)[-3000:]
-            self._restart()
-            return Verdict("gone", type(error).__name__, text)
-        if entry is None:
-            text = self._printed(mark)[-3000:]
-            self._restart()
-            return Verdict("stuck", "the queue stands still", text)
-        verdict = judge_entry(entry)
-        if verdict.is_good and answer.get("node_errors"):
-            return judge_refusal(400, answer, "")
-        return verdict
+            return {case.node: self._ask(case.body(self.info), mark)}
+        except (requests.RequestException, _Stuck) as error:
+            printed = self._printed(mark)[-3000:]
+            self.server.stop()
+            self._start()
+            return {case.node: Verdict("gone or stuck", f"{error!r}\n{printed}")}
 
-    def _wait(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """Wait for a prompt; cancel one that takes too long; None when it does not even end then."""
+    def _ask(self, body: str, mark: int) -> Verdict:
+        headers = {"Content-Type": "application/json"}
+        reply = self._http.post(f"{self.server.url}/prompt", body.encode(), headers=headers, timeout=PATIENCE)
+        answer = parse_reply(reply)
+        if "prompt_id" not in answer:
+            return judge_refusal(reply.status_code, answer, self._printed(mark))
+        verdict = judge_entry(self._wait(answer["prompt_id"], mark))
+        return judge_refusal(400, answer, "") if verdict.is_good and answer.get("node_errors") else verdict
+
+    def _wait(self, prompt_id: str, mark: int) -> Mapping[str, Any]:
+        """Wait for a prompt; cancel one that takes too long. Raises _Stuck when it does not even end then."""
         began, pause, cancelled = time.monotonic(), 0.004, False
         while True:
             history = self._http.get(f"{self.server.url}/history/{prompt_id}", timeout=PATIENCE).json()
@@ -89,8 +74,8 @@ class Client:
                 self._http.post(f"{self.server.url}/history", json={"clear": True}, timeout=PATIENCE)
                 return history[prompt_id]
             passed = time.monotonic() - began
-            if passed > PATIENCE + GRACE or (passed > 2 and "prompt_worker" in self._printed_end()):
-                return None
+            if passed > PATIENCE + GRACE or (passed > 2 and "prompt_worker" in self._printed(mark)):  # its thread ended
+                raise _Stuck
             if passed > PATIENCE and not cancelled:
                 self.server.interrupt()
                 cancelled = True
@@ -100,20 +85,14 @@ class Client:
     def _printed(self, mark: int) -> str:
         """Return what the server printed since its log was `mark` bytes long, at most the last megabyte."""
         with open(self.server.log_file, "rb") as log:
-            end = log.seek(0, 2)
-            log.seek(max(mark, end - 1_000_000))
+            log.seek(max(mark, log.seek(0, 2) - 1_000_000))
             return log.read().decode(errors="replace")
-
-    def _printed_end(self) -> str:
-        with open(self.server.log_file, "rb") as log:
-            log.seek(max(0, log.seek(0, 2) - 20_000))
-            return log.read().decode(errors="replace")
-
-    def _restart(self) -> None:
-        self.server.stop()
-        self._start()
 
     def _start(self) -> None:
         self.server: ComfyServer = self.sandbox.server().__enter__()
         self._http = requests.Session()
         self.starts += 1
+
+
+class _Stuck(Exception):
+    """Raised when the queue stands still."""

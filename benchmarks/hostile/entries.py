@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from benchmarks.comfy_server import require_host
 from emoji_world.__main__ import JUDGE, SEGMENTER
 from respo_train.core.errors import ModuleFileError
@@ -22,6 +24,7 @@ from respo_train.core.files.text import read_text
 from respo_train.core.files.text_form import from_text
 from respo_train.core.foreign.names import parse_concepts
 from respo_train.core.foreign.read import Imported, read_file
+from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation import cells, i2p, inception, real
 from respo_train.judges.clip import _require_files
 from respo_train.judges.clip_prompts import parse_prompts
@@ -32,18 +35,16 @@ from respo_train.report.sheet import Sheet
 from respo_train.report.watcher import Report
 from respo_train.resume import restore_state
 from respo_train.settings.preset_files import PRESETS, read_config
-from respo_train.trainer import TrainState
+from respo_train.trainer import ConceptState, TrainState
 
-from . import other_files as other
-from .archive_files import ARCHIVES, bomb, good_archives
-from .module_files import MODULES, good_modules, good_texts, inside_text
+from .archive_files import ARCHIVES, good_archives
+from .explore import CORPUS
 from .right_file import check_archive, check_concepts, check_inside, check_module, check_size, check_state
-from .spoil import BYTES, TENSORS, Way, json_file, text_file
+from .spoil import BYTES, JSON, MODULES, TENSORS, TEXT, Way, inside_text
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD_ARCHIVE = "good.pth"  # beside the folder with the hostile file
-_TEXT: tuple[Way, ...] = (text_file, text_file, *BYTES)
-_JSON: tuple[Way, ...] = (json_file, json_file, json_file, text_file, *BYTES)
+_SIGNATURE, _RUN = "signature", "run"  # of the corpus' files
 
 
 @dataclass(frozen=True)
@@ -58,41 +59,72 @@ class Kind:
 
 @dataclass(frozen=True)
 class Entry:
-    """`kinds`: what it is tried with; `check`: raises AssertionError for what was read wrongly; `memory`: in bytes."""
+    """`kinds`: what it is tried with; `check`: raises AssertionError for what was read wrongly.
+
+    `memory`: the bytes that it may take beside six times the file's size.
+    """
 
     kinds: tuple[str, ...]
     read: Callable[[Path], Any]
     check: Callable[[Path, Any], None] | None = None
-    memory: int = 2**30
+    memory: int = 2**28
 
 
+def _of_corpus(kind: str) -> Callable[[], tuple[bytes, ...]]:
+    return lambda: tuple(path.read_bytes() for path in sorted((CORPUS / "files" / kind).iterdir()))
+
+
+def _of(path: Path) -> Callable[[], tuple[bytes, ...]]:
+    return lambda: (path.read_bytes(),)
+
+
+# The modules are every kind of grid, a map of h, words and a probe or none, float and half; the last has SD 1.5's size.
 KINDS = {
-    "module": Kind("case.safetensors", good_modules, MODULES, 8),
+    "module": Kind("case.safetensors", _of_corpus("module"), MODULES, 8),
     "archive": Kind("case.pth", good_archives, ARCHIVES, 8),
-    # PyTorch's weights have no limit that a bomb could break: Inception's are 90 MB.
-    "weights": Kind("case.pth", good_archives, tuple(way for way in ARCHIVES if way is not bomb)),
-    "module text": Kind("case.txt", good_texts, (inside_text, inside_text, *_TEXT)),
-    "judge": Kind("case.judge", lambda: (JUDGE.read_bytes(),), TENSORS),
-    "segmenter": Kind("case.segmenter", lambda: (SEGMENTER.read_bytes(),), TENSORS),
-    "state": Kind("case.respo", other.states, TENSORS),
-    "latents": Kind("case.latents", other.latents, TENSORS),
-    "total": Kind("case.total", other.totals, _JSON),
-    "effects": Kind("effects.json", other.effects, _JSON),
-    "cell": Kind("case.json", other.cells, _JSON),
-    "clip": Kind("config.json", other.clips, _JSON),
-    "concepts": Kind("case.concepts", other.concepts, _JSON),
-    "judge prompts": Kind("case.ini", other.judge_prompts, _TEXT),
-    "preset": Kind("case.toml", lambda: ((PRESETS / "gender.toml").read_bytes(),), _TEXT),
-    "prompts": Kind("case.csv", other.csvs, _TEXT),
-    "pictures": Kind("case.npy", other.arrays, BYTES),
-    "picture": Kind("case.png", other.pictures, BYTES),
-    "sheet": Kind("sheet.png", other.sheets, BYTES),
+    "weights": Kind("case.pth", good_archives, ARCHIVES),
+    "module text": Kind("case.txt", _of_corpus("module_text"), (inside_text, inside_text, *TEXT)),
+    "judge": Kind("case.judge", _of(JUDGE), TENSORS),
+    "segmenter": Kind("case.segmenter", _of(SEGMENTER), TENSORS),
+    "preset": Kind("case.toml", _of(PRESETS / "gender.toml"), TEXT),
+    "state": Kind("case.respo", _of_corpus("state"), TENSORS),
+    "latents": Kind("case.latents", _of_corpus("latents"), TENSORS),
+    "total": Kind("case.total", _of_corpus("total"), JSON),
+    "effects": Kind("effects.json", _of_corpus("effects"), JSON),
+    "cell": Kind("case.json", _of_corpus("cell"), JSON),
+    "clip": Kind("config.json", _of_corpus("clip"), JSON),
+    "concepts": Kind("case.concepts", _of_corpus("concepts"), JSON),
+    "judge prompts": Kind("case.ini", _of_corpus("judge_prompts"), TEXT),
+    "prompts": Kind("case.csv", _of_corpus("prompts"), TEXT),
+    "pictures": Kind("case.npy", _of_corpus("pictures"), BYTES),
+    "picture": Kind("case.png", _of_corpus("picture"), BYTES),
+    "sheet": Kind("sheet.png", _of_corpus("sheet"), BYTES),
 }
 BOTH = ("module", "archive")
 
 
+class _Latents:
+    """Stands for an objective's source of latents."""
+
+    def __init__(self) -> None:
+        self.found, self.places = torch.zeros(2, 4), [0, 0]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {"latents": self.found}
+
+    def numbers(self) -> dict[str, Any]:
+        return {"places": self.places}
+
+    def restore(self, tensors: Any, numbers: Any) -> None:
+        self.found, self.places = tensors["latents"], numbers["places"]
+
+
 def _restored(path: Path) -> TrainState:
-    state = other.training_state()
+    module = ConceptModule(6, 4, 5)
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        key: torch.optim.Adam(part.parameters()) for key, part in module.named_children()
+    }
+    state = TrainState(0, {"woman": ConceptState(module, optimizers, _Latents(), [])})
     restore_state(path, state)
     return state
 
@@ -135,15 +167,15 @@ ENTRIES: Mapping[str, Entry] = {
     "importer": Entry(BOTH, read_file, check_archive),
     "load node": Entry(BOTH, _load_module, check_inside),
     "import node": Entry(BOTH, _import_module, check_inside),
-    "safety node": Entry(("module",), lambda path: _shared("safety_concepts")._concepts_of(path.name), check_inside),
+    "safety node": Entry(("module",), lambda path: _shared("safety_concepts")._concepts_of(path.name)),
     "Inception's weights": Entry(("weights",), inception._refuse_code),
     "module in a text": Entry(("module text",), lambda path: from_text(read_text(path, "the module")), memory=2**26),
     "judge": Entry(("judge", "module"), load_judge),
     "segmenter": Entry(("segmenter", "module"), load_segmenter),
     "training state": Entry(("state", "module"), _restored, check_state),
-    "latents kept": Entry(("latents",), lambda path: pictures._read(path, other.SIGNATURE)),
+    "latents kept": Entry(("latents",), lambda path: pictures._read(path, _SIGNATURE)),
     "running total": Entry(("total",), lambda path: _shared("totals")._read(path)),
-    "effects": Entry(("effects",), lambda path: Report._effects(_stand_in(_folder=path.parent, _key=other.RUN))),
+    "effects": Entry(("effects",), lambda path: Report._effects(_stand_in(_folder=path.parent, _key=_RUN))),
     "cell": Entry(("cell",), lambda path: cells.Store(path.parent).state(_stand_in(key=path.stem, about={}))),
     "CLIP's folder": Entry(("clip",), lambda path: _require_files(path.parent)),
     "list of concepts": Entry(("concepts",), _imported, check_concepts),

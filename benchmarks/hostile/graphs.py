@@ -84,13 +84,16 @@ def _sampled(model: list[Any]) -> Prompt:
 def _add(prompt: Prompt, info: Info, node_id: str, key: str, path: tuple[str, ...]) -> None:
     """Add a node, and whatever it takes that is not in the prompt yet. `path`: the nodes that are being added.
 
-    Of several inputs of one type, those that may be empty stay so: the same module twice makes no sense.
+    Of several inputs of one type, those that may be empty stay so: the same module twice makes no sense. So does a text
+    that only a link brings.
     """
     inputs: dict[str, Any] = {}
     required = info[node_id]["input"].get("required", {})
     for name, kinds, options in inputs_of(info[node_id]):
         if any(kind in WIDGET_TYPES for kind in kinds) and not options.get("forceInput"):
             inputs[name] = _default(name, kinds, options)
+            continue
+        if name not in required and "STRING" in kinds:
             continue
         link = next((link for kind in kinds if (link := _source(prompt, info, kind, path)) is not None), None)
         if link is not None and (name in required or link not in inputs.values()):

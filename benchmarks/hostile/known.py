@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from . import other_files as other
-from .archive_files import cut_tensor, members_of, program_of
+from . import archive_files as archives
 from .entries import ENTRIES, KINDS
-from .module_files import as_text, good_modules, made
-from .spoil import joined, parts
+from .spoil import as_text, joined, made, parts
 
 LINKS = {
     "device": "/dev/zero",
@@ -67,51 +65,83 @@ def good_files() -> list[HostileFile]:
 
 def known_files(kind: str) -> list[HostileFile]:
     """Return the files of a kind that are always tried."""
-    links = [HostileFile(kind, "link", link=link) for link in LINKS]
-    return [*links, *(HostileFile(kind, how, *data) for name, how, *data in _known() if name == kind)]
+    good = KINDS[kind].good()[0]
+    everywhere = [HostileFile(kind, "hole", data, 300 << 20) for data in (b"", good)]
+    if kind in _LINKED:
+        everywhere += [HostileFile(kind, "hole", good, 4000 << 20)]
+        everywhere += [HostileFile(kind, "link", link=link) for link in LINKS]
+    return everywhere + [HostileFile(kind, how, *data) for how, *data in _KNOWN.get(kind, tuple)()]
 
 
-def _known() -> Iterator[tuple[str, str, bytes] | tuple[str, str, bytes, int]]:
-    good = good_modules()[0]
+def _modules() -> Iterator[tuple[Any, ...]]:
+    good, _, half, real = KINDS["module"].good()
     head, body = parts(good)
     respo = head["__metadata__"]["respo"]
 
     def with_respo(text: str) -> bytes:
         return joined({**head, "__metadata__": {**head["__metadata__"], "respo": text}}, body)
 
-    yield "module", "larger than 128 MiB", good, 2**27 + 1
-    yield "module", "NaN", joined(head, b"\0\0\xc0\x7f" * (len(body) // 4))
-    yield "module", "a key twice in the metadata", with_respo('{"name": "other", ' + respo[1:])
-    yield "module", "JSON without bottom", joined("[" * 20_000, b"")
-    yield "module", "metadata without bottom", with_respo("[" * 20_000)
+    yield "larger than 128 MiB", good, 2**27 + 1
+    yield "NaN", joined(head, b"\0\0\xc0\x7f" * (len(body) // 4))
+    yield "a key twice in the metadata", with_respo('{"name": "other", ' + respo[1:])
+    yield "JSON without bottom", joined("[" * 20_000, b"")
+    yield "metadata without bottom", with_respo("[" * 20_000)
+    yield "numbers of another file", joined(head, parts(half)[1])
     for rank in (1, 3):  # of the second factor; the first one's is 2
         factors = {"woman.responsible.channels": ("F32", [6, 2]), "woman.responsible.space": ("F32", [rank, 4, 5])}
-        yield "module", "factors that do not fit", made(good, factors, concepts=["woman"])
-    names = [f"c{index}" for index in range(8)]
-    small = [("channels", [1280, 1]), ("space", [1, 1000, 1000])]
-    factors = {f"{name}.responsible.{key}": ("F16", shape) for name in names for key, shape in small}
-    yield "module", "factors that stand for too much", made(good_modules()[3], factors, concepts=names)
-    yield "module text", "burst", as_text(bytes(2**27))
-    for kind in ("archive", "weights"):
-        yield kind, "program", program_of(KINDS[kind].good()[0], "posix", "system", "touch touched-by-a-file")
-    archive = KINDS["archive"].good()[0]
-    yield "archive", "tensors beyond what is stored", cut_tensor(archive)
-    yield "archive", "compressed", _compressed(archive)
-    yield "concepts", "a number below 0 that counts from the end", json.dumps({"a woman": 0, "a man": -9}).encode()
-    pictures = {"0123456789abcdef": ["woman"]}
-    yield "total", "no pair", json.dumps({"version": 1, "about": {}, "pictures": pictures}).encode()
-    state = parts(other.states()[0])
-    yield "state", "other numbers", joined(state[0], bytes(byte ^ 1 for byte in state[1]))
-    for kind in ("judge", "segmenter", "state", "latents"):
-        yield kind, "no header", b"\xff" * 100
-    for kind in ("total", "effects", "cell", "clip", "concepts"):
-        yield kind, "JSON without bottom", b"[" * 100_000
+        yield "factors that do not fit", made(good, factors, concepts=["woman"])
+    names = [f"c{index}" for index in range(6000)]
+    for key in ("{}.responsible", "probe:word_{}"):
+        yield "thousands of them", made(good, {key.format(name): ("F32", [1, 1, 1]) for name in names}, concepts=names)
+    small = [("channels", [1280, 1]), ("space", [1, 400, 400])]
+    factors = {f"{name}.responsible.{key}": ("F16", shape) for name in names[:8] for key, shape in small}
+    yield "factors that stand for too much", made(real, factors, concepts=names[:8])
+    size = 1280 * 160 * 160 * 4
+    tensor = {"dtype": "F32", "shape": [1280, 160, 160], "data_offsets": [0, size]}
+    largest = joined({"__metadata__": parts(real)[0]["__metadata__"], "no violence.responsible": tensor}, b"")
+    yield "as large as can be", largest, len(largest) + size
 
 
-def _compressed(archive: bytes) -> bytes:
-    """Compress a member that gets longer by it, so that no size is suspicious."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as target:
-        for name, content in members_of(archive).items():
-            target.writestr(name, content, zipfile.ZIP_DEFLATED if name.endswith("version") else zipfile.ZIP_STORED)
-    return file.getvalue()
+def _archives() -> Iterator[tuple[Any, ...]]:
+    good = KINDS["archive"].good()[0]
+    yield "tensors beyond what is stored", archives.cut_tensor(good)
+    some = (archives.programs, archives.pickle_bombs, archives.of_other_kinds, archives.crowded, archives.compressed)
+    for make in (*some, archives.other_states):
+        yield from ((make.__name__, data) for data in make(good))
+
+
+def _bombs() -> Iterable[tuple[Any, ...]]:
+    return (("bomb", data) for data in archives.bombs(KINDS["archive"].good()[0]))
+
+
+def _state() -> Iterator[tuple[Any, ...]]:
+    head, body = parts(KINDS["state"].good()[0])
+    yield "other numbers", joined(head, bytes(byte ^ 1 for byte in body))
+    yield _NO_HEADER
+
+
+def _json(**values: Any) -> Callable[[], list[tuple[Any, ...]]]:
+    return lambda: [
+        ("without bottom", b"[" * 100_000),
+        *((how, json.dumps(one).encode()) for how, one in values.items()),
+    ]
+
+
+_LINKED = ("module", "archive", "state")  # found by a name in a folder; all others are given by their path, or our own
+_NO_HEADER = ("no header", b"\xff" * 100)
+_TOTAL = {"version": 1, "about": {}, "pictures": {"0123456789abcdef": ["woman"]}}
+_KNOWN: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {
+    "module": _modules,
+    "module text": lambda: [("burst", as_text(bytes(2**27)))],
+    "archive": lambda: chain(_archives(), _bombs()),
+    "weights": _archives,  # PyTorch's have no limit that a bomb could break: Inception's are 90 MB
+    "state": _state,
+    "judge": lambda: [_NO_HEADER],
+    "segmenter": lambda: [_NO_HEADER],
+    "latents": lambda: [_NO_HEADER],
+    "total": _json(no_pair=_TOTAL),
+    "concepts": _json(from_the_end={"a woman": 0, "a man": -9}),
+    "effects": _json(),
+    "cell": _json(),
+    "clip": _json(),
+}

@@ -5,74 +5,63 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import sys
 import time
 import traceback
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from .explore import Verdict
+from .known import entries_of, good_files
 
 ROOM = 2**30  # bytes
 PATIENCE = 60.0  # of the clock, for a file: longer than any waiting for a busy processor
 STARTING = 600.0
 Answer = dict[str, tuple[Verdict, float, int]]  # reader -> verdict, seconds of the processor, bytes
+_called: set[tuple[str, str]] = set()  # in the process
 
 
 class Reader:
-    """The process; started when it is needed. `reached`: functions it called at first."""
+    """The process; another one once that crashed or hung. `reached`: functions of ours that read the good files."""
 
-    def __init__(self, folder: Path, good: list[tuple[Path, bytes, list[str]]]):
-        self.folder, self.good, self.starts = folder, good, 0
-        self.reached: set[tuple[str, str]] = set()
-        self._process: Any = None
+    def __init__(self, folder: Path):
+        self.folder, self.starts = folder, 0
+        self.start()
 
-    def read(self, path: Path, entries: list[str]) -> Answer | str:
-        """Return what the entries made of a file, or what became of the process."""
-        if self._process is None:
-            self._start()
-        return self._ask((path, entries), PATIENCE)
-
-    def _start(self) -> None:
+    def start(self) -> None:
         """Read good files until everything is loaded that will be; only then memory is counted."""
         self.starts += 1
-        spawn = multiprocessing.get_context("spawn")
-        self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(theirs, self.folder), daemon=True)
-        self._process.start()
-        theirs.close()
-        for path, data, entries in self.good:
-            path.write_bytes(data)
-            answer = self._ask((path, entries), STARTING)
+        self.pool = multiprocessing.get_context("spawn").Pool(1, _prepare, (self.folder,))
+        for file in good_files():
+            path = file.place(self.folder)
+            self.pool.apply_async(_read, (path, entries_of(file.kind))).get(STARTING)
             path.unlink()
-            if isinstance(answer, str):
-                raise RuntimeError(f"{answer}\n{(self.folder.parent / 'reader.log').read_text()[-3000:]}")
-        self.reached = self._ask(None, STARTING)
+        clear(self.folder)  # PyTorch makes a folder for itself
+        self.reached: set[tuple[str, str]] = self.pool.apply(_limit)
 
-    def _ask(self, question: Any, patience: float) -> Any:
+    def read(self, path: Path, entries: list[str]) -> Answer | None:
+        """Return what the entries made of a file, None when the process crashed or hung."""
         try:
-            self._pipe.send(question)
-            if self._pipe.poll(patience):
-                return self._pipe.recv()
-            how = "hang"
-        except (EOFError, OSError):
-            how = "crash"
-        self.end()
-        return how
-
-    def end(self) -> None:
-        """End the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process = None
+            return self.pool.apply_async(_read, (path, entries)).get(PATIENCE)
+        except multiprocessing.TimeoutError:
+            self.pool.terminate()
+            clear(self.folder)
+            self.start()
+            return None
 
 
-def _serve(pipe: Connection, folder: Path) -> None:
-    """Answer until the pipe is closed. The question None ends the start; its answer: functions of ours so far."""
+def clear(folder: Path) -> list[str]:
+    """Empty a folder; return what was in it."""
+    found = sorted(folder.iterdir())
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return [path.name for path in found]
+
+
+def _prepare(folder: Path) -> None:
     log = os.open(folder.parent / "reader.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1), os.dup2(log, 2)
     # Whatever a file may make lands where it is seen.
@@ -81,36 +70,30 @@ def _serve(pipe: Connection, folder: Path) -> None:
     os.chdir(folder)
     import torch
 
-    from .entries import ROOT, use_folder
+    from .entries import use_folder
 
     torch.set_num_threads(1)
     use_folder(folder)
-    called: set[tuple[str, str]] = set()
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
-            called.add((frame.f_code.co_filename, frame.f_code.co_name))
+            _called.add((frame.f_code.co_filename, frame.f_code.co_name))
 
     sys.setprofile(note)
-    with contextlib.suppress(EOFError):
-        while True:
-            question = pipe.recv()
-            if question is None:
-                sys.setprofile(None)
-                places = {(Path(file).resolve(), name) for file, name in called if os.path.isabs(file)}
-                pipe.send({(str(file.relative_to(ROOT)), name) for file, name in places if file.is_relative_to(ROOT)})
-                _cap()
-            else:
-                pipe.send(_read(*question))
 
 
-def _cap() -> None:
-    """Let nothing more be had than 1 GiB above now; only Linux knows how much is had."""
+def _limit() -> set[tuple[str, str]]:
+    """Let nothing more be had than 1 GiB above now, where the system can say so; return what was called so far."""
+    from .entries import ROOT
+
+    sys.setprofile(None)
     if sys.platform.startswith("linux"):
         import resource
 
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, resource.RLIM_INFINITY))
+    places = {(Path(file).resolve(), name) for file, name in _called if os.path.isabs(file)}
+    return {(str(file.relative_to(ROOT)), name) for file, name in places if file.is_relative_to(ROOT)}
 
 
 def _read(path: Path, names: list[str]) -> Answer:
@@ -125,7 +108,7 @@ def _read(path: Path, names: list[str]) -> Answer:
         took, memory, check = time.process_time() - began, _memory("VmHWM") - before, ENTRIES[name].check
         if verdict.kind == "read" and check is not None:
             checked, _ = _judged(partial(check, path, value))
-            verdict = verdict if checked.kind == "read" else Verdict("read wrongly", checked.detail, checked.text)
+            verdict = verdict if checked.kind == "read" else Verdict("read wrongly", checked.text)
         del value  # the next one needs the room
         found[name] = (verdict, took, memory)
     return found
@@ -137,10 +120,8 @@ def _judged(read: Any) -> tuple[Verdict, Any]:
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what this is looking for
         # The pack's own class of error is another one than the trainer's: each has imported its own.
         if any(base.__module__.endswith("respo_train.core.errors") for base in type(error).__mro__):
-            return Verdict("refused", "", str(error)), None
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        detail = f"{type(error).__name__} in {place.name}"
-        return Verdict("defect", detail, traceback.format_exc()[-3000:]), None
+            return Verdict("refused", str(error)), None
+        return Verdict("defect", traceback.format_exc()[-3000:]), None
 
 
 def _memory(entry: str) -> int:

@@ -55,9 +55,7 @@ class Sandbox:
 
     def changed(self) -> list[str]:
         """Name what was made, changed or deleted where nothing may be since `remember`."""
-        after = self._stock()
-        paths = sorted(set(self.before) | set(after))
-        return [path for path in paths if self.before.get(path) != after.get(path)]
+        return sorted({path for path, _ in self.before.items() ^ self._stock().items()})
 
     def _place_canaries(self) -> None:
         self.canary.mkdir()
@@ -79,20 +77,18 @@ class Sandbox:
             (self.modules / "loop").symlink_to(self.modules, target_is_directory=True)
 
     def _stock(self) -> dict[str, tuple[Any, ...]]:
-        """Every file's kind, size and times; of a folder only that it is there."""
+        """Every file's kind, rights, size and time; of a folder only that it is there."""
         found: dict[str, tuple[Any, ...]] = {}
         for folder, names, files in os.walk(self.folder):
             here = Path(folder).relative_to(self.folder)
             names[:] = [n for n in names if n != "__pycache__" and (here / n).as_posix() not in _MAY_CHANGE]
             for name in [*names, *files]:
-                path = (here / name).as_posix()
-                if path in _MAY_CHANGE or (name in names and not (self.folder / path).is_symlink()):
-                    found[path] = ("there",)
-                    continue
-                status = os.lstat(self.folder / path)
-                found[path] = (stat.S_IFMT(status.st_mode), status.st_mode, status.st_size, status.st_mtime_ns)
+                path, status = (here / name).as_posix(), os.lstat(Path(folder) / name)
+                found[path] = (stat.S_IFMT(status.st_mode),)
+                if not stat.S_ISDIR(status.st_mode) and path not in _MAY_CHANGE:
+                    found[path] = (status.st_mode, status.st_size, status.st_mtime_ns)
         for place in (Path(tempfile.gettempdir()), Path.home(), Path("/")):
-            found |= {str(path): ("there",) for path in place.glob(f"*{ESCAPE}*")}
+            found |= {str(path): () for path in place.glob(f"*{ESCAPE}*")}
         return found
 
 

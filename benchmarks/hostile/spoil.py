@@ -1,14 +1,20 @@
-"""Ways to spoil any file: its bytes, its JSON, its text, its safetensors header. Each way draws from Hypothesis."""
+"""Ways to spoil a file: its bytes, its JSON, its text, its tensors, a module in a text. Each draws from Hypothesis."""
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import json
+import math
 import struct
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
+
+from respo_train.core.files.text_form import PREFIX
 
 from .explore import corpus
 
@@ -17,6 +23,9 @@ Way = Callable[[Draw, bytes], bytes]
 NEAR: dict[str, list[Any]] = corpus("values")  # JSON key -> what a stranger may write there; "": anywhere
 TEXTS: list[str] = corpus("texts")
 ODD_FLOATS = (float("nan"), float("inf"), -float("inf"), 3.4e38, -3.4e38, 1e-45, -0.0, 1e30)
+
+_SIZES = {"F32": 4, "F16": 2, "BF16": 2}
+_ONE = b"\0\0\x80\x3f"  # 1.0 in F32, and finite in the others
 
 
 def pick(draw: Draw, *options: Any) -> Any:
@@ -125,16 +134,12 @@ def joined(header: Any, body: bytes) -> bytes:
 
 
 def header(draw: Draw, data: bytes) -> bytes:
-    """Spoil a safetensors header: entries, shapes, kinds of numbers, places, metadata."""
+    """Spoil a safetensors header: entries, shapes, kinds of numbers, places, metadata; or the JSON in the metadata."""
     head, body = parts(data)
-    return joined(spoilt_json(draw, json.dumps(head)), body)
-
-
-def metadata(draw: Draw, data: bytes) -> bytes:
-    """Spoil the JSON inside of the metadata, or a text there."""
-    head, body = parts(data)
-    about = head["__metadata__"] = head.get("__metadata__") or {"format": "pt"}
-    key = draw(st.sampled_from(sorted(about)))
+    about = head.setdefault("__metadata__", {"format": "pt"})
+    key = pick(draw, None, *sorted(about))
+    if key is None:
+        return joined(spoilt_json(draw, json.dumps(head)), body)
     about[key] = spoilt_json(draw, about[key] if about[key].startswith("{") else json.dumps(about[key]))
     return joined(head, body)
 
@@ -156,4 +161,40 @@ def numbers(draw: Draw, data: bytes) -> bytes:
     return joined(head, pick(draw, bytes(spoilt), bytes(spoilt), noise))
 
 
-TENSORS: tuple[Way, ...] = (header, header, header, metadata, metadata, metadata, length, numbers, numbers, *BYTES)
+def made(data: bytes, tensors: Mapping[str, tuple[str, Sequence[int]]], **about: Any) -> bytes:
+    """Return a consistent module with the metadata of `data`, and `about`. `tensors`: key -> (kind, shape)."""
+    head, place, entries = parts(data)[0], 0, {}
+    for key, (kind, shape) in tensors.items():
+        end = place + _SIZES[kind] * math.prod(shape)
+        entries[key] = {"dtype": kind, "shape": shape, "data_offsets": [place, end]}
+        place = end
+    respo = json.dumps(json.loads(head["__metadata__"]["respo"]) | about)
+    header = {"__metadata__": head["__metadata__"] | {"respo": respo}, **entries}
+    return joined(json.dumps(header, separators=(",", ":")), (_ONE * (place // 4 + 1))[:place])
+
+
+def other_shapes(draw: Draw, data: bytes) -> bytes:
+    """Let a module's tensor have another shape or kind of number, with the bytes that it then needs."""
+    head = parts(data)[0]
+    tensors = {key: (entry["dtype"], entry["shape"]) for key, entry in head.items() if key != "__metadata__"}
+    for key in draw(st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=3)):
+        old = tensors[key][1]
+        other = pick(draw, old, old[::-1], [math.prod(old)], [*old, 1], [old[0] + 1, *old[1:]], [*old[:-1], 7])
+        tensors[key] = (pick(draw, *_SIZES), other)
+    return made(data, tensors)
+
+
+def as_text(data: bytes) -> bytes:
+    """Return bytes as a module's text, with the right hash."""
+    return f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}".encode()
+
+
+def inside_text(draw: Draw, text: bytes) -> bytes:
+    """Spoil the module inside of a text whose hash is right."""
+    return as_text(pick(draw, *MODULES)(draw, zlib.decompress(base64.b64decode(text.split(b":")[2]))))
+
+
+TEXT: tuple[Way, ...] = (text_file, text_file, *BYTES)
+JSON: tuple[Way, ...] = (json_file, json_file, json_file, text_file, *BYTES)
+TENSORS: tuple[Way, ...] = (*[header] * 6, length, numbers, numbers, *BYTES)
+MODULES: tuple[Way, ...] = (*TENSORS, other_shapes, other_shapes)

@@ -1,12 +1,9 @@
-"""What a stranger may write where a workflow's JSON holds a value, as Hypothesis strategies.
-
-Large values are small recipes (`Long`, `Nested`, `Via`), which `spell` turns into JSON's text: they stay readable in a
-failing example.
-"""
+"""What a stranger may write where a workflow's JSON holds a value, as Hypothesis strategies."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,26 +16,23 @@ LARGE = 10_000_000
 ESCAPE = "respo_canary_escape"  # the name of what must never come to be
 _PRIMITIVES = {"STRING": "PrimitiveString", "INT": "PrimitiveInt", "FLOAT": "PrimitiveFloat"}
 _PRIMITIVES |= {"BOOLEAN": "PrimitiveBoolean"}
-_MARK = "@@nested {} {}@@"
 _EDGES = [0, -1, 1, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, 2**64 - 1, 2**64, -(2**64), 10**400, 4096, 4097]
 _EDGES += [float("nan"), float("inf"), -float("inf"), 1e16, 10**9]
 _PIECES = ["woman 1, ", "x", "(", "[", "a b\n", "\0", "😀", "9", "A==", "no not ", "[[", '{"a":', "x 1\n"]
+_PLAIN: list[Any] = [None, True, False, [], {}, [1], [None, None], {"a": 1}, "", 0, [0, 0], [[], []]]
+_PLAIN += [{"__value__": value} for value in ([], [1, 2], {}, {"a": [1]}, None, "x", [None])]  # the host's own way
+# Text that `spell` replaces by lists and objects, deeper than Python's own writer of JSON goes.
+DEEP = [f"@@{kind} {depth}@@" for kind in ("list", "object") for depth in (50, 150, 100_000)]
 
 
-@dataclass(frozen=True)
-class Long:
-    """`unit`, repeated up to `length` characters."""
+class Long(str):
+    """`unit`, repeated up to `length` characters; short in a failing example."""
 
-    unit: str
-    length: int
+    def __new__(cls, unit: str, length: int) -> Long:
+        return super().__new__(cls, (unit * (length // len(unit) + 1))[:length])
 
-
-@dataclass(frozen=True)
-class Nested:
-    """A "list" or an "object" inside another, `depth` times: deeper than Python's own writer of JSON goes."""
-
-    kind: str
-    depth: int
+    def __repr__(self) -> str:
+        return f"Long({self[:20]!r}, {len(self)})"
 
 
 @dataclass(frozen=True)
@@ -51,45 +45,33 @@ class Via:
 
 def spell(prompt: Mapping[str, Any], more: Mapping[str, Any]) -> str:
     """Write the body of a request: JSON with NaN and lone surrogates, as Python's server reads it."""
-    made: dict[str, Any] = {}
-    nested: set[Nested] = set()
+    graph: dict[str, Any] = {}
+    for key, node in prompt.items():
+        graph[key] = {**node, "inputs": dict(node["inputs"])}
+        for name, value in node["inputs"].items():
+            if isinstance(value, Via):
+                graph[f"via_{key}_{name}"] = {"class_type": _PRIMITIVES[value.kind], "inputs": {"value": value.value}}
+                graph[key]["inputs"][name] = [f"via_{key}_{name}", 0]
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, Long):
-            return (value.unit * (value.length // len(value.unit) + 1))[: value.length]
-        if isinstance(value, Nested):
-            nested.add(value)
-            return _MARK.format(value.kind, value.depth)
-        if isinstance(value, Via):  # a node of its own
-            source = f"via_{len(made)}"
-            made[source] = {"class_type": _PRIMITIVES[value.kind], "inputs": {"value": plain(value.value)}}
-            return [source, 0]
-        if isinstance(value, Mapping):
-            return {key: plain(entry) for key, entry in value.items()}
-        return [plain(entry) for entry in value] if isinstance(value, list) else value
+    def deep(found: re.Match[str]) -> str:
+        opening, closing = ("[", "]") if found[1] == "list" else ('{"a": ', "}")
+        return opening * int(found[2]) + "0" + closing * int(found[2])
 
-    graph = plain(prompt)
-    text = json.dumps({"prompt": graph | made, **plain(more)})
-    for one in nested:
-        opening, closing = ("[", "]") if one.kind == "list" else ('{"a": ', "}")
-        deep = opening * one.depth + "0" + closing * one.depth
-        text = text.replace(json.dumps(_MARK.format(one.kind, one.depth)), deep)
-    return text
+    return re.sub(r'"@@(\w+) (\d+)@@"', deep, json.dumps({"prompt": graph, **more}))
 
 
 def escapes(canary: str, absent: str) -> list[str]:
     """Return the plainest ways out of a folder, to files that must neither change nor come to be."""
-    return [canary, absent, f"../canary/{ESCAPE}.safetensors", f"out/{ESCAPE}.safetensors", "out/victim.safetensors"]
+    out = [f"../canary/{ESCAPE}.safetensors", f"out/{ESCAPE}.safetensors", "out/victim.safetensors"]
+    return [canary, absent, *out]
 
 
 def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:
     """Return names of files: ways out of a folder to `canary` (a path that is there) and `absent` (one that is not)."""
-    places = {"{canary}": canary, "{absent}": absent, "{stem}": absent.removesuffix(".safetensors")}
-    places |= {f"{{relative_{key[1:]}": path.lstrip("/") for key, path in places.items()}
-    known = corpus("paths")
-    for key, path in places.items():
-        known = [name.replace(key, path) for name in known]
-    exact = st.sampled_from([*escapes(canary, absent), *known])
+    known = json.dumps(corpus("paths"))
+    for key, path in {"canary": canary, "absent": absent, "stem": absent.removesuffix(".safetensors")}.items():
+        known = known.replace(f"{{{key}}}", path).replace(f"{{relative_{key}}}", path.lstrip("/"))
+    exact = st.sampled_from([*escapes(canary, absent), *json.loads(known)])
     long = st.builds(Long, st.sampled_from(["a", "a/", "../", "é", "😀"]), st.sampled_from([256, 5000, LARGE]))
     return exact | exact.map(lambda name: f"{name}.safetensors") | long
 
@@ -109,25 +91,19 @@ def texts() -> st.SearchStrategy[Any]:
 def spoilt(text: str) -> st.SearchStrategy[str]:
     """Return a good text with a piece cut out of it, or with something in it that does not belong there."""
     place = st.integers(0, len(text))
-    cut = st.builds(lambda start, end: text[:start] + text[end:], place, place)
-    return cut | st.builds(lambda at, more: text[:at] + more + text[at:], place, st.text(max_size=3))
+    return st.builds(lambda start, end, more: text[:start] + more + text[end:], place, place, st.text(max_size=3))
 
 
 def wrong_types() -> st.SearchStrategy[Any]:
-    """Return values of a type that no widget has, and lists behind the host's own way to write one."""
-    plain: list[Any] = [None, True, False, [], {}, [1], [None, None], {"a": 1}, "", 0, [0, 0], [[], []]]
-    wrapped: list[Any] = [{"__value__": value} for value in ([], [1, 2], {}, {"a": [1]}, None, "x", [None])]
-    deep = st.builds(Nested, st.sampled_from(["list", "object"]), st.sampled_from([50, 150, 100_000]))
+    """Return values of a type that no widget has."""
     shallow = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3)
-    return st.sampled_from([*plain, *wrapped]) | deep | shallow
+    return st.sampled_from(_PLAIN) | st.sampled_from(DEEP) | shallow
 
 
 def links(nodes: list[str]) -> st.SearchStrategy[Any]:
     """Return links to nodes and slots that are not there, of any type; no circle: the host finds no end of it."""
-    node, slot = (
-        st.sampled_from([*nodes, "nobody", "", "-1"]),
-        st.sampled_from([0, 0, 0, 1, 2, 99, -1, 0.0, 1.5, 10**20]),
-    )
+    node = st.sampled_from([*nodes, "nobody", "", "-1"])
+    slot = st.sampled_from([0, 0, 0, 1, 2, 99, -1, 0.0, 1.5, 10**20])
     odd = [[0, 0], [None, 0], ["checkpoint", "0"], ["checkpoint", None], [["checkpoint"], 0], [{}, 0]]
     return st.tuples(node, slot).map(list) | st.sampled_from(odd)
 

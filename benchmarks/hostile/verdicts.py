@@ -17,44 +17,39 @@ _NO_ARGUMENT = re.compile(r"missing \d+ required positional argument")
 def judge_refusal(status: int, answer: Mapping[str, Any], log: str) -> Verdict:
     """Judge an answer that queued nothing. `log`: what the server printed meanwhile."""
     if status != 400:
-        frame = last_frame(log.splitlines())
-        kind = "defect" if frame or status < 400 else "the host's error"
-        return Verdict(kind, f"HTTP {status} {frame}".strip(), log[-2000:])
+        ours = status < 400 or last_frame(log.splitlines())
+        return Verdict("defect" if ours else "the host's error", f"HTTP {status}\n{log[-2000:]}")
     reports = (answer.get("node_errors") or {}).values()  # also of a node that was to bring the value by a link
-    errors = [error for report in reports for error in report["errors"]]
-    if not errors:
-        return Verdict("defect", "no node is named", str(answer)[:2000])
-    verdicts = [_judge_reason(error) for error in errors]
-    return next((verdict for verdict in verdicts if not verdict.is_good), verdicts[0])
+    verdicts = [_judge_reason(error) for report in reports for error in report["errors"]]
+    wrong = [verdict for verdict in verdicts if not verdict.is_good]
+    return (wrong or verdicts or [Verdict("defect", f"no node is named: {answer}"[:2000])])[0]
 
 
 def _judge_reason(error: Mapping[str, Any]) -> Verdict:
-    text = f"{error.get('message')}: {error.get('details')}"[:2000]
-    kind = (error.get("extra_info") or {}).get("exception_type", "")
+    text, more = f"{error.get('message')}: {error.get('details')}"[:2000], error.get("extra_info") or {}
     if error["type"].startswith("exception_during"):
-        frame = last_frame(error["extra_info"].get("traceback", []))
+        frame = last_frame(more.get("traceback", []))
         if frame or _NO_ARGUMENT.search(text):
-            return Verdict("defect", f"{kind} in validation {frame}".strip(), text)
-    return Verdict(
-        "refused by the node" if error["type"] == "custom_validation_failed" else "refused by the host", "", text
-    )
+            return Verdict("defect", f"{more.get('exception_type')} in validation {frame}: {text}")
+    by = "node" if error["type"] == "custom_validation_failed" else "host"
+    return Verdict(f"refused by the {by}", text)
 
 
 def judge_entry(entry: Mapping[str, Any]) -> Verdict:
     """Judge a prompt's history entry."""
     if SECRET in str(entry.get("outputs")) + str(entry.get("status")):
-        return Verdict("defect", "read a file outside the folder", str(entry.get("outputs"))[:2000])
+        return Verdict("defect", f"read a file outside the folder: {entry.get('outputs')}"[:2000])
     failure = dict(entry["status"].get("messages", [])).get("execution_error")
     if failure is None:
         done = entry["status"].get("status_str") == "success"
-        return Verdict("success") if done else Verdict("slow", "interrupted", str(entry["status"])[:500])
-    kind, frame = failure["exception_type"], last_frame(failure["traceback"])
-    text = f"{kind}: {failure['exception_message']}"[:2000]
+        return Verdict("success") if done else Verdict("slow", str(entry["status"])[:500])
+    kind, trace = failure["exception_type"], failure["traceback"]
+    text = f"{kind} in {failure['node_type']}: {failure['exception_message']}"[:2000]
     if _OURS.search(kind):
-        return Verdict("our error", "", text)
-    if frame:
-        return Verdict("defect", f"{kind} {frame}", text + "\n" + "".join(failure["traceback"])[-3000:])
-    return Verdict("the host's error", f"{kind} in {failure['node_type']}", text)
+        return Verdict("our error", text)
+    if last_frame(trace):
+        return Verdict("defect", text + "\n" + "".join(trace)[-3000:])
+    return Verdict("the host's error", text)
 
 
 def last_frame(lines: Iterable[str]) -> str:

@@ -65,7 +65,8 @@ class Store:
         try:
             said = json.loads(note.read_text(encoding="utf-8"))
             good = said["about"] == _plain(cell.about) and said["sha256"] == file_sha256(pictures)
-        except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with it: it can be drawn again
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            # whatever is wrong with it: it can be drawn again
             good = False
         return "good" if good else "damaged"
 

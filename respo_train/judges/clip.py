@@ -92,7 +92,7 @@ def _require_files(folder: Path) -> None:
     """Raise RespoError for another kind of model and for missing files, in whose place `transformers` uses defaults."""
     try:
         kind = json.loads(read_text(folder / "config.json", "the judge's configuration")).get("model_type")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RespoError(f"{folder / 'config.json'} cannot be loaded: {error}.") from error
     if kind != "clip":
         raise RespoError(f"expected a CLIP model in {folder}, found {str(kind)[:40]!r} in its config.json.")

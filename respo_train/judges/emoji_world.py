@@ -91,11 +91,22 @@ class Judge(nn.Module):
 def load_judge(path: Path) -> Judge:
     """Read a judge's safetensors file. Raises RespoError when it is not one."""
     try:
+        if path.is_fifo():
+            raise OSError("a pipe")  # opening one would wait for its other end
         with safe_open(str(path), "pt") as file:
             about = json.loads((file.metadata() or {})["judge"])
             judge = Judge(about["classes"], about["thresholds"])
             judge.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (
+        OSError,
+        MemoryError,
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         raise RespoError(f"expected a judge's .safetensors file at {path}, could not read one: {error}") from error
     return judge.eval()
 

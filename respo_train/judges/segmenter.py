@@ -61,7 +61,9 @@ def load_segmenter(path: Path) -> Segmenter:
     """Read a segmenter's safetensors file. Raises RespoError when it is not one."""
     segmenter = Segmenter()
     try:
+        if path.is_fifo():
+            raise OSError("a pipe")  # opening one would wait for its other end
         segmenter.load_state_dict({name: weight.float() for name, weight in load_file(str(path)).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
         raise RespoError(f"expected a segmenter's .safetensors file at {path}, could not read one: {error}") from error
     return segmenter.eval()

@@ -98,7 +98,8 @@ class Report:
                 int(step): {name: Effect(**figures) for name, figures in own.items()}
                 for step, own in plain["steps"].items()
             }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or something else
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            # none yet, or something else
             return {}
 
     def _sheets(self, step: int) -> list[Sheet]:

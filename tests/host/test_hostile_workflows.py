@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from benchmarks.hostile.cases import Case
 from benchmarks.hostile.client import Client
 from benchmarks.hostile.graphs import respo_nodes
 from benchmarks.hostile.sandbox import PACK_NAME, SECRET, Sandbox
-from benchmarks.hostile.values import Long, Nested, Via, spell
+from benchmarks.hostile.values import DEEP, Long, Via, spell
 from benchmarks.hostile.verdicts import judge_entry, judge_refusal
 from benchmarks.hostile_workflows import attack
 
@@ -31,7 +32,7 @@ def test_every_answer_is_a_good_one(client: Client) -> None:
     tally = attack(client, SAMPLE)
     assert tally.count > SAMPLE  # and the plain ways out of a folder
     assert set(tally.kinds) == set(respo_nodes(client.info))
-    assert tally.failures == {}  # a changed file is one, too
+    assert tally.failures == []  # a changed file is one, too
     assert tally.more["server_starts"] == 1
     assert tally.more["memory_mb"][-1] - tally.more["memory_mb"][0] < GROWTH
     plain = {node: text for node, text in tally.more["valid_graph"].items() if text != "success"}
@@ -58,7 +59,7 @@ LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
     ],
 )
 def test_one_workflow(client: Client, node: str, change: dict, kind: str, says: str) -> None:
-    verdict = client.ask(Case(node, change, (), {}, False))
+    verdict = client.ask(Case(node, change))[node]
     assert (verdict.kind, says in verdict.text) == (kind, True), verdict
 
 
@@ -72,14 +73,14 @@ def test_a_file_outside_is_noticed(client: Client) -> None:
 
 
 def test_spelling() -> None:
-    inputs = {"a": Long("ab", 5), "b": Nested("list", 3), "c": Via("STRING", "x"), "d": math.nan, "e": "\ud800"}
-    text = spell({"1": {"class_type": "X", "inputs": inputs}}, {"extra_data": Nested("object", 2)})
+    inputs = {"a": Long("ab", 5), "b": DEEP[0], "c": Via("STRING", "x"), "d": math.nan, "e": "\ud800"}
+    text = spell({"1": {"class_type": "X", "inputs": inputs}}, {"extra_data": DEEP[3]})
     read = json.loads(text)
     given = read["prompt"]["1"]["inputs"]
-    assert (given["a"], given["b"], given["e"]) == ("ababa", [[[0]]], "\ud800")
+    assert (given["a"], given["b"], given["e"]) == ("ababa", ast.literal_eval("[" * 50 + "0" + "]" * 50), "\ud800")
     assert read["prompt"][given["c"][0]] == {"class_type": "PrimitiveString", "inputs": {"value": "x"}}
     assert math.isnan(given["d"])
-    assert read["extra_data"] == {"a": {"a": 0}}
+    assert str(read["extra_data"]).count("{") == 50
 
 
 def frame(path: str) -> str:
@@ -108,7 +109,7 @@ def test_judging_an_error(kind: str, traceback: list[str], wanted: str) -> None:
 def test_judging_the_rest() -> None:
     read = {"outputs": {"1": {"text": [SECRET]}}, "status": {"status_str": "success", "messages": []}}
     assert judge_entry(read).kind == "defect"
-    assert judge_refusal(400, {"error": "no", "node_errors": {}}, "").detail == "no node is named"
+    assert judge_refusal(400, {"error": "no", "node_errors": {}}, "").kind == "defect"
     assert judge_refusal(500, {}, OURS).kind == "defect"
     assert judge_refusal(500, {}, HOSTS).kind == "the host's error"
     reason = {"type": "exception_during_validation", "message": "m", "details": "d"}
