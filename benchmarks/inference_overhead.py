@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from benchmarks.overhead import chain
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
 from benchmarks.overhead.two_pass import TwoPass
 from benchmarks.speed.cost import peak_bytes
+from respo_train.precision import Precision, choose_dtype
 
 SIZE = 512
 STEPS_OF_A_PICTURE = 50
@@ -105,9 +106,9 @@ def main() -> int:
     parser.add_argument(
         "--steps", type=at_least(1), default=2, metavar="N", help="sampling steps of each run (default 2)"
     )
-    parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16", help="of weights and sums")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of weights and sums")
     options = parser.parse_args()
-    figures = measure(options.steps, getattr(torch, options.precision))
+    figures = measure(options.steps, choose_dtype(options.precision))
     print(report(figures))
     write_figures(options.json, figures)
     return 0

@@ -13,7 +13,6 @@ from respo_train import precision
 ROOT = Path(__file__).resolve().parents[2]
 # These compute in bfloat16 because they are asked to, or compare the two.
 BY_NAME = {
-    "benchmarks/inference_overhead.py",
     "benchmarks/train_on_geometry.py",
     "benchmarks/train_speed.py",
     "respo_train/precision.py",
