@@ -40,10 +40,11 @@ def loaded(count: int) -> Graph:
     }
 
 
-def balanced(graph: Graph, module: str, seed: int, count: int) -> Link:
-    """Add Load Module and Balance with its default settings; return the link to the changed model."""
+def balanced(graph: Graph, module: str, seed: int, count: int, **changes: Any) -> Link:
+    """Add Load Module and Balance with its default settings, less `changes`; return the link to the changed model."""
+    wires: dict[str, Any] = {"model": BASE_MODEL, "module": ["module", 0]}
     graph["module"] = node("RespoLoadModule", module=module)
-    graph["balance"] = node("RespoBalance", model=BASE_MODEL, module=["module", 0], seed=seed, count=count, **DEFAULTS)
+    graph["balance"] = node("RespoBalance", **wires, seed=seed, count=count, **{**DEFAULTS, **changes})
     return ["balance", 0]
 
 

@@ -1,4 +1,4 @@
-"""Assign Labels: decide what each picture shall show; where pictures are given, change as few of them as possible."""
+"""Assign Labels: decide what each picture should show; where pictures are given, change as few of them as possible."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..respo_train.core.counting.least_change import least_change
 from ..respo_train.core.counting.seats import LEFT, Seats
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.judge import AnyJudge, look
+from .shared import widgets
 from .shared.wire import RespoJudge
 from .steering.seating import indices_of
 
@@ -29,29 +30,19 @@ class AssignLabels(io.ComfyNode):
             node_id="RespoAssignLabels",
             display_name="Assign Labels",
             category="Respo",
-            description="Writes one label a picture, in the shares you ask for. With pictures that the model drew by "
-            "itself and a judge, as many as possible keep what they show, and Balance changes the others alone.",
+            description="Writes one label for each picture, in the shares you ask for. With pictures that the model "
+            "drew by itself and a judge, as many as possible keep what they show, and Balance changes the others "
+            "alone.",
             inputs=[
                 io.String.Input(
                     "distribution",
                     default="woman 1, man 1",
                     tooltip="The proportions, e.g. 'woman 1, man 1' for half and half.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Decides which picture gets which label, or which of the pictures that could change does.",
+                widgets.seed(
+                    "Decides which picture gets which label, or which of the pictures that could change does."
                 ),
-                io.Int.Input(
-                    "count",
-                    default=1,
-                    min=1,
-                    max=4096,
-                    tooltip="How many labels to write. Linked pictures or a linked latent are counted instead.",
-                ),
+                widgets.count("How many labels to write. Linked pictures or a linked latent are counted instead."),
                 io.Image.Input(
                     "images",
                     optional=True,
@@ -68,7 +59,7 @@ class AssignLabels(io.ComfyNode):
             outputs=[
                 io.String.Output(
                     display_name="labels",
-                    tooltip="What each picture shall show, one per line: for Save Labelled Images and reports.",
+                    tooltip="What each picture should show, one per line: for Save Labelled Images and reports.",
                 ),
                 io.String.Output(
                     display_name="changes",

@@ -2,7 +2,7 @@
 
 The concept of picture i under seed s is a pure function of s + i (respo_train.core.counting.joint). So there is no
 state, and the labels are known before sampling starts. The seed is the node's own or the sampler's; or the labels are
-given, one a picture.
+given, one for each picture.
 """
 
 from __future__ import annotations
@@ -47,22 +47,13 @@ class Balance(io.ComfyNode):
                     tooltip="The proportions, e.g. 'woman 1, man 1' for half and half or 'woman 3, man 1' for three "
                     "to one. Leave it empty for equal shares of every concept in the module.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Decides which picture gets which concept. If you link the same seed to the KSampler, "
-                    "consecutive seeds stay balanced too, even when you draw one picture at a time.",
+                widgets.seed(
+                    "Decides which picture gets which concept. If you link the same seed to the KSampler, "
+                    "consecutive seeds stay balanced too, even when you draw one picture at a time."
                 ),
-                io.Int.Input(
-                    "count",
-                    default=1,
-                    min=1,
-                    max=4096,
-                    tooltip="How many pictures to write labels for: the batch size of your Empty Latent. It does not "
-                    "change the pictures.",
+                widgets.count(
+                    "How many pictures to write labels for: the batch size of your Empty Latent. It does not "
+                    "change the pictures."
                 ),
                 widgets.strength(),
                 widgets.fidelity(),
@@ -133,8 +124,8 @@ class Balance(io.ComfyNode):
         shares = tuple(tuple(sorted(one.shares.items())) for one in balanced)
         seats = Seats(shares, None if seed_from == SEED_FROM[1] else seed, indices, given)
         sigmas = sigma_range(model, start_percent, end_percent)
-        edits = edits_of(balanced, seats, fidelity, sigmas, only_open_prompts)
         rows = seats.of(len(indices if indices is not None else given or range(count)), seed)
+        edits = edits_of(balanced, seats, len(rows), fidelity, sigmas, only_open_prompts)
         notes += [note_on_seed(seed) if seats.follows else note_on_indices(indices, rows)]
         text = "\n".join([describe(rows, balanced), *dict.fromkeys(filter(None, notes))])
         shown = {"text": (text,), "respo_counts": [[*count.items()] for count in counts_of(rows, balanced)]}

@@ -9,6 +9,7 @@ import comfy.samplers
 from comfy_api.latest import io, ui
 
 from .recording.tape import Tape
+from .shared import widgets
 from .shared.guard import architecture_of
 from .shared.wire import RespoRecord
 from .steering.patching import recording
@@ -28,14 +29,7 @@ class RecordRun(io.ComfyNode):
             "record, Background and Where keep this picture's background in a second run.",
             inputs=[
                 io.Model.Input("model", tooltip="The unmodified model, before Apply Module or Balance."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The noise to start from. Link the same seed to the KSampler that uses the record.",
-                ),
+                widgets.seed("The noise to start from. Link the same seed to the KSampler that uses the record."),
                 io.Int.Input(
                     "steps",
                     default=20,

@@ -141,7 +141,7 @@ def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str
     modules: list[list[dict[str, Any]]] = [[] for _ in labels]
     for edit in edits:
         known = {"file": edit["module"], **{key: own for key, own in edit.items() if key not in ("images", "module")}}
-        acts = [True] * len(labels) if edit["images"] is None else pictures_of(edit["images"], len(labels))
+        acts = [True] * len(labels) if edit["images"] is None else acted_on(edit["images"], len(labels))
         if acts is None:
             known, acts = {**known, "which_pictures": "unknown"}, [True] * len(labels)
         for own, here in zip(modules, acts, strict=True):
@@ -152,7 +152,7 @@ def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str
     ]
 
 
-def pictures_of(images: Images, count: int) -> Sequence[bool] | None:
+def acted_on(images: Images, count: int) -> Sequence[bool] | None:
     """Return which of `count` pictures an edit acted on; None where only their sampler knew."""
     try:
         return images(count, None)

@@ -61,14 +61,7 @@ class TrainModule(io.ComfyNode):
                     tooltip="How many steps to train. 0 uses the recipe's number. More steps make the module "
                     "stronger; with a larger number than before, training continues where the last run ended.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=False,
-                    tooltip="The noise to train with. The same seed gives the same module.",
-                ),
+                widgets.seed("The noise to train with. The same seed gives the same module.", control=False),
                 widgets.module_name(),
                 io.Combo.Input(
                     "existing",

@@ -73,7 +73,7 @@ class Pictures:
         """
         if len(values) > 1 and self.count == 1:
             raise RespoError(
-                f"{len(values)} masks came for a run of one picture, and nothing tells which one is its own. Link one "
+                f"{len(values)} masks came for a run of one picture, and nothing tells which one is meant. Link one "
                 "mask, or sample the pictures as one batch: detailers and lists draw them one at a time."
             )
         if len(values) == 1 or (len(values) == self.count and self.whole):
@@ -125,7 +125,7 @@ def require_seed(
     if extra.get("seed") is None or (extra["seed"] == 0 and noise is not None and not noise.any()):
         raise RespoError(
             "A Balance node follows the sampler's seed, but this sampler adds no noise and has no seed. Use KSampler "
-            "(Advanced) with the noise_seed of the first pass, or set the Balance's seed_from to this node."
+            "(Advanced) with the noise_seed of the first pass, or set Balance's seed_from to 'this node'."
         )
     return executor(guider, sigmas, extra, callback, noise, *rest)
 

@@ -23,7 +23,7 @@ from .wire import LoadedModule
 LONGEST_TEXT = 1_000_000  # characters: more than any module needs as text, and still fast to parse
 _LONGEST_SHOWN = 80
 # Other programs mean "any seed" by -1. Two nodes that each chose one would draw other pictures than they say.
-_FOLLOW_THE_SAMPLER = (
+_NO_RANDOM_SEED = (
     " Here -1 does not mean a random seed. Link the seed that the KSampler gets, from a node that draws it (Int with "
     "'control after generate' set to randomize)."
 )
@@ -68,7 +68,7 @@ def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
     elif isinstance(value, (int, float)):
         low, high = getattr(wanted, "min", None), getattr(wanted, "max", None)
         if (low is not None and value < low) or (high is not None and value > high):
-            advice = _FOLLOW_THE_SAMPLER if wanted.id == "seed" else ""
+            advice = _NO_RANDOM_SEED if wanted.id == "seed" and value < 0 else ""
             raise RespoError(f"expected {wanted.id!r} from {low} to {high}, found {_shown(value)}.{advice}")
 
 

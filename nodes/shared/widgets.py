@@ -73,6 +73,18 @@ def enabled() -> io.Boolean.Input:
     )
 
 
+def seed(tooltip: str, control: bool = True) -> io.Int.Input:
+    """Widget: a seed in the range of the host's samplers; `control`: with "control after generate" below it."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=control, tooltip=tooltip
+    )
+
+
+def count(tooltip: str) -> io.Int.Input:
+    """Widget: how many pictures to write labels for."""
+    return io.Int.Input("count", default=1, min=1, max=4096, tooltip=tooltip)
+
+
 def module_name() -> io.String.Input:
     """Widget: the name to save a module under."""
     return io.String.Input(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +27,15 @@ class BalancedAttribute:
 
 @dataclass(frozen=True)
 class PicturesWithConcept:
-    """Says which pictures of a run get `concept` of the attribute at index `place`, see `edits.Images`."""
+    """Says which pictures of a run get `concept` of the attribute at index `place`, see `edits.Images`.
+
+    `told`: how many pictures the node was told of.
+    """
 
     seats: Seats
     place: int
     concept: str
+    told: int
 
     @property
     def follows(self) -> bool:
@@ -39,7 +44,15 @@ class PicturesWithConcept:
 
     def __call__(self, count: int, seed: int | None) -> list[bool]:
         """Return one flag for each of `count` pictures."""
-        return [given[self.place] == self.concept for given in self.seats.of(count, seed)]
+        flags = [given[self.place] == self.concept for given in self.seats.of(count, seed)]
+        if count == 1 < self.told and not self.follows and flags[0]:
+            logging.warning(
+                "Respo: Balance was told of %d pictures, but this one is drawn alone and gets the first one's concept, "
+                "%s. For detailers and lists set Balance's seed_from to 'the sampler'.",
+                self.told,
+                self.concept,
+            )
+        return flags
 
 
 def require_different(balanced: Sequence[BalancedAttribute]) -> None:
@@ -69,11 +82,12 @@ def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
 def edits_of(
     balanced: Sequence[BalancedAttribute],
     seats: Seats,
+    told: int,
     fidelity: float,
     sigmas: tuple[float, float],
     only_open_prompts: bool,
 ) -> list[ModuleEdit]:
-    """Return one edit for each concept with a share above 0, over all attributes."""
+    """Return one edit for each concept with a share above 0, over all attributes; `told`: how many pictures."""
     probes = [probe_of(one.module.attribute) if only_open_prompts else None for one in balanced]
     return [
         ModuleEdit(
@@ -84,7 +98,7 @@ def edits_of(
             sigmas=sigmas,
             guidance="conditional",
             module=one.module.attribute.concept(concept),
-            images=PicturesWithConcept(seats, place, concept),
+            images=PicturesWithConcept(seats, place, concept, told),
             probed=probes[place] is not None,
             probe=probes[place],
             file=one.module.file,

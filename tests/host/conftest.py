@@ -60,6 +60,14 @@ def run_node(host: SimpleNamespace, pack: SimpleNamespace) -> Callable[..., Any]
     return run
 
 
+@pytest.fixture(scope="module")
+def unet(host: SimpleNamespace, pack: SimpleNamespace) -> Any:
+    """Emoji World's U-Net, for training, in float32."""
+    from respo_train.host.load import load_unet
+
+    return load_unet(ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors", "float32")
+
+
 @pytest.fixture(scope="session")
 def make_model(host: SimpleNamespace) -> Callable[..., Any]:
     """make_model(seed, …) -> a host MODEL of random weights."""

@@ -9,22 +9,15 @@ from typing import Any
 import pytest
 import torch
 from host.test_split_unet import small, split
-from host.test_training import EMOJI_WORLD
 from torch import Tensor
 
 from respo_train.core.errors import RespoError
 from respo_train.core.pictures.attention import attend, layer_size, word_places, word_tokens
-from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 from respo_train.objectives.attention import HeatMap, attribute_places
 from respo_train.objectives.localised import heat_map, joined, suppression
 from respo_train.settings.preset_files import configure, read_config
 from respo_train.trainer import gradients, settings_of, start, train
-
-
-@pytest.fixture(scope="module")
-def unet(host: SimpleNamespace) -> HostUNet:
-    return load_unet(EMOJI_WORLD, "float32")
 
 
 class Looking:

@@ -229,3 +229,13 @@ def test_a_batch_that_is_all_one_picture_says_so(balance):
     assert "all 3 pictures have the batch index 2" in balance(latent=same).ui["text"][0]
     assert "all 3" not in balance(latent={"samples": torch.zeros(3, 4, 16, 16)}).ui["text"][0]
     assert "all 3" not in balance(latent=same, labels="woman\nman\nman").ui["text"][0]
+
+
+def test_a_picture_drawn_alone_is_not_given_the_first_ones_concept_in_silence(balance, sample, caplog):
+    """What a detailer does; saved graphs draw what they drew, but the console says how to mend it."""
+    sample(balance(count=8)[0], count=8)
+    sample(balance(count=1)[0], count=1)
+    sample(balance(count=8, seed_from="the sampler")[0], count=1)
+    assert "told of 8 pictures" not in caplog.text
+    sample(balance(count=8)[0], count=1)
+    assert caplog.text.count("told of 8 pictures, but this one is drawn alone") == 1

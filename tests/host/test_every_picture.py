@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks.comfy_server import ComfyServer
-from benchmarks.graph import BASE_MODEL, Graph, Link, loaded, node, sampled, saved
+from benchmarks.graph import BASE_MODEL, Graph, Link, balanced, loaded, node, sampled, saved
 from respo_train.core.counting.balance import assign, parse_shares
 from respo_train.evaluation.drawn import to_tensor
 from respo_train.judges.emoji_world import load_judge
 from setup_steps.host import link_pack
 
 JUDGE = Path(__file__).resolve().parents[2] / "emoji_world" / "judges" / "judge.safetensors"
+MODULE = "emoji_world_gender.safetensors"
 PROMPT = "a photo of a doctor"
 SHARES = "woman 1, man 1"
 RIGHT = 0.95  # the least share of pictures as labelled
@@ -30,15 +31,6 @@ def tiling_server(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
     both = ["--whitelist-custom-nodes", link_pack(comfy_path), "tiles"]
     with ComfyServer(tmp_path_factory.mktemp("tiles"), host=comfy_path, model_folders=packs, extra=both) as running:
         yield running
-
-
-def balanced(graph: Graph, seed: int, count: int, **more: Any) -> Link:
-    """Add Load Module and Balance."""
-    graph["module"] = node("RespoLoadModule", module="emoji_world_gender.safetensors")
-    widgets = {"strength": 1.0, "fidelity": 1.0, "start_percent": 0.0, "end_percent": 1.0, "enabled": True}
-    wires = {"model": BASE_MODEL, "module": ["module", 0]}
-    graph["balance"] = node("RespoBalance", **wires, **widgets, distribution=SHARES, seed=seed, count=count, **more)
-    return ["balance", 0]
 
 
 def drawn(graph: Graph, name: str, model: Link, seed: int, latent: Sequence[Any] = ("latent", 0), **more: Any) -> Link:
@@ -70,7 +62,7 @@ def test_context_windows(tiling_server: ComfyServer) -> None:
     graph = loaded(16)
     settings = {"context_schedule": "standard_static", "context_stride": 1, "closed_loop": False}
     settings |= {"context_length": 6, "context_overlap": 2, "fuse_method": "pyramid", "dim": 0}
-    graph["windows"] = node("ContextWindowsManual", model=balanced(graph, 20, 16), **settings)
+    graph["windows"] = node("ContextWindowsManual", model=balanced(graph, MODULE, 20, 16), **settings)
     drawn(graph, "windows drawn", ["windows", 0], 20, steps=15, scheduler="normal")  # this host wants 16 sigmas
     found = tiling_server.pictures(tiling_server.run(graph), "windows drawn")
     require_right(labels_of(20, 16), shown(found))
@@ -79,7 +71,7 @@ def test_context_windows(tiling_server: ComfyServer) -> None:
 def test_eight_faces_detailed_one_by_one(tiling_server: ComfyServer) -> None:
     """What detailers do: each picture alone, encoded again, with the seed S + i."""
     graph, seed = loaded(8), 33
-    model = balanced(graph, seed, 8, **FOLLOW)
+    model = balanced(graph, MODULE, seed, 8, **FOLLOW)
     first = drawn(graph, "first", model, seed)
     for index in range(8):
         graph[f"face {index}"] = node("ImageFromBatch", image=first, batch_index=index, length=1)
@@ -96,7 +88,7 @@ def test_tiles_one_and_four_at_a_time(tiling_server: ComfyServer) -> None:
     """Four squares side by side, each drawn like a picture of its own: all four show their picture's person."""
     graph, seed = loaded(4), 20
     graph["latent"]["inputs"]["width"] *= 4
-    model = balanced(graph, seed, 4)
+    model = balanced(graph, MODULE, seed, 4)
     for together in (1, 4):
         graph[f"tiles {together}"] = node("TestTiles", model=model, together=together)
         drawn(graph, f"tiled {together}", [f"tiles {together}", 0], seed)
@@ -111,7 +103,7 @@ def test_tiles_one_and_four_at_a_time(tiling_server: ComfyServer) -> None:
 def test_a_list_of_latents(tiling_server: ComfyServer) -> None:
     graph, seed = loaded(6), 20
     graph["list"] = node("RebatchLatents", latents=["latent", 0], batch_size=1)
-    model = balanced(graph, seed, 1, latent=["list", 0])
+    model = balanced(graph, MODULE, seed, 1, latent=["list", 0])
     drawn(graph, "listed", model, seed, ("list", 0))
     require_right(labels_of(seed, 6), shown(tiling_server.pictures(tiling_server.run(graph), "listed")))
 
@@ -120,7 +112,7 @@ def test_latents_from_a_batch_with_labels_given(tiling_server: ComfyServer) -> N
     graph, seed = loaded(8), 33
     graph["assign"] = node("RespoAssignLabels", distribution=SHARES, seed=seed, count=8)
     graph["some"] = node("LatentFromBatch", samples=["latent", 0], batch_index=2, length=4)
-    model = balanced(graph, 0, 1, labels=["assign", 0], latent=["some", 0])
+    model = balanced(graph, MODULE, 0, 1, labels=["assign", 0], latent=["some", 0])
     drawn(graph, "picked", model, 5, ("some", 0))
     found = tiling_server.pictures(tiling_server.run(graph), "picked")
     require_right(labels_of(seed, 8)[2:6], shown(found))
@@ -128,7 +120,7 @@ def test_latents_from_a_batch_with_labels_given(tiling_server: ComfyServer) -> N
 
 def test_a_plot_over_seeds_follows_them(tiling_server: ComfyServer) -> None:
     graph, seeds = loaded(1), [3, 11, 20, 33, 58, 71]
-    model = balanced(graph, 0, 1, **FOLLOW)
+    model = balanced(graph, MODULE, 0, 1, **FOLLOW)
     for seed in seeds:
         drawn(graph, f"plot {seed}", model, seed)
     entry = tiling_server.run(graph)
@@ -142,7 +134,7 @@ def test_twelve_queued_pictures(tiling_server: ComfyServer) -> None:
     found = []
     for seed in range(40, 52):
         graph = loaded(1)
-        drawn(graph, "queued", balanced(graph, 0, 1, **FOLLOW), seed)
+        drawn(graph, "queued", balanced(graph, MODULE, 0, 1, **FOLLOW), seed)
         found.append(tiling_server.pictures(tiling_server.run(graph), "queued"))
     labels = labels_of(40, 12)
     assert all(abs(labels[:n].count("woman") - n / 2) <= 1 for n in range(13))
@@ -156,7 +148,7 @@ def test_least_change(tiling_server: ComfyServer) -> None:
     before = drawn(graph, "before", BASE_MODEL, seed)
     wires = {"images": before, "judge": ["judge", 0]}
     graph["assign"] = node("RespoAssignLabels", distribution=SHARES, seed=seed, count=1, **wires)
-    drawn(graph, "after", balanced(graph, 0, 1, labels=["assign", 1]), seed)
+    drawn(graph, "after", balanced(graph, MODULE, 0, 1, labels=["assign", 1]), seed)
     graph["told"] = node("PreviewAny", source=["assign", 0])
     entry = tiling_server.run(graph)
     was, now = (tiling_server.pictures(entry, name) for name in ("before", "after"))

@@ -17,7 +17,6 @@ from respo_train.core.files.checkpoint import load_attribute, save_attribute
 from respo_train.core.files.text_form import from_text, to_text
 from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
-from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 from respo_train.latents.sampling import one_per_row
 from respo_train.probe.fit import fit_probe
@@ -28,13 +27,6 @@ EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world" / "checkpoint"
 FILE = "tests/probed.safetensors"
 OPEN, STATED, NOBODY = "a photo of a doctor", "a photo of a woman doctor", "a photo of a dog"
 LONG = "a photo of a doctor " + "in the kitchen at night " * 6  # more places than OPEN has
-
-
-@pytest.fixture(scope="module")
-def unet(host: SimpleNamespace, pack: SimpleNamespace) -> HostUNet:
-    if not EMOJI_WORLD.exists():
-        pytest.skip("Emoji World's checkpoint has not been made yet")
-    return load_unet(EMOJI_WORLD, "float32")
 
 
 @pytest.fixture(scope="module")

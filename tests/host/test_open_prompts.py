@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from safetensors import safe_open
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.gate.is_open import is_open
 from respo_train.core.module.attribute import Attribute
-from respo_train.host.load import load_unet
 from respo_train.host.split_unet import HostUNet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,13 +21,6 @@ CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"
 # What the shipped probes get wrong of the prompts that may be looked at. They know half of Emoji World's things, and
 # "woman" best where a noun follows it; mending this takes other modules, and all figures measured with them anew.
 MISSES = {("gender", "a guitar"), ("gender", "a flower"), ("gender", "a doctor with a woman")}
-
-
-@pytest.fixture(scope="module")
-def unet(host: SimpleNamespace, pack: SimpleNamespace) -> HostUNet:
-    if not CHECKPOINT.exists():
-        pytest.skip("Emoji World's checkpoint has not been made yet")
-    return load_unet(CHECKPOINT, "float32")
 
 
 @pytest.fixture(scope="module")

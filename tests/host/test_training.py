@@ -22,13 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 EMOJI_WORLD = ROOT / "emoji_world" / "checkpoint" / "emoji_world.safetensors"
 
 
-@pytest.fixture(scope="module")
-def unet(host: SimpleNamespace) -> HostUNet:
-    if not EMOJI_WORLD.exists():
-        pytest.skip("Emoji World's checkpoint has not been made yet")
-    return load_unet(EMOJI_WORLD, "float32")
-
-
 def few_steps(unet: HostUNet, **changes: Any) -> TrainState:
     return train(read_config("gender", {"steps": 6, "batch": 4, "trajectory_steps": 8, **changes}), unet)
 

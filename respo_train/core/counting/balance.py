@@ -51,7 +51,7 @@ def _seem_labels(text: str) -> str:
         return ""
     return (
         f". The input 'distribution' was given {len(lines)} lines without weights: labels, one for each picture? Those "
-        "belong into the 'labels' of Save Labelled Images or Fairness Report. Write shares here, or leave it empty."
+        "belong in the 'labels' of Save Labelled Images or Fairness Report. Write shares here, or leave it empty."
     )
 
 

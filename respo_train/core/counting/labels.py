@@ -34,7 +34,7 @@ def parse_labels(text: str, count: int) -> list[str]:
 def _advice(text: str, found: int, count: int) -> str:
     if found == 1 and _SHARES.fullmatch(text.strip()[:LONGEST]):
         return (
-            f"The input 'labels' was given shares ({text.strip()[:40]!r}), which belong into Balance's 'distribution'. "
+            f"The input 'labels' was given shares ({text.strip()[:40]!r}), which belong in Balance's 'distribution'. "
             "Link the output 'labels' of Balance to it."
         )
     if count == 1:

@@ -47,8 +47,8 @@ class Seats:
         base = seed if self.seed is None else self.seed
         if base is None:
             raise RespoError(
-                "The pictures follow the seed of their sampler, which is not known here. Let Balance use the seed of "
-                "this node."
+                "The pictures follow the seed of their sampler, which is not known here. Set "
+                "Balance's seed_from to 'this node'."
             )
         return assign_jointly(base, own or range(count), [dict(shares) for shares in self.shares])
 
@@ -65,7 +65,7 @@ class Seats:
 
 
 def parse_given(text: str, attributes: Sequence[Collection[str]]) -> tuple[Given, ...]:
-    """Parse labels, one picture a line or up to a semicolon: "woman, dark", or "-" for a picture that is left alone.
+    """Parse labels, one picture a line or up to a semicolon: "woman, dark", or "-" to leave a picture alone.
 
     `attributes`: the names of each attribute's concepts. An attribute that a line does not name is left, too. Raises
     RespoError for other names, and for two of one attribute.
