@@ -164,7 +164,10 @@ def window_of(transformer_options: Mapping[str, Any]) -> Sequence[int] | None:
     """Return the places of the pictures of a sliding window, None where the whole batch is sampled at once."""
     window = transformer_options.get("context_window")
     if window is not None and getattr(window, "dim", 0) == 0:
-        return list(window.index_list)
+        # Newer hosts put the picture before the window in front of it, and drop what they get for it.
+        anchor = getattr(window, "causal_anchor_index", None)
+        before = [] if anchor is None or anchor < 0 else [anchor]
+        return [*before, *window.index_list]
     evolved = (transformer_options.get("ad_params") or {}).get("sub_idxs")
     return None if evolved is None else list(evolved)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emoji_world.world import PROFESSIONS
@@ -165,6 +165,9 @@ texts = st.text() | st.lists(pieces, max_size=30).map(" ".join) | st.lists(piece
 
 @settings(deadline=None, max_examples=300)
 @given(texts, st.sampled_from(sorted(WORDS)))
+@example("no-a", "age")  # joined to an article, and to a sign that is none there, with nothing behind
+@example("no-break", "gender")
+@example("non-the", "gender")
 def test_any_text_is_decided(prompt: str, attribute: str) -> None:
     decision = decide(prompt, WORDS[attribute])
     assert decision.reason.startswith("Open: " if decision.open else "Closed: ")

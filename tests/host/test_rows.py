@@ -76,6 +76,14 @@ def test_a_window_says_which_pictures_it_has(rows, evolved):
     assert chunk.pictures.places == (4, 5)
 
 
+def test_a_newer_hosts_window_has_the_picture_before_it_in_front(rows):
+    window = SimpleNamespace(index_list=[4, 5], dim=0, causal_anchor_index=3)
+    options = {"context_window": window, "cond_or_uncond": [0, 1], "respo_pictures": rows._Run(8, (16, 16), "")}
+    assert [chunk.pictures.places for chunk in rows.chunks_of(6, options)] == [(3, 4, 5)] * 2
+    window.causal_anchor_index = -1
+    assert [chunk.pictures.places for chunk in rows.chunks_of(4, options)] == [(4, 5)] * 2
+
+
 def tiled(model: Any, together: int) -> Any:
     """Return a clone whose calls are cut into tiles of 16 x 16 latent pixels, `together` tiles in one call."""
 

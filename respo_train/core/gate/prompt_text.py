@@ -56,20 +56,21 @@ def read_words(prompt: str) -> list[Word]:
             "reads that much."
         )
     words: list[Word] = []
-    end, article = "start", False
+    end, article, joined = "start", False, False  # `joined`: to the word before, by a hyphen
     for token in _TOKEN.finditer(_plain(prompt)):
         if token["end"]:
             end = token["end"]
             continue
         hyphen = token["hyphen"] is not None
         for text, possessive in _parts(token["word"], token["possessed"] is not None):
-            if text == "break":
+            if text == "break" and not joined:
                 end = "break"
-            elif text in _ARTICLES and not hyphen:
+            elif text in _ARTICLES and not hyphen and not joined:
                 article = True
             else:
                 words.append(Word(text, _forms(text), article, bool(end), end == ",", hyphen, possessive))
                 end, article = "", False
+        joined = hyphen
     return words
 
 
