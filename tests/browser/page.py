@@ -27,6 +27,8 @@ DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationF
 TITLE = """(type) => { const node = app.graph.nodes.find(n => n.type === type); app.canvas.deselectAll()
     app.canvas.ds.scale = 1; app.canvas.centerOnNode(node)
     return app.canvasPosToClientPos([node.pos[0] + 60, node.pos[1] - 15]) }"""
+# Both: the template before may have as many nodes, and the id is there before the nodes are.
+OPENED = "([id, count]) => app.graph.id === id && app.graph.nodes.length === count"
 SELECTED = "(type) => Object.values(app.canvas.selected_nodes).map(n => n.type).join() === type"
 WIDGETS = """(saved) => Object.fromEntries(app.graph.nodes.filter(n => n.type.startsWith('Respo')).map(n => [n.id,
     n.widgets.filter(w => !saved || w.serialize !== false).map(w => [w.name, w.value ?? null])]))"""
@@ -63,7 +65,7 @@ def open_template(page: Any, pack: str, name: str, server: ComfyServer) -> None:
     page.get_by_text(pack, exact=True).first.click()
     page.get_by_text(name, exact=True).first.click()
     template = read_template(name)
-    page.wait_for_function(f"() => app.graph.nodes.length === {len(template['nodes'])}")
+    page.wait_for_function(OPENED, arg=[template["id"], len(template["nodes"])])
     assert page.evaluate(UNKNOWN_TYPES) == []
     assert overlapping(page.evaluate(BOXES)) == []
     assert page.evaluate(PROMPT) == to_api(template, server.object_info())

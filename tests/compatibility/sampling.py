@@ -73,6 +73,7 @@ def little_memory(model: Any) -> Tensor:
     """A run in which the host finds no room for more than one chunk at a time."""
     import comfy.model_management
     import comfy.samplers
+    from comfy.model_patcher import ModelPatcher
 
     class Full:
         """The host's memory management, without any free memory."""
@@ -83,7 +84,11 @@ def little_memory(model: Any) -> Tensor:
         def __getattr__(self, name: str) -> Any:
             return getattr(comfy.model_management, name)
 
-    with replaced.object(comfy.samplers, "model_management", Full()):
+    if hasattr(comfy.samplers, "model_management"):
+        full = replaced.object(comfy.samplers, "model_management", Full())
+    else:  # newer hosts ask the patched model
+        full = replaced.object(ModelPatcher, "get_free_memory", lambda *_: 0)
+    with full:
         return ksampler()(model)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hidden_inputs import with_hidden
 
 JSON = ["text", 3, 0.5, True, None, [1, 2], {"samples": 1}]
 FITTING = {"STRING": str, "COMBO": str, "INT": int, "FLOAT": (int, float), "BOOLEAN": bool}
@@ -83,7 +84,7 @@ def test_a_latent_is_one_of_pictures(nodes: Any, pack: Any) -> None:
 def test_what_comes_with_the_request_is_an_object(nodes: Any, pack: Any) -> None:
     node = nodes["RespoSaveImages"]
     for sent in ("text", 3, [1]):
-        copy = node.PREPARE_CLASS_CLONE({"EXTRA_PNGINFO": sent})
+        copy = with_hidden(node, {"EXTRA_PNGINFO": sent})
         copy.hidden.extra_pnginfo = sent
         with pytest.raises(pack.core.errors.RespoError, match="extra_pnginfo"):
             copy.execute()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from hidden_inputs import with_hidden
 from torch import Tensor
 
 PROMPT = {
@@ -62,7 +63,7 @@ def fairness(host: SimpleNamespace, judge: Any, totals: Path) -> Callable[..., S
     def run(images: Tensor, prompt: Any = PROMPT, **given: Any) -> SimpleNamespace:
         node = host.nodes.NODE_CLASS_MAPPINGS["RespoFairnessReport"]
         values = {"PROMPT": prompt, "UNIQUE_ID": "3"}
-        clone = node.PREPARE_CLASS_CLONE({hidden: values.get(hidden.value) for hidden in node.GET_SCHEMA().hidden})
+        clone = with_hidden(node, {hidden: values.get(hidden.value) for hidden in node.GET_SCHEMA().hidden})
         widgets = {"attribute": "", "concepts": "", "running_total": "off", "labels": ""}
         done = node.execute.__func__(clone, images=images, **{"judge": judge, **widgets, **given})
         passed, chart, report, text = done.args

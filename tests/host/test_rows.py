@@ -121,7 +121,10 @@ def windowed(model: Any) -> Any:
         "closed_loop": False,
         "fuse_method": "pyramid",
     }
-    return ContextWindowsManualNode.execute(model=model, context_length=3, context_overlap=1, dim=0, **settings)[0]
+    schema = ContextWindowsManualNode.GET_SCHEMA().inputs  # newer hosts have more of them
+    defaults = {given.id: given.default for given in schema if getattr(given, "default", None) is not None}
+    settings |= {"context_length": 3, "context_overlap": 1, "dim": 0}
+    return ContextWindowsManualNode.execute(**{**defaults, **settings}, model=model)[0]
 
 
 @pytest.fixture

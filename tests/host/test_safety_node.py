@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hidden_inputs import with_hidden
 
 SHIPPED = "emoji_world_no_weapons.safetensors"
 SHIPPED_SWITCH = f"no weapons ({SHIPPED})"
@@ -139,7 +140,7 @@ def sent(node, inputs, **given):
     from comfy_api.internal import make_locked_method_func
 
     graph = SimpleNamespace(get_node=lambda key: {"7": {"inputs": inputs}}[key])
-    clone = node.PREPARE_CLASS_CLONE({"UNIQUE_ID": "7", "DYNPROMPT": graph})
+    clone = with_hidden(node, {"UNIQUE_ID": "7", "DYNPROMPT": graph})
     known = {name: value for name, value in inputs.items() if name in names_of(node)}
     defaults = {"level": "strong", "start_percent": 0.0, "end_percent": 1.0, "enabled": True}
     return make_locked_method_func(node, "EXECUTE_NORMALIZED", clone)(**{**defaults, **known, **given})

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from hidden_inputs import with_hidden
 from PIL import Image
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def save(host: SimpleNamespace, pack: SimpleNamespace, output: Path) -> Callable
         node = host.nodes.NODE_CLASS_MAPPINGS[NODE]
         hidden = {"PROMPT": PROMPT, "EXTRA_PNGINFO": {"workflow": WORKFLOW}}
         hidden = {key: hidden[key.value] for key in node.GET_SCHEMA().hidden}
-        clone = node.PREPARE_CLASS_CLONE(hidden)
+        clone = with_hidden(node, hidden)
         shown = node.execute.__func__(clone, images=images, filename_prefix=prefix, labels=labels, model=model).ui[
             "images"
         ]
