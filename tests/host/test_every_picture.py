@@ -62,7 +62,9 @@ def test_context_windows(tiling_server: ComfyServer) -> None:
     graph = loaded(16)
     settings = {"context_schedule": "standard_static", "context_stride": 1, "closed_loop": False}
     settings |= {"context_length": 6, "context_overlap": 2, "fuse_method": "pyramid", "dim": 0}
-    graph["windows"] = node("ContextWindowsManual", model=balanced(graph, MODULE, 20, 16), **settings)
+    known = tiling_server.object_info()["ContextWindowsManual"]["input"]["required"]  # newer hosts want more
+    defaults = {name: more[0]["default"] for name, (_, *more) in known.items() if more and "default" in more[0]}
+    graph["windows"] = node("ContextWindowsManual", model=balanced(graph, MODULE, 20, 16), **{**defaults, **settings})
     drawn(graph, "windows drawn", ["windows", 0], 20, steps=15, scheduler="normal")  # this host wants 16 sigmas
     found = tiling_server.pictures(tiling_server.run(graph), "windows drawn")
     require_right(labels_of(20, 16), shown(found))
