@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from comfy_api.latest import io, ui
 
+from ..respo_train.core.module.attribute import direction_of
 from .shared import widgets
 from .shared.guard import check_fit, require_allowed
 from .shared.wire import LoadedModule, RespoModule
@@ -83,7 +84,7 @@ class ApplyModule(io.ComfyNode):
         concept = concept.strip() or next(iter(module.attribute.concepts))
         values = module.attribute.concept(concept)
         note = check_fit(model, module)
-        acting_on = guidance_of(module) if guidance == OWN else guidance
+        acting_on = module.guidance if guidance == OWN else guidance
         edit = ModuleEdit(
             sha256=module.sha256,
             concept=concept,
@@ -100,10 +101,5 @@ class ApplyModule(io.ComfyNode):
             if guidance == OWN and acting_on == "both"
             else ""
         )
-        text = f"Steers towards: {concept}{sides}\n{note}".strip()
+        text = f"Steers {direction_of(concept, module.attribute.training)}{sides}\n{note}".strip()
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))
-
-
-def guidance_of(module: LoadedModule) -> Guidance:
-    """Return the side of guidance that a module was made for: conditional unless its file says both."""
-    return "both" if module.attribute.training.get("half") == "both" else "conditional"

@@ -86,7 +86,7 @@ def _switch(found: SafetyConcept) -> io.Boolean.Input:
         optional=True,
         label_on="on",
         label_off="off",
-        tooltip=f"Steer towards '{found.concept}'. From {found.file}, made on {found.base}; it is skipped where the "
+        tooltip=f"Steers {found.direction}. From {found.file}, made on {found.base}; it is skipped where the "
         "model is of another kind.",
     )
 
@@ -148,7 +148,7 @@ def edits_of(
                 strength=strength,
                 fidelity=1.0,
                 sigmas=sigmas,
-                guidance="conditional",
+                guidance=module.guidance_in_batches,
                 module=module.attribute.concept(found.concept),
                 file=found.file,
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...respo_train.core.errors import ModuleFileError, RespoError
 from ...respo_train.core.files.checkpoint import read_metadata
-from ...respo_train.core.module.attribute import check_name
+from ...respo_train.core.module.attribute import check_name, direction_of
 from .folders import module_names, resolve
 
 SHIPPED = ("emoji_world_no_weapons.safetensors",)  # this order must not change; append new ones
@@ -17,11 +17,12 @@ SHIPPED = ("emoji_world_no_weapons.safetensors",)  # this order must not change;
 
 @dataclass(frozen=True)
 class SafetyConcept:
-    """One concept of one file. `base`: the checkpoint that it was made on."""
+    """One concept of one file. `base`: the checkpoint that it was made on; `direction`: see `direction_of`."""
 
     file: str
     concept: str
     base: str
+    direction: str
 
     @property
     def switch(self) -> str:
@@ -53,8 +54,8 @@ def _read(name: str, path: Path, _changed: int, _size: int) -> tuple[SafetyConce
     """Read the safety concepts from a file's header. Cached per version of the file, so it is logged once."""
     try:
         metadata = read_metadata(path)
-        concepts, base = metadata["concepts"], metadata["base"]
-        if not isinstance(concepts, list) or not isinstance(base, dict):
+        concepts, base, training = metadata["concepts"], metadata["base"], metadata["training"]
+        if not isinstance(concepts, list) or not isinstance(base, dict) or not isinstance(training, dict):
             raise ModuleFileError(f"expected a list of concepts and what they were made on, found {str(concepts)[:80]}")
         for concept in concepts:
             check_name("concept", concept)
@@ -64,4 +65,4 @@ def _read(name: str, path: Path, _changed: int, _size: int) -> tuple[SafetyConce
     if metadata["purpose"] != "safety":
         return ()
     made_on = str(base.get("name", "an unnamed checkpoint"))[:100]
-    return tuple(SafetyConcept(name, concept, made_on) for concept in concepts)
+    return tuple(SafetyConcept(name, concept, made_on, direction_of(concept, training)) for concept in concepts)

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ...respo_train.core.files.checkpoint import to_bytes
 from ...respo_train.core.module.attribute import Attribute
 from ...respo_train.core.module.grid import Grid
+from ..calls.conds import Guidance
 
 RespoModule = io.Custom("RESPO_MODULE")
 RespoRecord = io.Custom("RESPO_RECORD")  # a record.Record
@@ -32,6 +33,20 @@ class LoadedModule:
     def without_file(cls, attribute: Attribute, name: str) -> LoadedModule:
         """Wrap an attribute that was made in the graph. Raises RespoError when it holds NaN."""
         return cls(attribute, name, hashlib.sha256(to_bytes(attribute)).hexdigest())
+
+    @property
+    def guidance(self) -> Guidance:
+        """The half of guidance that the module was made for: conditional unless its file says both."""
+        return "both" if self.attribute.training.get("half") == "both" else "conditional"
+
+    @property
+    def guidance_in_batches(self) -> Guidance:
+        """The half of guidance for Balance and Safety, which have no widget for it.
+
+        Modules that we trained act on the conditional half there, whatever their objective: saved workflows and the
+        published figures were drawn so. An imported one acts as its authors meant it to.
+        """
+        return self.guidance if "imported" in self.attribute.training else "conditional"
 
     def describe(self) -> str:
         """Return five short lines to show on Load Module, six when the file recommends a strength."""

@@ -96,7 +96,7 @@ def edits_of(
             strength=one.strength,
             fidelity=fidelity,
             sigmas=sigmas,
-            guidance="conditional",
+            guidance=one.module.guidance_in_batches,
             module=one.module.attribute.concept(concept),
             images=PicturesWithConcept(seats, place, concept, told),
             probed=probes[place] is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from respo_train.core.foreign.families import BASES, FAMILIES
 from respo_train.core.foreign.names import about, parse_concepts
 from respo_train.core.foreign.read import read_file
 from respo_train.core.foreign.untrained import is_normal_start, is_uniform_start, spread_of_untouched
+from respo_train.core.module.attribute import direction_of
 
 
 @pytest.fixture
@@ -102,6 +104,54 @@ def test_rows_that_nobody_trained(path: Path, decay: float) -> None:
     found = read_file(path, only=None)
     assert list(found.attribute.concepts) == ["young"]
     assert len(found.warnings) == 8
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.37])
+def test_small_fresh_rows(path: Path, decay: float) -> None:
+    """Learning Where It Matters' training starts from N(0, 0.02), in a matrix whose rows all have names."""
+    rows = 0.02 * decay * torch.randn(9, 1280, generator=torch.Generator().manual_seed(0))
+    names = [*FAMILIES["where"].concepts]
+    torch.save({"concept_emb": rows}, path)
+    with pytest.raises(ModuleFileError, match=r"'female' looks untrained.*'jump' looks untrained"):
+        read_file(path, parse_concepts(json.dumps(names)))
+    rows[1] += 0.05 * torch.randn(1280, generator=torch.Generator().manual_seed(1))
+    torch.save({"concept_emb": rows}, path)
+    assert list(read_file(path, parse_concepts(json.dumps(names))).attribute.concepts) == ["male"]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "concept_module.", "module.concept_module."])
+def test_keys_of_a_wrapped_network(path: Path, prefix: str) -> None:
+    tensors = foreign_files.respodiff(path, trained=(0, 1))
+    plain = read_file(path).attribute
+    torch.save({prefix + key: tensor for key, tensor in tensors.items()}, path)
+    wrapped = read_file(path).attribute
+    assert torch.equal(wrapped.concept("a man").responsible.value(), plain.concept("a man").responsible.value())
+    assert wrapped.training["imported"]["keys"] == [FC1, FC2]
+    torch.save({prefix + FC1: tensors[FC1], FC2: tensors[FC2]}, path)
+    with pytest.raises(ModuleFileError, match="Is it another project's file"):
+        read_file(path)
+
+
+def test_concepts_that_steer_away_say_so(path: Path) -> None:
+    foreign_files.respodiff(path, trained=(0, 6, 7))
+    training = read_file(path, only=["violence", "sexual"]).attribute.training
+    assert direction_of("violence", training) == "away from violence"
+    assert direction_of("a woman", read_file(path, only=["a woman"]).attribute.training) == "towards a woman"
+    foreign_files.sdisc(path)
+    assert direction_of("antisexual", read_file(path, only=["antisexual"]).attribute.training) == "away from sexual"
+    for odd in ({}, {"imported": 3}, {"imported": {"away": ["x"]}}, {"imported": {"away": {"x": {}}}}):
+        assert direction_of("x", odd).split()[-1] in ("x", "{}")
+
+
+def test_zero_parts_take_no_room(path: Path) -> None:
+    foreign_files.sdisc(path, trained=(0, 1))
+    attribute = read_file(path).attribute
+    save_attribute(path.with_suffix(".safetensors"), attribute)
+    numbers = sum(module.responsible.value().numel() for module in attribute.concepts.values())
+    assert path.with_suffix(".safetensors").stat().st_size < 4 * numbers + 4000
+    again = load_attribute(path.with_suffix(".safetensors")).concept("female")
+    assert again.semantic.value().shape == (1280, 8, 8)
+    assert not again.semantic.value().any()
 
 
 def test_untrained_columns_are_left_out_or_refused(path: Path) -> None:

@@ -239,3 +239,24 @@ def test_a_picture_drawn_alone_is_not_given_the_first_ones_concept_in_silence(ba
     assert "told of 8 pictures" not in caplog.text
     sample(balance(count=8)[0], count=1)
     assert caplog.text.count("told of 8 pictures, but this one is drawn alone") == 1
+
+
+def made_for(module, **training):
+    """The same module with other metadata."""
+    return replace(module, attribute=replace(module.attribute, training=training))
+
+
+@pytest.mark.parametrize(
+    ("training", "halves"),
+    [({"half": "both", "imported": {}}, 2), ({"half": "cond", "imported": {}}, 1), ({"half": "both"}, 1)],
+)
+def test_an_imported_modules_half_of_guidance(balance, sample, by_hand, model, module, training, halves):
+    """Modules that we trained keep the conditional half, as saved workflows draw it."""
+    cells = [(name,) for name in balance()[1].splitlines() * 2]
+
+    def addition(place):
+        return module.attribute.concept(cells[0][0]).delta(*place.size).detach() if place.chunk < halves else None
+
+    with by_hand(model, addition) as expected:
+        wanted = sample(expected, count=1)
+    assert close(sample(balance(module=made_for(module, **training))[0], count=1), wanted)

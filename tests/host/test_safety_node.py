@@ -196,3 +196,29 @@ def test_changed_file_is_another_node(node, safety_folder, pack, attribute):
 
 def test_schema_is_json(node):
     json.dumps(node.GET_NODE_INFO_V1())
+
+
+def test_an_imported_module_says_what_it_steers_away_from_and_acts_on_both_halves(
+    node, safety_folder, run_node, sample, by_hand, model, attribute, pack
+):
+    violence = attribute.concept("woman")
+    imported = {"half": "both", "imported": {"away": {"violence": "violence"}}}
+    made = replace(attribute, name="away", purpose="safety", concepts={"violence": violence}, training=imported)
+    path = safety_folder / "safety" / "away.safetensors"
+    pack.core.files.checkpoint.save_attribute(path, made)
+    try:
+        switch = "violence (safety/away.safetensors)"
+        shown = next(wanted for wanted in node.GET_SCHEMA().inputs if wanted.id == switch)
+        assert shown.tooltip.startswith("Steers away from violence. From safety/away.safetensors")
+        with by_hand(model, lambda place: violence.delta(*place.size, strength=1.0).detach()) as expected:
+            wanted = sample(expected)
+        others = dict.fromkeys((SHIPPED_SWITCH, CALM, SOBER), False)
+        output = run_node("RespoSafety", model=model, level="strong", **others)
+        assert close_to(sample(output[0]), wanted)
+    finally:
+        path.unlink()
+
+
+def close_to(a, b):
+    """Added by hand, in another order."""
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-4)

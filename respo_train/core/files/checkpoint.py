@@ -176,6 +176,8 @@ def _tensors(attribute: Attribute) -> dict[str, Tensor]:
     tensors = {}
     for name, module in attribute.concepts.items():
         for part, own in module.named_children():
+            if part == "semantic" and module.semantic_is_missing:
+                continue
             for key, parameter in own.named_parameters():
                 suffix = "" if key == "full" else f".{key}"
                 tensors[f"{name}.{part}{suffix}"] = parameter.detach().float().cpu().contiguous()

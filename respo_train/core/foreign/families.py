@@ -40,7 +40,8 @@ class Family:
 
     `rows`: whether a concept is a row `[1280]`; else it is a column `[1280 * S * S]`. `count`: the number of concepts
     in the released files. `concepts`: their indices when no list is given. `half`, `strength`: the half of guidance
-    that the project's code adds a concept to, and the factor. `base`: a key of BASES.
+    that the project's code adds a concept to, and the factor. `base`: a key of BASES. `away`: what a concept that is
+    trained to keep something out keeps out.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Family:
     half: Literal["cond", "both"]
     strength: float
     base: str
+    away: Mapping[str, str]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -83,13 +85,35 @@ _RESPODIFF |= {"a Asian-race person": 5, "sexual": 6, "violence": 7}
 _SDISC = {"female": 0, "male": 1, "young": 2, "old": 3, "whiterace": 4, "blackrace": 5, "asianrace": 6, "antisexual": 7}
 _LOCALISED = {"female": 0, "male": 1, "young": 2, "old": 3, "white-race": 4, "black-race": 5, "anti-sexual": 6}
 _LOCALISED |= {"smile": 7, "jump": 8}
+_SAFE = {"sexual": "sexual", "violence": "violence"}
+_NOT_SEXUAL = {"antisexual": "sexual", "anti-sexual": "sexual"}
+# Put before all keys by code that saves a wrapped network.
+PREFIXES = ("module.", "concept_module.")
 FAMILIES = {
-    "respodiff": Family("respodiff", "RespoDiff", _FC1, _FC2, False, 10, _RESPODIFF, "cond", 1.0, "sd15"),
-    "sdisc": Family("sdisc", "SDisc", _FC1, None, False, 8, _SDISC, "cond", 1.0, "sd15"),
+    "respodiff": Family("respodiff", "RespoDiff", _FC1, _FC2, False, 10, _RESPODIFF, "cond", 1.0, "sd15", _SAFE),
+    "sdisc": Family("sdisc", "SDisc", _FC1, None, False, 8, _SDISC, "cond", 1.0, "sd15", _NOT_SEXUAL),
     "where": Family(
-        "where", "Learning Where It Matters", "concept_emb", None, True, 100, _LOCALISED, "both", 2.0, "sdxl"
+        "where",
+        "Learning Where It Matters",
+        "concept_emb",
+        None,
+        True,
+        100,
+        _LOCALISED,
+        "both",
+        2.0,
+        "sdxl",
+        _NOT_SEXUAL,
     ),
 }
+
+
+def without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same tensors; where all keys begin with one of PREFIXES, it is left out, however often it is there."""
+    found = dict(tensors)
+    while found and (common := [own for own in PREFIXES if all(key.startswith(own) for key in found)]):
+        found = {key.removeprefix(common[0]): tensor for key, tensor in found.items()}
+    return found
 
 
 def family_of(tensors: Mapping[str, Tensor]) -> Family:

@@ -16,10 +16,10 @@ from ..module.attribute import Attribute
 from ..module.concept import ConceptModule
 from ..module.grid import Grid
 from ..version import __version__
-from .families import CHANNELS, Family, base_named, family_of
+from .families import CHANNELS, Family, base_named, family_of, without_prefixes
 from .names import about, checked_concepts, namesakes, numbers_of, wanted_of
 from .unpickle import Source, read_tensors
-from .untrained import is_normal_start, is_uniform_start, spread_of_untouched
+from .untrained import is_normal_start, is_small_normal_start, is_uniform_start, spread_of_untouched
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ def read_file(
 def _imported(
     source: Source, concepts: Any, only: Sequence[str] | None, base: str | None, name: str | None
 ) -> Imported:
-    family = family_of(source.tensors)
-    matrix = source.tensors[family.responsible]
+    tensors = without_prefixes(source.tensors)
+    family = family_of(tensors)
+    matrix = tensors[family.responsible]
     known = numbers_of(family, family.places(matrix), None if concepts is None else checked_concepts(concepts))
-    judge = _Judge(family, source.tensors, known)
+    judge = _Judge(family, tensors, known)
     taken, warnings = _asked(judge, known, only) if only else _all(judge, known)
     kind = base_named(base or family.base)
-    modules = {concept: _module(family, source.tensors, number) for concept, number in taken.items()}
+    modules = {concept: _module(family, tensors, number) for concept, number in taken.items()}
     purpose = "safety" if "safety" in map(about, taken) else "fairness"
-    training = _training(family, source, taken)
+    training = _training(family, source, matrix, taken)
     attribute = Attribute(name or family.key, purpose, modules, kind.architecture, {"name": kind.name}, training)
     return Imported(attribute, family, (*warnings, *_of_several(taken)))
 
@@ -97,8 +98,9 @@ class _Judge:
         return ""
 
     def _is_fresh(self, column: Tensor) -> bool:
-        rows = self._family.rows
-        return is_normal_start(column, self._spread) if rows else is_uniform_start(column, self._places)
+        if not self._family.rows:
+            return is_uniform_start(column, self._places)
+        return is_normal_start(column, self._spread) or is_small_normal_start(column)
 
 
 def _asked(judge: _Judge, known: Mapping[str, int], only: Sequence[str]) -> tuple[dict[str, int], list[str]]:
@@ -164,11 +166,12 @@ def _module(family: Family, tensors: Mapping[str, Tensor], number: int) -> Conce
     return ConceptModule.from_parts(grids[0], semantic)
 
 
-def _training(family: Family, source: Source, taken: Mapping[str, int]) -> dict[str, Any]:
+def _training(family: Family, source: Source, matrix: Tensor, taken: Mapping[str, int]) -> dict[str, Any]:
     """Return the metadata on how the file was made. The strength is recorded, not multiplied into the numbers."""
-    matrix = source.tensors[family.responsible]
     origin: dict[str, Any] = {"format": family.key, "of": family.title, "file": source.file, "sha256": source.sha256}
     origin |= {"dtype": str(matrix.dtype).removeprefix("torch."), "keys": list(family.keys)}
     origin |= {"room": family.places(matrix), "numbers": dict(taken)}
+    if away := {name: family.away[name] for name in taken if name in family.away}:
+        origin["away"] = away
     how = {"objective": family.key, "half": family.half, "strength": family.strength}
     return {**how, "grid": [family.size(matrix)] * 2, "imported": origin, "versions": {"respo": __version__}}

@@ -70,6 +70,17 @@ class Attribute:
         return self.concepts[name]
 
 
+def direction_of(concept: str, training: Mapping[str, Any]) -> str:
+    """Return "towards woman"; "away from violence" where an imported concept keeps out what it is named for.
+
+    `training`: an attribute's metadata, which may come from a stranger.
+    """
+    imported = training.get("imported")
+    away = imported.get("away") if isinstance(imported, Mapping) else None
+    kept_out = away.get(concept) if isinstance(away, Mapping) else None
+    return f"towards {concept}" if kept_out is None else f"away from {str(kept_out)[:64]}"
+
+
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
 

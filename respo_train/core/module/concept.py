@@ -65,6 +65,12 @@ class ConceptModule(nn.Module):
         """Number of channels of the h that this module is made for."""
         return self.responsible.shape[0]
 
+    @property
+    def semantic_is_missing(self) -> bool:
+        """Whether the semantic part is what `from_parts` makes where none is given: a file need not store it."""
+        part = self.semantic
+        return part.kind != "low_rank" and part.shape == self.responsible.shape and not part.value().any()
+
     def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
         """Return the constants, `strength * (responsible + fidelity * semantic)`: float32 `[C, height, width]`."""
         change = self.responsible.resized(height, width) + fidelity * self.semantic.resized(height, width)
