@@ -87,7 +87,7 @@ def train_to_file(
 ) -> Attribute:
     """Train; save module and state every `save_every` steps, at the end, and when a watcher raises.
 
-    `resume`: continue from an existing state, if there is one, to the same bytes as an uninterrupted run. `overwrite`:
+    `resume`: continue from an existing state, if there is one, to what an uninterrupted run gives. `overwrite`:
     replace what exists, at the first save. Raises RespoError, NotFinite (the saved state is left as it was, and the
     module is that of the last good step), and whatever a watcher raised.
     """

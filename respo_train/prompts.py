@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from .network import Conditioning, SplitUNet
+from collections.abc import Callable
+from typing import Any
+
+from .network import SplitUNet
 from .objectives.objective import Prompts, Steered
 from .probe.sentences import with_word
 from .settings.config import TrainConfig
 
 
 def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
-    """Encode the prompts of every concept; each distinct text is encoded once."""
-    encoded: dict[str, Conditioning] = {}
+    """Encode the prompts of every concept; each distinct text is encoded once.
 
-    def encode(text: str) -> Conditioning:
-        if text not in encoded:
-            (encoded[text],) = unet.encode_prompts([text])
-        return encoded[text]
+    All of them at once, since on a small card the text encoder and the network take turns in its memory.
+    """
+    texts: dict[str, None] = {}  # in order
+    _prompts(config, lambda text: texts.setdefault(text))
+    encoded = dict(zip(texts, unet.encode_prompts(list(texts)), strict=True))
+    return _prompts(config, encoded.__getitem__)
 
+
+def _prompts(config: TrainConfig, encode: Callable[[str], Any]) -> dict[str, Prompts]:
     def steered(name: str, who: str | None) -> Steered:
         """Return the prompts for one of `people`, or with None for the neutral prompt."""
         texts = {

@@ -1,4 +1,4 @@
-"""The state of a run in one file, from which training continues bit for bit.
+"""The state of a run in one file, from which training continues bit for bit (on a GPU see `trainer.train`).
 
 It holds no random generator's state: all noise is keyed (`randomness.py`), so step and latents determine it. The file
 is a safetensors file (no pickle). Tensors by concept: "<concept>.module.<parameter>",

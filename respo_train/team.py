@@ -109,13 +109,14 @@ def join_team() -> Team:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
         return ALONE
-    backend = "gloo"
+    backend = "gloo"  # the only one on Windows
     if torch.cuda.is_available():
         own, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if own >= there:
             raise RespoError(f"expected a GPU for each process, found {there}; use --nproc_per_node {there}")
         torch.cuda.set_device(own)
-        backend = "cpu:gloo,cuda:nccl"
+        if torch.distributed.is_nccl_available():
+            backend = "cpu:gloo,cuda:nccl"
     torch.distributed.init_process_group(backend, timeout=_PATIENCE)
     return Team(torch.distributed.get_rank(), size)
 

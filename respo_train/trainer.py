@@ -81,9 +81,10 @@ def train(
     team: Team = ALONE,
     folder: Path | None = None,
 ) -> TrainState:
-    """Train every concept of `config` on `unet`. Equal configurations on one machine give equal bytes.
+    """Train every concept of `config` on `unet`. On a CPU equal configurations give equal bytes.
 
-    (With a single concept on a CPU this also needs the same number of threads.) Raises NotFinite when a loss or
+    (With a single concept this also needs the same number of threads.) A GPU's kernels are not asked to be
+    deterministic: there the last digits differ from run to run. Raises NotFinite when a loss or
     gradient stops being finite.
     """
     settings = settings_of(config, unet, team, folder)

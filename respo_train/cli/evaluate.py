@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     protocol = read_protocol(options.protocol)
     _check(options)
     steering = Steering(_modules(options.module or [], options.strength or []))
+    team = join_team()  # first: it gives each process its own GPU, where a CLIP judge is loaded, too
     judge = _judge(options, protocol)
     segmenter = _segmenter(options.segmenter, judge)
-    team = join_team()
     try:
         page = evaluate(_job(options, protocol, steering, judge, segmenter), team, lambda line: print(line, flush=True))
     except KeyboardInterrupt:

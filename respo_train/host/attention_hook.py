@@ -1,4 +1,4 @@
-"""Run a `network.AttentionHook` in place of the host's cross-attention, via the options of a single pass."""
+"""Replace the host's attention via the options of a single pass: by a `network.AttentionHook`, or by another kernel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ..network import AttentionHook
 
 # Place of a layer: (half of the network, block, transformer block in it).
 Place = tuple[str, int, int]
+# The host's kernels, `attention_NAME`, through which autograd can go.
+_WITH_GRADIENT = ("pytorch", "sub_quad", "split", "basic", "xformers")
 
 
 def attention_places(network: Any) -> list[Place]:
@@ -28,10 +30,40 @@ def attention_places(network: Any) -> list[Place]:
     return places
 
 
-def hook_options(hook: AttentionHook | None, places: list[Place], latents: Tensor) -> dict[str, Any]:
-    """Return the `transformer_options` by which a pass over `latents` calls `hook`; empty without a hook."""
-    if hook is None:
-        return {}
+def has_gradient() -> bool:
+    """Return whether the host's attention is one of those that can be differentiated.
+
+    Sage and flash attention, as the host calls them, are not: their result has no gradient, and the residual connection
+    around it hides that. Nothing is known of a kernel that another pack has put there.
+    """
+    from comfy.ldm.modules import attention
+
+    known = (getattr(attention, f"attention_{name}", None) for name in _WITH_GRADIENT)
+    return any(attention.optimized_attention is kernel for kernel in known)
+
+
+def attention_options(
+    hook: AttentionHook | None, places: list[Place], latents: Tensor, replace_kernel: bool
+) -> dict[str, Any]:
+    """Return the `transformer_options` by which a pass over `latents` calls `hook`, where there is one.
+
+    `replace_kernel`: all other layers use PyTorch's attention instead of the host's choice, see `has_gradient`.
+    """
+    replaced: dict[str, dict[Place, Any]] = {}
+    if replace_kernel:
+        replaced = {layer: dict.fromkeys(places, _attend) for layer in ("attn1", "attn2")}
+    if hook is not None:
+        replaced["attn2"] = _hooked(hook, places, latents)
+    return {"patches_replace": replaced} if replaced else {}
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    return attention_pytorch(q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"))
+
+
+def _hooked(hook: AttentionHook, places: list[Place], latents: Tensor) -> dict[Place, Any]:
     height, width = latents.shape[2], latents.shape[3]
 
     def replacement(layer: int, hook: AttentionHook) -> Any:
@@ -40,4 +72,4 @@ def hook_options(hook: AttentionHook | None, places: list[Place], latents: Tenso
 
         return replace
 
-    return {"patches_replace": {"attn2": {place: replacement(i, hook) for i, place in enumerate(places)}}}
+    return {place: replacement(i, hook) for i, place in enumerate(places)}

@@ -77,12 +77,12 @@ def borrowed(
     import comfy.model_management as management
 
     Architecture.from_unet_config(model.model.model_config.unet_config)
-    if getattr(model, "is_dynamic", bool)():  # newer hosts load and unload single weights
-        model = model.clone(disable_dynamic=True)
+    model = _not_dynamic(model)
     management.load_models_gpu([model], force_full_load=True)
     device = model.load_device
     with torch.inference_mode(False), _in_training(management):
         lent = _with_own_unet(model.model)
+        _bake_in_patches(lent.diffusion_model)
         try:
             sha256 = weights_sha256(lent.diffusion_model)
             if device.type != "cpu":
@@ -118,6 +118,37 @@ def _with_own_unet(model: Any) -> Any:
     lent = copy.copy(model)
     lent._modules = {**model._modules, "diffusion_model": copy.deepcopy(network, own)}
     return lent
+
+
+def _not_dynamic(model: Any) -> Any:
+    """Return the model with all of its weights in place; newer hosts load and unload single weights of others."""
+    if not getattr(model, "is_dynamic", bool)():
+        return model
+    try:
+        return model.clone(disable_dynamic=True)
+    except RuntimeError as error:  # its loader left nothing by which the host could load it again
+        raise RespoError(
+            "expected a model that ComfyUI can load in full, found one whose loader does not allow that "
+            f"({str(error).splitlines()[0][:120]}). Load it with Load Checkpoint or Load Diffusion Model, or start "
+            "ComfyUI with --disable-dynamic-vram."
+        ) from error
+
+
+def _bake_in_patches(network: nn.Module) -> None:
+    """Apply the patches (LoRA) that the host left for each pass, as it does when memory is short or with --novram.
+
+    So they are in the hash, and a pass does not apply them again.
+    """
+    for module in network.modules():
+        for name in ("weight", "bias"):
+            functions = getattr(module, f"{name}_function", None)
+            if not functions:
+                continue
+            value = getattr(module, name).detach()
+            for function in functions:
+                value = function(value)
+            setattr(module, name, nn.Parameter(value.clone(), requires_grad=False))
+            setattr(module, f"{name}_function", [])
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..core.module.architecture import Architecture, family_named
 from ..core.module.fingerprint import fingerprint
 from ..core.pictures.attention import word_tokens
 from ..network import AttentionHook, Conditioning, Encoded
-from .attention_hook import attention_places, hook_options
+from .attention_hook import attention_options, attention_places, has_gradient
 from .compute import check_same, probe, store_as_computed
 from .locate import host_version
 
@@ -54,6 +54,7 @@ class HostUNet:
         self._predicts_velocity = _predicts_velocity(model)
         self._attention_places = attention_places(self._net)
         self.attention_layers = len(self._attention_places)
+        self._replaces_attention = not has_gradient()
         self._checkpointing = self.architecture.family == "sdxl" if checkpointing is None else checkpointing
         self._first_half, self._second_half = self._run_first_half, self._run_second_half
         if owned and dtype != torch.float32:
@@ -67,7 +68,9 @@ class HostUNet:
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt with the host's text encoder; SDXL's added embedding has the native size and no crop."""
-        return [self._encode_prompt(prompt) for prompt in prompts]
+        encoded = [self._encode_prompt(prompt) for prompt in prompts]
+        self._bring_back()
+        return encoded
 
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
@@ -103,7 +106,8 @@ class HostUNet:
         check_same(expected, found, self._dtype)
 
     def _options(self, latents: Tensor, hook: AttentionHook | None) -> dict[str, Any]:
-        return {"original_shape": list(latents.shape), **hook_options(hook, self._attention_places, latents)}
+        attention = attention_options(hook, self._attention_places, latents, self._replaces_attention)
+        return {"original_shape": list(latents.shape), **attention}
 
     def _run_first_half(
         self, latents: Tensor, timesteps: Tensor, context: Tensor, added: Tensor | None, options: dict[str, Any]
@@ -150,7 +154,7 @@ class HostUNet:
         return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
 
     def _bring_back(self) -> None:
-        """Load the U-Net again, as decoding may have unloaded it where memory is short."""
+        """Load the U-Net again: where memory is short, the text encoder or the autoencoder may have pushed it out."""
         import comfy.model_management as management
 
         management.load_models_gpu([self._patcher], force_full_load=True)

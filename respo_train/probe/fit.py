@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 
 import torch
 import torch.nn.functional as F
@@ -27,13 +28,16 @@ def fit_probe(config: TrainConfig, unet: SplitUNet) -> PromptProbe | None:
     """
     if not config.probe.nobody:
         return None
-    prompts = probe_prompts(config)
-    kinds = [unet.encode_prompts(kind) for kind in (prompts.open, prompts.stated, prompts.nobody)]
+    prompts, stating = probe_prompts(config), stating_words(config)
+    sentences = (prompts.open, prompts.stated, prompts.nobody)
+    # All at once: on a small card the text encoder and the network take turns in its memory.
+    encoded = iter(unet.encode_prompts([*chain(*sentences), *stating]))
+    kinds = [list(islice(encoded, len(kind))) for kind in sentences]
     every = one_per_row([prompt for kind in kinds for prompt in kind]).context.detach().float().cpu()
     mean, scale = every.mean((0, 1)), every.std((0, 1)).clamp_min(1e-6)
     open_tokens, stated_tokens, nobody_tokens = ((every - mean) / scale).split([len(kind) for kind in kinds])
     direction, bias = _somebody(torch.cat([open_tokens, stated_tokens]).mean(1), nobody_tokens.mean(1))
-    words = [_word(unet, word, kinds[1], stated_tokens) for word in stating_words(config)]
+    words = [_word(word, own.tokens, kinds[1], stated_tokens) for word, own in zip(stating, encoded, strict=True)]
     threshold = _threshold(words, stated_tokens, torch.cat([open_tokens, nobody_tokens]))
     return PromptProbe(mean, scale, direction, words, torch.stack([bias, -threshold]))
 
@@ -59,9 +63,9 @@ def _somebody(people: Tensor, nobody: Tensor) -> tuple[Tensor, Tensor]:
     return row.detach() / scale, bias.detach()
 
 
-def _word(unet: SplitUNet, word: str, prompts: Sequence[Conditioning], tokens: Tensor) -> Tensor:
-    """Return the mean of each token of a word over the sentences that contain it, `[n, D]`."""
-    wanted = [token for token in unet.encode_prompts([word])[0].tokens if token is not None]
+def _word(word: str, own: Sequence[int | None], prompts: Sequence[Conditioning], tokens: Tensor) -> Tensor:
+    """Return the mean of each token of a word over the sentences that contain it, `[n, D]`. `own`: its tokens."""
+    wanted = [token for token in own if token is not None]
     found = [
         tokens[row, place : place + len(wanted)]
         for row, prompt in enumerate(prompts)

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from respo_train.core.errors import RespoError
 from respo_train.core.module.concept import ConceptModule
-from respo_train.core.module.grid import Grid, resize
+from respo_train.core.module.grid import Grid, area_by_products, resize
 
 KINDS = [("grid", None), ("low_rank", 2), ("channel", None)]
 sizes = st.integers(1, 9)
@@ -108,3 +109,10 @@ def test_refuses_other_channels() -> None:
         ConceptModule.from_parts(Grid(6, 1, 1), Grid(5, 1, 1))
     with pytest.raises(RespoError, match="factors"):
         Grid.from_tensors(torch.zeros(6, 2), torch.zeros(3, 4, 4))
+
+
+@pytest.mark.parametrize(("old", "new"), [((6, 6), (4, 4)), ((9, 12), (9, 5)), ((7, 5), (3, 5)), ((8, 8), (4, 1))])
+def test_areas_as_products_for_mps(old: tuple[int, int], new: tuple[int, int]) -> None:
+    """PyTorch lacks the kernel there."""
+    value = torch.randn(3, *old, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(area_by_products(value, new), F.interpolate(value[None], size=new, mode="area")[0])

@@ -20,6 +20,7 @@ from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import save_attribute
 from respo_train.evaluation import inception
 from respo_train.evaluation.alignment import alignments
+from respo_train.team import ALONE
 
 
 @pytest.fixture
@@ -63,6 +64,15 @@ def test_says_what_is_wrong(
     assert said.startswith("respo_train: ")
     assert message in said
     assert "Traceback" not in said
+
+
+def test_each_process_has_its_own_gpu_before_a_judge_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(command, "join_team", lambda: done.append("join") or ALONE)
+    monkeypatch.setattr(command, "load_judge", lambda *_, **__: done.append("judge") or ColourJudge())
+    monkeypatch.setattr(command, "evaluate", lambda *_: None)
+    assert run(folder, "--judge", "nowhere/clip", protocol="winobias") == 0
+    assert done == ["join", "judge"]
 
 
 def test_the_whole_command_with_i2p(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from respo_train.core.errors import RespoError
 from respo_train.host.borrow import Loan, borrowed
+from respo_train.host.compute import probe
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
 
@@ -147,4 +148,41 @@ def test_a_model_without_a_unet(make_model: Callable) -> None:
     flux = make_model()
     flux.model.model_config.unet_config = {"image_model": "flux"}
     with pytest.raises(RespoError, match="flux"), borrowed(flux, None):
+        pass
+
+
+def test_trains_on_patches_that_the_host_applies_at_each_pass(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --novram, or where memory is short, the host keeps plain weights and patches them as they are used."""
+    import comfy.model_management as management
+
+    model, clip, _ = loaded
+    weight = model.get_model_object(PATCHED)
+    patched = model.clone()
+    patched.add_patches({PATCHED: (0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)),)})
+    with borrowed(patched, clip, precision="float32") as loan:
+        expected, baked = probe(loan.unet), loan.sha256
+    management.unload_all_models()
+    monkeypatch.setattr(management, "vram_state", management.VRAMState.NO_VRAM)
+    monkeypatch.setattr(management, "is_device_cpu", lambda device: False)
+    with borrowed(patched, clip, precision="float32") as loan:
+        assert model.get_model_object(PATCHED.replace(".weight", "")).weight_function  # not patched yet, as planned
+        found = probe(loan.unet)
+        own = loan.unet._net.output_blocks[0][0].in_layers[2]
+        assert not own.weight_function
+    assert loan.sha256 == baked
+    assert torch.equal(found.prediction, expected.prediction)
+    assert torch.equal(found.gradient, expected.gradient)
+    patched.detach()
+
+
+def test_a_model_that_cannot_be_loaded_in_full(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer hosts: the loader left nothing by which the host could load the model again."""
+    model, clip, _ = loaded
+
+    def clone(disable_dynamic: bool = False) -> None:
+        raise RuntimeError("Cannot create non-dynamic delegate: cached_patcher_init is not initialized.")
+
+    monkeypatch.setattr(model, "is_dynamic", lambda: True, raising=False)
+    monkeypatch.setattr(model, "clone", clone)
+    with pytest.raises(RespoError, match=r"cached_patcher_init.*Load Checkpoint"), borrowed(model, clip):
         pass

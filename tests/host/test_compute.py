@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from host.test_split_unet import CPU, FakeClip, small
+from host.test_split_unet import CPU, FakeClip, patcher_of, small
 from torch import Tensor, nn
 
 from respo_train.core.errors import RespoError
@@ -20,7 +20,7 @@ from respo_train.latents.sampling import predict, predict_many
 
 def split(model: Any, dtype: torch.dtype = torch.float32, **options: Any) -> HostUNet:
     size = (9 * 8, 12 * 8)  # odd: upsampling has to crop
-    return HostUNet(SimpleNamespace(model=model), FakeClip(16, 8), None, CPU, dtype, size, **options)
+    return HostUNet(patcher_of(model), FakeClip(16, 8), None, CPU, dtype, size, **options)
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sdxl"])
@@ -161,3 +161,46 @@ def test_many_prompts_in_one_pass(host: SimpleNamespace, kind: str) -> None:
     for a, prompt in zip(found, prompts, strict=True):
         torch.testing.assert_close(a, predict(unet, latents, timesteps, prompt), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(unet.decoder(first, first.h), found[0], rtol=1e-4, atol=1e-6)
+
+
+def without_gradient(q: Tensor, k: Tensor, v: Tensor, heads: int, *_: Any, **__: Any) -> Tensor:
+    """As sage attention: nearly right, and autograd does not see it."""
+    q, k, v = (x.detach().unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return 1.01 * F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_attention_without_a_gradient_is_not_trained_through(
+    host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from comfy.ldm.modules import attention
+
+    model = small(kind)
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    expected = probe(split(model))
+    monkeypatch.setattr(attention, "optimized_attention", without_gradient)
+    found = probe(split(model))
+    assert torch.equal(found.prediction, expected.prediction)
+    assert torch.equal(found.gradient, expected.gradient)
+
+
+def test_a_hook_acts_beside_the_replaced_attention(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from comfy.ldm.modules import attention
+
+    model, seen = small("sd1"), []
+
+    def hook(layer: int, q: Tensor, k: Tensor, v: Tensor, heads: int, size: Any) -> Tensor:
+        seen.append(layer)
+        return torch.zeros_like(q)
+
+    def predicted() -> Tensor:
+        unet = split(model)
+        (prompt,) = unet.encode_prompts(["a person"])
+        encoded = unet.encoder(torch.ones(1, 4, 9, 12), torch.tensor([500]), prompt, hook)
+        return unet.decoder(encoded, encoded.h, hook)
+
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    expected = predicted()
+    monkeypatch.setattr(attention, "optimized_attention", without_gradient)
+    assert torch.equal(predicted(), expected)
+    assert sorted(set(seen)) == list(range(len(seen) // 2))

@@ -35,3 +35,13 @@ def test_the_unet_is_brought_back_after_decoding(host: SimpleNamespace) -> None:
     management.unload_all_models()
     unet.decode(torch.zeros(1, 4, 16, 16))
     assert any(loaded.model is unet._patcher for loaded in management.current_loaded_models)
+
+
+def test_the_unet_is_brought_back_after_encoding(host: SimpleNamespace) -> None:
+    """On a small card the text encoder pushes it out; then the first pass would find it in main memory."""
+    import comfy.model_management as management
+
+    unet = load_unet(EMOJI_WORLD, "float32")
+    management.unload_all_models()
+    unet.encode_prompts(["a person", "a woman"])
+    assert any(loaded.model is unet._patcher for loaded in management.current_loaded_models)

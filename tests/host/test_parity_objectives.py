@@ -13,6 +13,7 @@ from torch import Tensor
 if sys.version_info < (3, 11):
     pytest.skip("no diffusers for this Python goes with the pinned packages", allow_module_level=True)
 
+from host.test_split_unet import patcher_of
 from parity import restated
 from parity.scheduler import scheduler
 from parity.stacks import Stacks, WordClip, relative, sd15, sdxl
@@ -40,7 +41,7 @@ def xl(host: SimpleNamespace) -> Stacks:
 
 def trainers(stacks: Stacks, scale: float = 1.0) -> HostUNet:
     """The trainer's view of the host's model."""
-    patcher = SimpleNamespace(model=stacks.model)
+    patcher = patcher_of(stacks.model)
     return HostUNet(patcher, WordClip(WIDTH, scale), None, torch.device("cpu"), torch.float32, SIZE)
 
 

@@ -56,7 +56,13 @@ def small(kind: str, **changes: Any) -> Any:
 
 
 def split(model: Any, dtype: torch.dtype = torch.float32) -> HostUNet:
-    return HostUNet(SimpleNamespace(model=model), FakeClip(16, 8), None, CPU, dtype)
+    return HostUNet(patcher_of(model), FakeClip(16, 8), None, CPU, dtype)
+
+
+def patcher_of(model: Any) -> Any:
+    from comfy.model_patcher import ModelPatcher
+
+    return ModelPatcher(model, CPU, CPU)
 
 
 @pytest.mark.parametrize("size", SIZES)

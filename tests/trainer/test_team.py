@@ -141,6 +141,22 @@ def test_the_batch_has_to_be_shared_evenly(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(("nccl", "backend"), [(True, "cpu:gloo,cuda:nccl"), (False, "gloo")])
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch, nccl: bool, backend: str) -> None:
+    """Without nccl, as on Windows, gloo carries the GPUs' numbers as well."""
+    seen: list[Any] = []
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", seen.append)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, timeout: seen.append(name))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    assert join_team() == Team(1, 2)
+    assert seen == [1, backend]
+
+
 def test_without_torchrun_there_is_no_team(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)

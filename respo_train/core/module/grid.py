@@ -78,10 +78,29 @@ def resize(value: Tensor, height: int, width: int) -> Tensor:
         return value.expand(-1, height, width)
     smaller = (min(height, value.shape[1]), min(width, value.shape[2]))
     if value.shape[1:] != smaller:
-        value = F.interpolate(value[None], size=smaller, mode="area")[0]
+        value = _area(value, smaller)
     if value.shape[1:] != (height, width):
         value = F.interpolate(value[None], size=(height, width), mode="bilinear", align_corners=False)[0]
     return value
+
+
+def _area(value: Tensor, size: tuple[int, int]) -> Tensor:
+    divides = value.shape[1] % size[0] == 0 and value.shape[2] % size[1] == 0
+    if value.device.type == "mps" and not divides:  # PyTorch has no kernel for it there
+        return area_by_products(value, size)
+    return F.interpolate(value[None], size=size, mode="area")[0]
+
+
+def area_by_products(value: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return what `F.interpolate(mode="area")` does for `[C, H, W]`, by one matrix product for each axis."""
+    rows, columns = (_means(old, new).to(value) for old, new in zip(value.shape[1:], size, strict=True))
+    return rows @ value @ columns.T
+
+
+def _means(length: int, parts: int) -> Tensor:
+    """Return `[parts, length]`: each row averages its part of an axis; neighbours overlap where they do not divide."""
+    edges = [(i * length // parts, -(-(i + 1) * length // parts)) for i in range(parts)]
+    return torch.stack([torch.arange(length).ge(a).logical_and(torch.arange(length).lt(b)) / (b - a) for a, b in edges])
 
 
 def _check(channels: int, height: int, width: int, kind: str, rank: int | None) -> None:
