@@ -80,7 +80,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     gender = load_attribute(SHIPPED[0])
     term = Term(gender, next(iter(gender.concepts)), 1.0, "gender.safetensors", "0" * 64)
     save_attribute(folder / "composed.safetensors", weighted_sum([term, term], "both"))
-    foreign_files.respodiff(folder / "unet.pth")
+    behind_a_block = replace(gender, architecture=Architecture("lumina2", 128, 128, 0, 128, 4))
+    save_attribute(folder / "transformer.safetensors", behind_a_block)
+    foreign_files.respodiff(folder / "unet.pth", trained=(7,))  # violence, which steers away
     save_attribute(folder / "imported.safetensors", read_file(folder / "unet.pth").attribute)
     return [*SHIPPED, *folder.glob("*.safetensors")]
 

@@ -1,7 +1,8 @@
-"""The U-Net architecture that a module was made for.
+"""The architecture that a module was made for: a U-Net's, whose h is the middle block's output, or a transformer's.
 
 SD 1.x, SD 2.x and SDXL all have 1280 channels in h, so that number cannot distinguish them. The widths of the text
-embedding and of the added (adm) embedding can.
+embedding and of the added (adm) embedding can. A transformer's h are the image tokens behind one of its blocks, see
+tokens.py; the number of that block is a part of the architecture.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import ArchitectureMismatch, RespoError
+from .tokens import Blocks, Tokens, attribute_at, default_block
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is known of one family of U-Nets; all that the pack knows of a family is its record in FAMILIES.
+    """What is known of one family; all that the pack knows of a family is its record in FAMILIES.
 
-    `model_channels`, `context_dim` and `adm_channels` identify it in a host's `unet_config`. `latent_size`: height and
-    width of a latent at the size that it was trained at. `guidance`: the usual scale of classifier-free guidance.
+    `model_channels`, `context_dim` and `adm_channels` identify a U-Net in a host's `unet_config`. `tokens`: where a
+    transformer's h is; None for U-Nets. `latent_size`: height and width of a latent at the size that it was trained at.
+    `guidance`: the usual scale of classifier-free guidance.
     """
 
     key: str
@@ -28,22 +31,50 @@ class Family:
     adm_channels: int = 0
     latent_size: int = 64
     guidance: float = 7.5
+    tokens: Tokens | None = None
 
 
+_LUMINA = Tokens("NextDiT", (Blocks("layers", "at the end", "attention.out.weight"),), "dim", "cap_embedder.1")
+_FLUX_LISTS = (
+    Blocks("double_blocks", "first", "img_attn.proj.weight"),
+    Blocks("single_blocks", "behind the text", "linear2.weight"),
+)
+_FLUX = Tokens("Flux", _FLUX_LISTS, "hidden_size", "txt_in")
+_CHROMA = Tokens("Chroma", _FLUX_LISTS, "hidden_size", "txt_in")
+_QWEN = Tokens(
+    "QwenImageTransformer2DModel",
+    (Blocks("transformer_blocks", "second", "attn.to_out.0.weight"),),
+    "inner_dim",
+    "txt_in",
+)
+_SD3 = Tokens(
+    "MMDiT", (Blocks("joint_blocks", "second", "x_block.attn.proj.weight"),), "hidden_size", "context_embedder"
+)
 FAMILIES = [
     Family("sd1", "Stable Diffusion 1.x", 320, 768),
     Family("sd2", "Stable Diffusion 2.x", 320, 1024),
     Family("sdxl", "Stable Diffusion XL", 320, 2048, 2816, latent_size=128),
     Family("sdxl_refiner", "Stable Diffusion XL refiner", 384, 1280, 2560, latent_size=128),
     Family("emoji_world", "Emoji World", 64, 128, latent_size=16, guidance=3.0),
+    Family("lumina2", "Lumina 2 / Z-Image", 0, 0, latent_size=128, guidance=4.0, tokens=_LUMINA),
+    Family("flux", "Flux", 0, 0, latent_size=128, guidance=1.0, tokens=_FLUX),
+    Family("chroma", "Chroma", 0, 0, latent_size=128, guidance=4.0, tokens=_CHROMA),
+    Family("qwen_image", "Qwen-Image", 0, 0, latent_size=128, guidance=4.0, tokens=_QWEN),
+    Family("sd3", "Stable Diffusion 3", 0, 0, latent_size=128, guidance=4.5, tokens=_SD3),
 ]
 
 
 def family_of(model_channels: int, context_dim: int, adm_channels: int) -> Family:
     """Return the family with these sizes, else an unnamed one ("unet-320-768") with the defaults of Family."""
     sizes = (model_channels, context_dim, adm_channels)
-    known = (f for f in FAMILIES if (f.model_channels, f.context_dim, f.adm_channels) == sizes)
+    known = (f for f in FAMILIES if f.tokens is None and (f.model_channels, f.context_dim, f.adm_channels) == sizes)
     return next(known, Family(f"unet-{model_channels}-{context_dim}", "", *sizes))
+
+
+def family_of_network(network: Any) -> Family | None:
+    """Return the family of a transformer by its class or one that it is derived from; None for every other network."""
+    names = {own.__name__ for own in type(network).__mro__}
+    return next((f for f in FAMILIES if f.tokens is not None and f.tokens.network in names), None)
 
 
 def family_named(key: str) -> Family:
@@ -53,13 +84,38 @@ def family_named(key: str) -> Family:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a U-Net that a module depends on. `adm_channels` is 0 when there is no added embedding."""
+    """The sizes of a network that a module depends on. `adm_channels` is 0 when there is no added embedding.
+
+    Of a transformer `model_channels` and `middle_channels` are the width of its tokens, and `block` says how many
+    blocks have run before its h; 0 for a U-Net.
+    """
 
     family: str
     model_channels: int
     context_dim: int
     adm_channels: int
     middle_channels: int
+    block: int = 0
+
+    @classmethod
+    def from_network(cls, network: Any, block: int = 0) -> Architecture:
+        """Read a transformer's sizes off the network itself. `block`: 0 for the default, two thirds of its blocks.
+
+        Raises RespoError when it is of no family that the pack knows, or has not so many blocks.
+        """
+        family = family_of_network(network)
+        if family is None or family.tokens is None:
+            known = ", ".join(own.title for own in FAMILIES if own.tokens is not None)
+            raise RespoError(
+                f"Respo steers U-Nets (SD 1.x, 2.x, SDXL and their fine-tunes) and these transformers: {known}. This "
+                f"model is a {type(network).__name__}. Use another checkpoint."
+            )
+        tokens = family.tokens
+        block = block or default_block(tokens.depth(network))
+        tokens.place(network, block)
+        width = int(attribute_at(network, tokens.width))
+        text = int(getattr(attribute_at(network, tokens.text), "in_features", 0))
+        return cls(family.key, width, text, 0, width, block)
 
     @classmethod
     def from_unet_config(cls, config: Mapping[str, Any]) -> Architecture:
@@ -85,26 +141,27 @@ class Architecture:
     def from_dict(cls, values: Any) -> Architecture:
         """Undo `to_dict`. Raises RespoError on missing, unknown or mistyped entries."""
         names = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping) or set(values) != set(names):
+        if not isinstance(values, Mapping) or set(values) | {"block"} != set(names):
             found = sorted(values) if isinstance(values, Mapping) else values
             raise RespoError(f"expected an architecture with the entries {', '.join(names)}, found {found!r}")
         if not isinstance(values["family"], str):
             raise RespoError(f"expected the architecture's family as text, found {str(values['family'])[:80]!r}")
         for name in names[1:]:
-            value = values[name]
-            lowest = 1 if name in ("model_channels", "middle_channels") else 0
+            value = values.get(name, 0) if name == "block" else values[name]
+            lowest = 1 if name in ("model_channels", "middle_channels") or (name == "block" and name in values) else 0
             if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value < 2**31:
                 found = str(value)[:80]
                 raise RespoError(f"expected the architecture's {name} as a whole number >= {lowest}, found {found!r}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for the file's metadata."""
-        return asdict(self)
+        """Return plain values for the file's metadata. A U-Net's have no block, as in files of older versions."""
+        return {name: value for name, value in asdict(self).items() if name != "block" or value}
 
     def describe(self) -> str:
-        """Return text for people: "Stable Diffusion 1.x (h: 1280 channels)"."""
-        return f"{family_named(self.family).title} (h: {self.middle_channels} channels)"
+        """Return text for people: "Stable Diffusion 1.x (h: 1280 channels)"; "(… behind block 20)" of a transformer."""
+        behind = f" behind block {self.block}" if self.block else ""
+        return f"{family_named(self.family).title} (h: {self.middle_channels} channels{behind})"
 
     def require(self, other: Architecture) -> None:
         """Check that a module for `self` fits a model of `other`. Raises ArchitectureMismatch, which names both."""
