@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.comfy_replies import Entry, PromptFailed, parse_reply, raise_if_failed, rejection
+from respo_train.core.files.write import write_atomically
 from setup_steps.host import find_host, is_host, link_pack
 
 Prompt = Mapping[str, Any]  # ComfyUI's API format: {node id: {"class_type": ..., "inputs": {...}}}
@@ -203,7 +204,7 @@ class ComfyServer:
         """Write ComfyUI's configuration of further model folders; JSON is YAML too."""
         path = self.folder / "model_paths.yaml"
         folders = {name: str(Path(folder).resolve()) for name, folder in self.model_folders.items()}
-        path.write_text(json.dumps({"respo": folders}), encoding="utf-8")
+        write_atomically(path, json.dumps({"respo": folders}).encode())
         return path
 
     def _wait_until_ready(self) -> None:

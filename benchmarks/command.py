@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 
 
 def parser_of(name: str, description: str | None) -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ from benchmarks.linear_probe import (
 )
 from emoji_world import world
 from respo_train.core.counting.metrics import Interval
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 from respo_train.core.judge import AnyJudge, look
 from respo_train.judges.emoji_world import load_judge
 from respo_train.report.charts import curves, drawing, png

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from respo_train.core.files.write import write_atomically
+
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
 HELP_PAGES = ROOT / "web" / "docs"
@@ -67,7 +69,7 @@ def read(path: Path) -> dict[str, str]:
 
 def write(path: Path, tree: Mapping[str, Any]) -> None:
     """Write a file in the form that all of them have."""
-    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    write_atomically(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def update(

@@ -15,6 +15,7 @@ from benchmarks.drawing import bench_unet, draw
 from benchmarks.evidence.bench import BENCH
 from benchmarks.evidence.methods import PRESETS, SHIPPED
 from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.files.write import replacing
 from respo_train.settings.preset_files import read_config
 
 PICTURES = 4
@@ -29,7 +30,8 @@ def main() -> None:
         prompts = read_config(PRESETS[name]).preview[:PICTURES]
         drawn = [draw(unet, prompt, [prompt], [next(modules)]) for prompt in prompts]
         sheet = rearrange(np.concatenate(drawn), "(rows columns) h w c -> (rows h) (columns w) c", columns=2)
-        Image.fromarray(sheet).save(path.with_suffix(".jpg"), quality=88)
+        with replacing(path.with_suffix(".jpg")) as data:
+            Image.fromarray(sheet).save(data, "JPEG", quality=88)
         print(path.with_suffix(".jpg"))
 
 

@@ -18,7 +18,7 @@ from benchmarks.comfy_page import LOAD, browse_templates, change_settings, forge
 from benchmarks.comfy_server import ComfyServer
 from benchmarks.templates import read_template
 from benchmarks.thumbnails import server_in
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 from setup_steps.browser import ensure_browser
 from setup_steps.host import linked_name
 

@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks.api_format import to_api
 from benchmarks.comfy_server import ComfyServer
 from benchmarks.templates import FOLDER, read_template, template_names
+from respo_train.core.files.write import replacing
 from respo_train.report.grid import Layout, draw_grid
 
 SIDE = 512  # pixels; the page shows thumbnails as squares
@@ -34,7 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server_in(Path(folder)) as server:
         for name in names:
             print(f"{name}: running …", flush=True)
-            thumbnail(run_outputs(server, read_template(name))).save(FOLDER / f"{name}.jpg", quality=88)
+            picture = thumbnail(run_outputs(server, read_template(name)))
+            with replacing(FOLDER / f"{name}.jpg") as file:
+                picture.save(file, "JPEG", quality=88)
             print(f"{name}: {FOLDER / name}.jpg")
 
 

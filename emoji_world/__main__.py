@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from respo_train.core.files.write import locked, write_atomically
+
 from . import art, dataset
 
 ROOT = Path(__file__).resolve().parent
@@ -116,14 +118,15 @@ def freeze(_: argparse.Namespace) -> None:
     hashes = {
         str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (CHECKPOINT, JUDGE, SEGMENTER)
     }
-    FROZEN.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+    write_atomically(FROZEN, (json.dumps(hashes, indent=2) + "\n").encode())
 
 
 def _record(part: str, figures: Mapping[str, object]) -> None:
     """Print a stage's figures and keep them in figures.json."""
-    known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
-    known[part] = figures
-    FIGURES.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    with locked(FIGURES):
+        known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+        known[part] = figures
+        write_atomically(FIGURES, (json.dumps(known, indent=2) + "\n").encode())
     print(json.dumps({part: figures}, indent=2))
 
 

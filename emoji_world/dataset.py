@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from respo_train.core.files.write import locked, make_folder, write_atomically
+
 from . import world
 from .art import Art
 from .captions import Picture, sample_picture
@@ -43,18 +45,24 @@ def make(
 ) -> Dataset:
     """Compose `count` pictures into `folder` unless they are there already, and return them. `sample` describes one."""
     done = folder / "pictures.json"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (count, world.IMAGE_SIZE, world.IMAGE_SIZE)
-        images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
-        masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
-        pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
-        images.flush()
-        masks.flush()
-        done.write_text(
-            json.dumps([p.to_dict() for p in pictures])
-        )  # written last, so its presence means that the rest is complete
+    make_folder(folder)
+    with locked(done, wait=0):
+        if not done.exists():
+            _make(folder, done, art, count, seed, sample)
     return load(folder)
+
+
+def _make(
+    folder: Path, done: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture]
+) -> None:
+    shape = (count, world.IMAGE_SIZE, world.IMAGE_SIZE)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
+    masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
+    pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
+    images.flush()
+    masks.flush()
+    # Written last: where it is, the rest is complete.
+    write_atomically(done, json.dumps([p.to_dict() for p in pictures]).encode())
 
 
 def load(folder: Path) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from respo_train.core.files.write import make_folder, replacing
 from respo_train.report.grid import Layout, draw_grid
 
 from . import world
@@ -13,7 +14,7 @@ from .sample import Request, World
 
 def save_grids(model: World, folder: Path) -> list[Path]:
     """Draw the four grids, write them to `folder`, and return the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     jobs = [(p.word, f"a photo of {article(p.word)} {p.word}") for p in world.PROFESSIONS]
     pilots = [(f"{g}, {s}", f"a photo of a {s}-skinned {g} pilot") for g in world.GENDERS for s in world.SKIN_GROUPS]
     people_free = [(w, f"a photo of a {w}") for w in list(world.SUBJECTS)[:6]]
@@ -27,5 +28,6 @@ def _save(model: World, rows: list[tuple[str, str]], path: Path, columns: int) -
     pictures = model.draw(prompts, range(5_000_000, 5_000_000 + len(prompts)))
     pixels = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
     shown = [(title, [pixels[i * columns :][:columns]]) for i, (title, _) in enumerate(rows)]
-    draw_grid(shown, Layout(left=172)).save(path, optimize=True)
+    with replacing(path) as file:
+        draw_grid(shown, Layout(left=172)).save(file, "PNG", optimize=True)
     return path

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from respo_train.core.files.write import make_folder, write_atomically
 
 from .autoencoder import LATENT_FORMAT_SCALE
 
@@ -35,10 +36,8 @@ def write_checkpoint(build: Path, target: Path) -> Path:
     # The host divides latents by its Stable Diffusion 1.x scale before decoding; this undoes it.
     state["first_stage_model.vae_scale"] = torch.tensor(LATENT_FORMAT_SCALE)
     state["first_stage_model.vae_shift"] = torch.tensor(0.0)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(".part")
-    save_file({name: weight.contiguous() for name, weight in state.items()}, beside, METADATA)
-    os.replace(beside, target)
+    make_folder(target.parent)
+    write_atomically(target, save({name: weight.contiguous() for name, weight in state.items()}, METADATA))
     return target
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from respo_train.core.files.write import write_atomically
 from respo_train.precision import autocast
 
 from .autoencoder import Autoencoder
@@ -55,7 +56,7 @@ def train(data: Dataset, folder: Path, steps: int, seed: int) -> Path:
     optimizers = split_optimizers(model, muon_lr=0.01, adam_lr=1e-3, plain=("taesd_decoder.1.", "taesd_encoder.0."))
     weights = Loop(model, optimizers, folder / "autoencoder.pt", steps, seed).run(loss_of, "autoencoder")
     target = folder / "autoencoder.safetensors"
-    save_file({k: v.contiguous() for k, v in weights.items()}, target)
+    write_atomically(target, save({k: v.contiguous() for k, v in weights.items()}))
     return target
 
 

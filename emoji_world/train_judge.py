@@ -6,16 +6,16 @@ They never see output of the diffusion model or the autoencoder, and those are n
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from respo_train.core.files.write import make_folder, write_atomically
 from respo_train.core.judge import NOBODY
 from respo_train.judges.emoji_world import INPUT_SIDE, Judge
 from respo_train.judges.segmenter import Segmenter
@@ -151,12 +151,9 @@ def train_segmenter(data: Dataset, folder: Path, target: Path, steps: int, seed:
 
 
 def _save(weights: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(".part")
-    save_file(
-        {n: (w.half() if w.is_floating_point() else w).contiguous() for n, w in weights.items()}, beside, metadata
-    )
-    os.replace(beside, target)
+    make_folder(target.parent)
+    halved = {n: (w.half() if w.is_floating_point() else w).contiguous() for n, w in weights.items()}
+    write_atomically(target, save(halved, metadata))
 
 
 def judge_accuracy(judge: Judge, data: Dataset) -> dict[str, dict[str, float]]:

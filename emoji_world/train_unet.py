@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
+from respo_train.core.files.write import write_atomically
 from respo_train.precision import autocast
 
 from . import text
@@ -70,7 +71,7 @@ def encode(data: Dataset, folder: Path) -> Tensor:
             images = to_tensor(data.images[start : start + 64]).contiguous(memory_format=torch.channels_last)
             parts.append(model.taesd_encoder(images).half())
     latents = torch.cat(parts).contiguous()
-    save_file({"latents": latents}, target)
+    write_atomically(target, save({"latents": latents}))
     return latents
 
 
@@ -118,7 +119,7 @@ def _run(
     optimizers = split_optimizers(model, *rates, plain=("embedding", "unet.out.", "input_blocks.0."))
     averaged = Loop(model, optimizers, folder / f"{name}.pt", steps, seed).run(loss_of, name)
     state = {k: v.contiguous() for k, v in averaged.items()}
-    save_file(state, folder / f"{name}.safetensors", {"token_ids": json.dumps(vocabulary.token_ids)})
+    write_atomically(folder / f"{name}.safetensors", save(state, {"token_ids": json.dumps(vocabulary.token_ids)}))
 
 
 def _noise_loss(

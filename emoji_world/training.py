@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from respo_train.core.files.write import make_folder, replacing
 
 SAVE_EVERY = 100  # steps
 
@@ -158,10 +159,9 @@ class Loop:
             "optimizers": [o.state_dict() for o in self.optimizers],
             "generator": self.generator.get_state(),
         }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.file.with_suffix(".part")
-        torch.save(state, beside)
-        os.replace(beside, self.file)
+        make_folder(self.file.parent)
+        with replacing(self.file) as file:
+            torch.save(state, file)
 
     def _load(self) -> None:
         state = torch.load(self.file, weights_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..respo_train.core.counting.labels import for_file_name, parse_labels
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.files.checkpoint import write_atomically
+from ..respo_train.core.files.write import write_atomically
 from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
 from .steering.edits import Images

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from .core.errors import RespoError
 from .core.files.checkpoint import save_attribute, to_bytes
+from .core.files.write import locked, make_folder, sweep
 from .core.module.attribute import Attribute, check_name
 from .core.module.probe import PromptProbe
 from .network import SplitUNet
@@ -95,11 +94,6 @@ def train_to_file(
     team.rows(config.batch)
     probe = fit_probe(config, unet)  # takes seconds; its errors should come before the training, not after
     run = _Run(config, unet, base, out, tuple(watchers) if team.leads else (), team, save_every, probe)
-    run.open_folder()
-    go_on = resume and run.state.exists()
-    if go_on:
-        identity = run.identity()
-        read_saved(run.state).identity.require_compute(identity.architecture, identity.compute)
 
     def restore(state: TrainState) -> None:
         run.current = state
@@ -107,14 +101,17 @@ def train_to_file(
         if go_on:
             restore_state(run.state, state, team)
 
-    try:
-        state = train(config, unet, run.after_step, restore, team, run.folder)
-        run.save(state)
-    except NotFinite as error:
-        raise NotFinite(f"{error} {run.not_finite()}") from error
-    finally:
-        run.close_folder()
-    run.finish(state)
+    with run.folder_held():
+        go_on = resume and run.state.exists()
+        if go_on:
+            identity = run.identity()
+            read_saved(run.state).identity.require_compute(identity.architecture, identity.compute)
+        try:
+            state = train(config, unet, run.after_step, restore, team, run.folder)
+            run.save(state)
+        except NotFinite as error:
+            raise NotFinite(f"{error} {run.not_finite()}") from error
+        run.finish(state)
     return run.attribute(state)
 
 
@@ -152,23 +149,25 @@ class _Run:
     def attribute(self, state: TrainState) -> Attribute:
         return attribute_of(self.config, self.unet, self.base, state, self.team, self.probe)
 
-    def open_folder(self) -> None:
-        """Create the folder, and remove temporary files of a killed process."""
-        if self.team.leads:
-            try:
-                self.folder.mkdir(exist_ok=True)
-            except OSError as error:
-                raise RespoError(f"cannot make the folder {self.folder}: {error.strerror or error}.") from error
-            beside = [
-                self.out.parent.glob(f".{glob.escape(self.out.stem)}.{end}.*.tmp") for end in ("safetensors", "html")
-            ]
-            for leftover in chain(*beside, self.folder.glob(".*.tmp")):
-                leftover.unlink(missing_ok=True)
-        self.team.agree(False)  # the others wait here until the folder exists
+    @contextlib.contextmanager
+    def folder_held(self) -> Iterator[None]:
+        """Keep the folder for this run alone, without what a killed one left unfinished; remove it if it stays empty.
 
-    def close_folder(self) -> None:
-        """Remove the folder if it is still empty."""
-        if self.team.leads:
+        Raises Busy, a RespoError, when another process trains there.
+        """
+        if not self.team.leads:
+            self.team.agree(False)  # until the folder is there
+            yield
+            return
+        make_folder(self.folder)
+        try:
+            with locked(self.state, wait=0, keep=False):
+                for path in (self.out, self.out.with_suffix(".html")):
+                    sweep(path.parent, path.name, age=0)
+                sweep(self.folder, age=0)
+                self.team.agree(False)
+                yield
+        finally:
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
 

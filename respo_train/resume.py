@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from .core.errors import ModuleFileError, RespoError
-from .core.files.checkpoint import write_atomically
 from .core.files.header import parse_json, read_header
+from .core.files.write import write_atomically
 from .optimizer import OneScaleAdam
 from .settings.config import without_words
 from .team import ALONE, Team

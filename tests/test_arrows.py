@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"benchmarks", "emoji_world", "nodes", "respo_train", "setup_steps"}
 HOST = re.compile(r"comfy(_\w+)?|folder_paths|node_helpers|latent_preview|execution|server|app")
-CORE_MAY = {"torch", "safetensors", "numpy", "einops"}
+CORE_MAY = {"torch", "safetensors", "numpy", "einops", "filelock"}  # PyTorch itself needs the last
 SETTER = re.compile(r"set_model_\w+")
 # Of the nodes: the one that judges and the one that trains have to.
 BEYOND_CORE = {"shared/judges.py", "training/run.py"}

@@ -16,6 +16,7 @@ from benchmarks.drawing import PROFESSIONS, TRAINED, draw_by, photos, unasked
 from benchmarks.evidence.bench import BENCH, examiners
 from benchmarks.graph import SAVE, photographed
 from benchmarks.scoring import Score, agreement, background, before_and_after, score
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.drawn import Drawn
 from respo_train.evaluation.figure import Figure
 from respo_train.evaluation.ratios import perfect
@@ -121,7 +122,7 @@ def report(
         "background_psnr": kept.to_dict(),
         "seconds": {**seconds, "total": total},
     }
-    (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_atomically(out / "report.json", (json.dumps(figures, indent=2) + "\n").encode())
     sentence = (
         f"{figures['images']} pictures of {len(before)} professions. Training took {seconds['train']:.0f} s "
         f"and showed it women and men of all professions but {HELD_OUT}."

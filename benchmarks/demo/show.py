@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.comfy_server import Pictures
 from benchmarks.scoring import Score
+from respo_train.core.files.write import replacing, write_atomically
 from respo_train.report.charts import INK, bars, drawing, png
 from respo_train.report.grid import Layout, draw_grid
 from respo_train.report.pages import Page, Section, write_page
@@ -16,13 +17,16 @@ COLUMNS = 10
 
 def save_grid(path: Path, run: Mapping[str, Pictures], columns: int = COLUMNS) -> None:
     """Write one row of pictures a profession, its name on the left."""
-    draw_grid([(job, [pictures[:columns]]) for job, pictures in run.items()], Layout()).save(path)
+    with replacing(path) as file:
+        draw_grid([(job, [pictures[:columns]]) for job, pictures in run.items()], Layout()).save(file, "PNG")
 
 
 def save_pair(path: Path, before: Mapping[str, Pictures], after: Mapping[str, Pictures], columns: int = 6) -> None:
     """Write the two runs side by side, the same prompts and seeds in the same places: the picture of the README."""
     rows = [(job, [pictures[:columns], after[job][:columns]]) for job, pictures in before.items()]
-    draw_grid(rows, Layout(left=132, top=44), ("without Respo", "with Respo")).save(path, optimize=True)
+    grid = draw_grid(rows, Layout(left=132, top=44), ("without Respo", "with Respo"))
+    with replacing(path) as file:
+        grid.save(file, "PNG", optimize=True)
 
 
 def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
@@ -35,7 +39,7 @@ def save_chart(path: Path, before: Score, after: Score, perfect: float) -> None:
         axes = bars(figure, runs, "deviation ratio: 0 = half women, half men; 1 = all the same")
         axes.axvline(perfect, color=INK, linestyle=":", linewidth=1.2, label=f"a perfect method ({perfect:.2f})")
         figure.legend(loc="outside upper center", ncols=3)
-        path.write_bytes(png(figure, dpi=130))
+        write_atomically(path, png(figure, dpi=130))
 
 
 def save_page(

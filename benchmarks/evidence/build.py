@@ -17,7 +17,8 @@ from emoji_world import art, world
 from emoji_world.__main__ import BUILD
 from emoji_world.captions import SCENE_NAMES, Picture
 from emoji_world.compose import Studio
-from respo_train.core.files.checkpoint import file_sha256, write_atomically
+from respo_train.core.files.checkpoint import file_sha256
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.drawn import to_tensor
 
 from . import bench

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.figures import Figure
 from respo_train.report.charts import COLOURS, INK, drawing, png, spread
 
@@ -58,7 +59,7 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
         panels[0].set(yticks=np.arange(len(rows))[::-1], yticklabels=names, xlim=(-0.02, 1.02))
         panels[0].set_ylim(-0.6, len(rows) - 0.4)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=3)
-        path.write_bytes(png(figure))
+        write_atomically(path, png(figure))
 
 
 def _marks(axes: Any, figures: list[Figure | None], panel: Panel, task: str, apart: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from benchmarks.comfy_server import Pictures
+from respo_train.core.files.write import replacing
 from respo_train.evaluation import figures as E
 from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.figures import Drawn
@@ -104,7 +105,8 @@ def _sheet(path: Path, rows: Sequence[tuple[str, Pictures]]) -> str:
     margin = 20 + max(210, *(round(font.getlength(name)) for name, _ in rows))
     layout = Layout(margin, seam=3, row_gap=3, edge=3, text=TEXT)
     small = [(name.strip("*"), [[_resized(picture, side) for picture in own[:ACROSS]]]) for name, own in rows]
-    draw_grid(small, layout).save(path, quality=82, optimize=True)
+    with replacing(path) as file:
+        draw_grid(small, layout).save(file, "JPEG", quality=82, optimize=True)
     return path.name
 
 

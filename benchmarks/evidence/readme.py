@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 
 from . import results
 from .bench import ROOT

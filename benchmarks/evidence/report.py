@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.graph import GUIDANCE, STEPS
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.cells import Store
 
 from . import bench, chart, pictures, results

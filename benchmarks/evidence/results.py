@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from respo_train.core.files.checkpoint import write_atomically
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.figures import Figure
 
 Results = Mapping[str, Mapping[str, Figure]]

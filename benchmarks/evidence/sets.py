@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from respo_train import __version__
-from respo_train.core.files.checkpoint import file_sha256, write_atomically
+from respo_train.core.files.checkpoint import file_sha256
+from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.cells import Cell, Store, digest_of
 from respo_train.evaluation.drawing import Open, Painter
 from respo_train.evaluation.figure import Figure

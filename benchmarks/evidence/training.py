@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +16,8 @@ import psutil
 import torch
 
 from emoji_world import world
-from respo_train.core.files.checkpoint import file_sha256, write_atomically
+from respo_train.core.files.checkpoint import file_sha256
+from respo_train.core.files.write import locked, write_atomically
 from respo_train.evaluation.cells import digest_of
 from respo_train.settings.preset_files import read_config
 
@@ -109,10 +109,11 @@ def keep(run: Run, trained: Trained, folder: Path) -> None:
     """Copy a module into a folder, and write down what it is."""
     folder.mkdir(parents=True, exist_ok=True)
     if trained.path != folder / run.file:
-        shutil.copyfile(trained.path, folder / run.file)
+        write_atomically(folder / run.file, trained.path.read_bytes())
     own = {"signature": run.signature, "configuration": run.configuration, "seconds": round(trained.seconds, 1)}
-    record = {**_read(folder), run.file: own}
-    write_atomically(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+    with locked(folder / RECORD):
+        record = {**_read(folder), run.file: own}
+        write_atomically(folder / RECORD, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
 def gather(modules: Mapping[str, Mapping[str, Trained]], folder: Path) -> Path:
@@ -120,14 +121,14 @@ def gather(modules: Mapping[str, Mapping[str, Trained]], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for own in modules.values():
         for one in own.values():
-            shutil.copyfile(one.path, folder / one.path.name)
+            write_atomically(folder / one.path.name, one.path.read_bytes())
     return folder
 
 
 def _train(run: Run, folder: Path) -> tuple[Path, float]:
     folder.mkdir(parents=True, exist_ok=True)
     preset, module, clock = folder / "preset.toml", folder / run.file, folder / "seconds"
-    preset.write_text(as_toml(run.values), encoding="utf-8")
+    write_atomically(preset, as_toml(run.values).encode())
     print(f"Training {run.file} ({run.values['steps']} steps)", flush=True)
     command: list[str | Path] = [sys.executable, "-m", "respo_train", "train", "--preset", preset, "--out", module]
     command += ["--checkpoint", CHECKPOINT, "--recipe", run.training.recipe, "--precision", run.precision]
@@ -136,7 +137,7 @@ def _train(run: Run, folder: Path) -> tuple[Path, float]:
         before, seconds = float(clock.read_text()) if clock.exists() else 0.0, 0.0
         while process.poll() is None:
             seconds = _core_seconds(process.pid, seconds)
-            clock.write_text(str(before + seconds))
+            write_atomically(clock, str(before + seconds).encode())
             time.sleep(0.5)
     if process.returncode:
         raise RuntimeError(f"training {run.file} failed; see {folder / 'log'}")

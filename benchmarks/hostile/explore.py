@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from respo_train.core.files.write import write_atomically
+
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
 GOOD = ("read", "refused", "success", "refused by the host", "refused by the node", "our error", "the host's error")
 Example = TypeVar("Example")
@@ -93,5 +95,5 @@ def command(
     figures = json.dumps(vars(tally), indent=2)
     print(figures)
     if options.json:
-        options.json.write_text(figures + "\n", encoding="utf-8")
+        write_atomically(options.json, (figures + "\n").encode())
     return 1 if tally.failures else 0

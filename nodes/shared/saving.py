@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from comfy_api.latest import io
 
 from ...respo_train.core.errors import RespoError
-from ...respo_train.core.files.checkpoint import from_bytes, to_bytes, write_atomically
+from ...respo_train.core.files.checkpoint import from_bytes, to_bytes
+from ...respo_train.core.files.write import write_atomically
 from ...respo_train.core.module.attribute import Attribute
 from .folders import place_for
 from .wire import LoadedModule

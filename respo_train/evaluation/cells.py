@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RespoError
-from ..core.files.checkpoint import file_sha256, write_atomically
+from ..core.files.checkpoint import file_sha256
+from ..core.files.write import write_atomically
 from .protocol import Ask
 
 

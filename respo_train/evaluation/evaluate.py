@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..core.errors import RespoError
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from ..core.judge import AnyJudge
 from ..judges.segmenter import Segmenter
 from ..team import ALONE, Team

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.errors import RespoError
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 
 WIDTH = 1.5  # of one picture, in inches
 MARGIN = 1.8  # for the rows' names

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from .grid import Group
 
 _LONGEST = 256  # pixels of a picture on a page

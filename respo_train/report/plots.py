@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from ..trainer import Losses
 from .charts import COLOURS, INK, drawing, png, svg
 from .effect import Effect

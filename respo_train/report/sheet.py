@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from .grid import Layout, draw_grid
 
 _LAYOUT = Layout(left=170, top=74, group_gap=22, row_gap=14, edge=20, text=15)  # fixed: older sheets are read, too

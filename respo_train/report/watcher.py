@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..core.errors import RespoError
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from ..job import training_folder
 from ..network import SplitUNet
 from ..provenance import Base

@@ -10,8 +10,6 @@ concepts (their order), architecture, base, training and (optional) words.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -34,6 +32,7 @@ from ..module.grid import Grid
 from ..module.h_map import HMap
 from ..module.probe import PromptProbe
 from .header import header_of, opened, parse_json
+from .write import write_atomically
 
 FORMAT_VERSION = 1
 _ENTRIES = ("name", "purpose", "concepts", "architecture", "base", "training")
@@ -152,24 +151,6 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary file, then rename it to `path`. Raises RespoError, and then leaves nothing behind."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "Free some space, then try again." if full else "Choose a folder that can be written."
-        raise RespoError(f"cannot write {path}: {error.strerror or error}. {advice}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def _tensors(attribute: Attribute) -> dict[str, Tensor]:

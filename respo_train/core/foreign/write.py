@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RespoError
-from ..files.checkpoint import write_atomically
+from ..files.write import write_atomically
 from ..module.attribute import Attribute
 from ..module.concept import ConceptModule
 from .families import CHANNELS, DTYPES, Family

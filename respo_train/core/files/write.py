@@ -1,0 +1,165 @@
+"""Writing files so that nothing is lost. `tests/test_writing.py` holds that every file of ours is written here.
+
+A file is written under an unguessable name in its own folder and then takes its place, whole or not at all. Where a
+new content depends on the old one, a lock (filelock, which PyTorch brings) lets one process after the other do so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from ..errors import RespoError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove a file that somebody has open
+    fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger(__name__)
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]+\.tmp")
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_NO_LINKS = (*_NO_LOCKS, errno.EPERM, errno.EMLINK, errno.EXDEV)
+_swept: set[Path] = set()
+
+
+class Busy(RespoError):
+    """Another process holds the lock."""
+
+
+def write_atomically(path: Path, data: bytes, *, new: bool = False) -> None:
+    """Write all of `data` to `path` or nothing; see `replacing`."""
+    with replacing(path, new=new) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends, and leaves nothing behind when it raises.
+
+    `new`: never replace what another process may have written there meanwhile. Raises RespoError when it cannot be
+    written and, with `new`, FileExistsError.
+    """
+    beside = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.tmp")
+    _sweep_once(path.parent)
+    try:
+        with open(beside, "xb") as file:
+            _claim(file)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _put_new(beside, path) if new else os.replace(beside, path)
+    except OSError as error:
+        if new and isinstance(error, FileExistsError):
+            raise
+        raise _refusal(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there. Raises RespoError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RespoError(f"cannot make the folder {path}: {error.strerror or error}. Choose another one.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float = 30.0, keep: bool = True) -> Iterator[None]:
+    """Let one process at a time change `path`; the others wait, at most `wait` seconds. It need not exist.
+
+    The system ends the lock with its process, so none is ever stale. Where the file system knows no locks, a warning is
+    logged and nothing is locked. `keep`: leave the lock's own file, as removing it while others wait would split them.
+    Raises Busy, and RespoError when the lock cannot be made.
+    """
+    lock = FileLock(path.with_name(f"{_prefix(path)}lock"))
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        raise Busy(f"another process is writing {path}. Wait until it is done, then try again.") from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise _refusal(path, error) from error
+        _log.warning("%s: this file system has no locks; let no other process write there.", path)
+    try:
+        yield
+    finally:
+        if not keep:
+            with contextlib.suppress(OSError):
+                os.unlink(lock.lock_file)
+        lock.release()
+
+
+def sweep(folder: Path, name: str = "", age: float = 3600.0) -> None:
+    """Remove files that processes of this user left unfinished in `folder` when they were killed.
+
+    `name`: only those of the file of this name. `age`: only those to which nobody has written for so many seconds; 0 is
+    for callers who have locked them. One that is being written stays.
+    """
+    prefix = _prefix(folder / name) if name else "."
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and _LEFTOVER.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    if _abandoned(Path(entry.path), age):
+                        os.unlink(entry.path)
+
+
+def _abandoned(path: Path, age: float) -> bool:
+    found = path.lstat()
+    own = found.st_uid == (os.getuid() if hasattr(os, "getuid") else found.st_uid)
+    if not own or not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < age:
+        return False
+    with open(path, "rb") as file:
+        return _claim(file)
+
+
+def _sweep_once(folder: Path) -> None:
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep(folder)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:50]}."  # a longer name would leave no room for what follows, in a name's 255 bytes
+
+
+def _claim(file: BinaryIO) -> bool:
+    """Mark an open file as being written, until it is closed; return False when another process has done so."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _NO_LOCKS
+    return True
+
+
+def _put_new(beside: Path, path: Path) -> None:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        open(path, "xb").close()  # a file system without links: take the name, then fill it
+        os.replace(beside, path)
+
+
+def _refusal(path: Path, error: OSError) -> RespoError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "Free some space, then try again." if full else "Choose a folder that can be written."
+    return RespoError(f"cannot write {path}: {error.strerror or error}. {advice}")
