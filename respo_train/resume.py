@@ -10,11 +10,12 @@ the step, the run's `Identity` and the SHA-256 of the tensors.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .core.errors import ModuleFileError, RespoError
-from .core.files.header import parse_json, read_header
+from .core.files.header import header_of, opened, parse_json
 from .core.files.write import write_atomically
 from .optimizer import OneScaleAdam
 from .settings.config import without_words
@@ -96,7 +97,17 @@ class Saved:
 def save_state(path: Path, state: TrainState, identity: Identity, team: Team = ALONE) -> None:
     """Write `state`, between two steps, atomically. All processes must call it; process 0 writes.
 
-    Raises RespoError when it holds NaN or infinite numbers or cannot be written; then the previous file is unchanged.
+    Raises RespoError as `state_bytes` does or when it cannot be written; then the previous file is unchanged.
+    """
+    data = state_bytes(state, identity, team)
+    if team.leads:
+        write_atomically(path, data)
+
+
+def state_bytes(state: TrainState, identity: Identity, team: Team = ALONE) -> bytes:
+    """Return the bytes of a state file, in process 0. All processes must call it.
+
+    Raises RespoError when it holds NaN or infinite numbers, and for whatever `read_saved` would refuse.
     """
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, list[Any]]] = {}
@@ -106,28 +117,37 @@ def save_state(path: Path, state: TrainState, identity: Identity, team: Team = A
         tensors |= {f"{name}.source.{key}": team.gather_rows(sources[key]) for key in sorted(sources)}
         numbers[name] = team.gather_lists(concept.source.numbers())
     if not team.leads:
-        return
+        return b""
     if not _all_finite(tensors):
         raise RespoError("the modules hold NaN or infinite numbers: training diverged. Lower the learning rates.")
     tensors["numbers"] = torch.frombuffer(bytearray(json.dumps(numbers).encode()), dtype=torch.uint8)
     saved = {"step": state.step, "identity": asdict(identity), "digest": _digest(tensors)}
     metadata = {"format": _FORMAT, "format_version": _VERSION, "respo": json.dumps(saved, ensure_ascii=False)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    data = safetensors.torch.save(tensors, metadata)
+    try:
+        _read_saved(io.BytesIO(data), "the state")
+    except ModuleFileError as error:
+        raise RespoError(f"the training's state cannot be saved, as it could not be read again: {error}") from error
+    return data
 
 
 def read_saved(path: Path) -> Saved:
     """Read only step and identity. Raises RespoError when this is not a state file of this version."""
     try:
-        metadata = read_header(path, _MAX_BYTES).get("__metadata__")
-        if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
-            raise ModuleFileError(f"{path.name} is not a saved training state")
-        if metadata.get("format_version") != _VERSION:
-            found = str(metadata.get("format_version"))[:20]
-            raise ModuleFileError(f"expected format_version {_VERSION}, found {found}")
-        values = parse_json(str(metadata.get("respo")), "the metadata entry 'respo'")
-        return _saved(values)
+        with opened(path) as file:
+            return _read_saved(file, path.name)
     except ModuleFileError as error:
         raise _damaged(path, error) from error
+
+
+def _read_saved(file: BinaryIO, name: str) -> Saved:
+    metadata = header_of(file, name, _MAX_BYTES).get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
+        raise ModuleFileError(f"{name} is not a saved training state")
+    if metadata.get("format_version") != _VERSION:
+        found = str(metadata.get("format_version"))[:20]
+        raise ModuleFileError(f"expected format_version {_VERSION}, found {found}")
+    return _saved(parse_json(str(metadata.get("respo")), "the metadata entry 'respo'"))
 
 
 def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from comfy_api.latest import io
 
 from ...respo_train.core.errors import RespoError
-from ...respo_train.core.files.checkpoint import from_bytes, to_bytes
+from ...respo_train.core.files.checkpoint import to_bytes
 from ...respo_train.core.files.write import write_atomically
 from ...respo_train.core.module.attribute import Attribute
 from .folders import place_for
@@ -44,7 +44,6 @@ def save(attribute: Attribute, name: str, existing: Existing) -> tuple[LoadedMod
     """Save a module under `name` in the model folder; return it and a line that says so. Raises RespoError."""
     path, listed = place_for(name)
     data = to_bytes(attribute)
-    from_bytes(data, listed)  # make sure that the file can be read back, whatever a workflow put into the module
     written = _write(path, data, replace=existing == "overwrite")
     saved = LoadedModule(attribute, listed, hashlib.sha256(data).hexdigest())
     return saved, f"Saved as {listed}" if written else f"{listed} already holds exactly this module"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,6 +215,21 @@ def test_a_full_disk_keeps_the_total_before(fairness, totals, pack, monkeypatch)
     assert done.report["pictures"] == 3
     assert "could not be saved" in done.text
     assert file.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_four_processes_lose_no_picture(totals, pack):
+    count = pack.root.nodes.shared.totals.count
+    children = []
+    for own in range(4):
+        if (child := os.fork()) == 0:
+            for number in range(200):
+                count("total", [f"{own:08x}{number:08x}"], [("woman", "man")], {}, anew=False)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    known, note = count("total", ["f" * 16], [("woman", "man")], {}, anew=False)
+    assert len(known) == 801, note
 
 
 def test_a_bounded_total(fairness, pack, monkeypatch):

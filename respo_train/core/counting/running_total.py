@@ -50,13 +50,17 @@ def add(total: Total, keys: Sequence[str], pairs: Sequence[Pair]) -> tuple[Total
 
 
 def to_text(total: Total) -> str:
-    """Return the content of the file."""
+    """Return the content of the file. Raises RespoError for whatever `from_text` would refuse."""
     pictures = {key: list(pair) for key, pair in total.pictures.items()}
-    return json.dumps({"version": _VERSION, "about": dict(total.about), "pictures": pictures}, indent=0)
+    _check_entries(pictures)
+    text = json.dumps({"version": _VERSION, "about": dict(total.about), "pictures": pictures}, indent=0)
+    _check_size(len(text))
+    return text
 
 
 def from_text(text: str) -> Total:
     """Parse what `to_text` wrote. Raises RespoError for anything else."""
+    _check_size(len(text))
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -64,12 +68,22 @@ def from_text(text: str) -> Total:
     if not isinstance(found, dict) or found.get("version") != _VERSION or not isinstance(found.get("pictures"), dict):
         raise RespoError(f"no running total of version {_VERSION}")
     pictures = found["pictures"]
-    if len(pictures) > MOST_PICTURES or not all(_is_entry(key, pair) for key, pair in pictures.items()):
-        raise RespoError("entries that are not pictures")
+    _check_entries(pictures)
     about = found.get("about")
     return Total({key: (pair[0], pair[1]) for key, pair in pictures.items()}, about if isinstance(about, dict) else {})
 
 
-def _is_entry(key: str, pair: Any) -> bool:
-    texts = isinstance(pair, list) and len(pair) == 2 and all(isinstance(label, str) for label in pair)
-    return len(key) == _DIGITS and texts and all(len(label) <= _LONGEST for label in pair)
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise RespoError(f"expected at most {LARGEST:,} bytes, found {size:,}: start the total anew")
+
+
+def _check_entries(pictures: Mapping[str, Any]) -> None:
+    if len(pictures) > MOST_PICTURES:
+        raise RespoError(f"expected at most {MOST_PICTURES} pictures, found {len(pictures)}: start the total anew")
+    for key, pair in pictures.items():
+        if len(key) != _DIGITS or not isinstance(pair, list) or len(pair) != 2:
+            raise RespoError("entries that are not pictures")
+        if not all(isinstance(label, str) and len(label) <= _LONGEST for label in pair):
+            longest = max(len(str(label)) for label in pair)
+            raise RespoError(f"expected classes of at most {_LONGEST} characters, found one of {longest}")

@@ -48,7 +48,7 @@ _PROBE = "probe:"
 def save_attribute(path: str | os.PathLike[str], attribute: Attribute) -> None:
     """Write `attribute` to `path` atomically (a temporary file, then a rename): a crash never leaves half a file.
 
-    Raises RespoError when it holds NaN or infinite numbers, is too large, or cannot be written.
+    Raises RespoError when its reader would refuse it, or it cannot be written.
     """
     write_atomically(Path(path), to_bytes(attribute))
 
@@ -57,7 +57,7 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
     """Return the bytes of a module file. Equal attributes always give equal bytes.
 
     `dtype`: of the stored tensors; with float16 the file has half the size, and still loads as float32. Raises
-    RespoError when a number is NaN or does not fit into `dtype`, and when the file would be too large to be read again.
+    RespoError when a number is NaN or does not fit into `dtype`, and for whatever `from_bytes` would refuse.
     """
     tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
@@ -75,17 +75,23 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
     }
     if attribute.words:
         respo["words"] = {group: list(words) for group, words in attribute.words.items()}
-    metadata = {
-        "format": "respo",
-        "format_version": str(FORMAT_VERSION),
-        "respo": json.dumps(respo, ensure_ascii=False, allow_nan=False),
-    }
-    data = _with_sorted_header(safetensors.torch.save(tensors, metadata))
+    metadata = {"format": "respo", "format_version": str(FORMAT_VERSION)}
+    try:
+        metadata["respo"] = json.dumps(respo, ensure_ascii=False, allow_nan=False)
+        data = _with_sorted_header(safetensors.torch.save(tensors, metadata))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RespoError(
+            f"{attribute.name!r} cannot be saved: its metadata are no JSON ({str(error)[:120]})."
+        ) from error
     if len(attribute.concepts) > _MAX_CONCEPTS or len(data) > _MAX_BYTES:
         raise RespoError(
             f"expected a module of at most {_MAX_CONCEPTS} concepts and {_MAX_BYTES >> 20} MiB, but {attribute.name!r} "
             f"has {len(attribute.concepts)} and {len(data) >> 20} MiB. Split them into several modules."
         )
+    try:
+        _read(io.BytesIO(data), "its file")
+    except ModuleFileError as error:
+        raise RespoError(f"{attribute.name!r} cannot be saved, as it could not be read again: {error}") from error
     return data
 
 

@@ -34,7 +34,8 @@ _LONGEST = 200
 def to_text(attribute: Attribute) -> str:
     """Return `attribute` as ASCII text, with its numbers rounded to float16.
 
-    Raises RespoError when the text would be longer than MAX_CHARACTERS; the message says how to shorten it.
+    Raises RespoError for whatever `from_text` would refuse: above all, a text longer than MAX_CHARACTERS. The message
+    says how to shorten it.
     """
     data = to_bytes(_essential(attribute), torch.float16)
     text = f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}"
@@ -45,6 +46,7 @@ def to_text(attribute: Attribute) -> str:
             f"{len(text) >> 10} kB. Choose the form 'low rank' with a smaller rank, or 'channel'"
             + ("; its maps of h keep their size, so if that is not enough, pass it on as a file." if has_maps else ".")
         )
+    from_text(text)
     return text
 
 
@@ -83,12 +85,12 @@ def _inflated(block: str) -> bytes:
     """Undo base64 and zlib without ever holding more than _MAX_BYTES. Raises ModuleFileError."""
     try:
         inflate = zlib.decompressobj()
-        data = inflate.decompress(base64.b64decode(block, validate=True), _MAX_BYTES)
+        data = inflate.decompress(base64.b64decode(block, validate=True), _MAX_BYTES + 1)
     except (binascii.Error, zlib.error) as error:
         raise ModuleFileError(
             f"the module's text is damaged or cut off ({error}). Copy it again, all of it."
         ) from error
-    if not inflate.eof or inflate.unused_data:
+    if not inflate.eof or inflate.unused_data or len(data) > _MAX_BYTES:
         raise ModuleFileError(
             f"the module's text is cut off, or holds more than the {_MAX_BYTES >> 10} kB that a module has room for. "
             "Copy it again, all of it, from a source that you trust."
