@@ -80,8 +80,8 @@ class SaveImages(io.ComfyNode):
         own = [{}] * len(names) if args.disable_metadata else [{"respo": text} for text in about(names, edits)]
         saved = []
         for index, (image, label) in enumerate(zip(images, names, strict=True)):
-            path, counter = free_path(folder, stem.replace("%batch_num%", str(index)), counter, label)
-            write_atomically(path, to_png(image, {**shared, **own[index]}))
+            data = to_png(image, {**shared, **own[index]})
+            path, counter = save_new(folder, stem.replace("%batch_num%", str(index)), counter, label, data)
             saved.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
             counter += 1
         return io.NodeOutput(ui={"images": saved})
@@ -120,9 +120,23 @@ def free_path(folder: Path, stem: str, counter: int, label: str) -> tuple[Path, 
     prefixes (%batch_num%, a trailing slash) the host does not find the existing numbers and starts from 1 again.
     """
     ending = f"{name}_.png" if (name := for_file_name(label)) else ".png"
-    while (path := folder / f"{stem}_{counter:05}_{ending}").exists():
+    while os.path.lexists(path := folder / f"{stem}_{counter:05}_{ending}"):
         counter += 1
     return path, counter
+
+
+def save_new(folder: Path, stem: str, counter: int, label: str, data: bytes) -> tuple[Path, int]:
+    """Write a file under the first free number, and return both; one that another process takes meanwhile is not free.
+
+    Raises RespoError.
+    """
+    while True:
+        path, counter = free_path(folder, stem, counter, label)
+        try:
+            write_atomically(path, data, new=True)
+        except FileExistsError:
+            continue
+        return path, counter
 
 
 def host_texts(hidden: Any) -> dict[str, str]:

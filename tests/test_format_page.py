@@ -19,7 +19,7 @@ import torch
 from respo_train.__main__ import main
 from respo_train.core.errors import ModuleFileError
 from respo_train.core.files.checkpoint import FORMAT_VERSION, load_attribute, read_metadata, save_attribute
-from respo_train.core.files.header import read_header
+from respo_train.core.files.header import header_of, opened
 from respo_train.core.foreign.read import read_file
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
@@ -30,6 +30,11 @@ from respo_train.core.module.grid import Grid
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 SHIPPED = sorted((ROOT / "emoji_world" / "modules").glob("*.safetensors"))
+
+
+def read_header(path: Path, most: int) -> dict[str, Any]:
+    with opened(path) as file:
+        return header_of(file, path.name, most)
 
 
 def make(path: Path) -> Attribute:
@@ -161,9 +166,9 @@ for name in sorted(own):
     if "site-packages" in file:
         print(name)
 """
-# What these four bring along by themselves counts as theirs.
-FOUR = "import torch, torch.nn.functional, safetensors.torch, numpy, einops\nprint()\n"
-FOUR_ALONE = ALONE[: ALONE.index("from respo_train")] + FOUR + ALONE[ALONE.index("own =") :]
+# What these five bring along by themselves counts as theirs.
+FIVE = "import torch, torch.nn.functional, safetensors.torch, numpy, einops, filelock\nprint()\n"
+FIVE_ALONE = ALONE[: ALONE.index("from respo_train")] + FIVE + ALONE[ALONE.index("own =") :]
 
 
 def run(script: str, **values: Any) -> list[str]:
@@ -177,4 +182,4 @@ def test_the_core_reads_without_comfyui(tmp_path: Path) -> None:
     sizes, *imported = run(ALONE, **values)
     assert sizes == "6 6 6 6"
     assert "torch" in imported
-    assert set(imported) <= set(run(FOUR_ALONE, **values)[1:])
+    assert set(imported) <= set(run(FIVE_ALONE, **values)[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,7 +11,7 @@ from comfy_api.latest import io
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.files.checkpoint import to_bytes
-from ...respo_train.core.files.write import write_atomically
+from ...respo_train.core.files.write import make_folder, write_atomically
 from ...respo_train.core.module.attribute import Attribute
 from .folders import place_for
 from .wire import LoadedModule
@@ -52,7 +53,7 @@ def save(attribute: Attribute, name: str, existing: Existing) -> tuple[LoadedMod
 def _write(path: Path, data: bytes, replace: bool) -> bool:
     """Write `data` unless the file holds it already; return whether it was written. Raises RespoError."""
     try:
-        if path.exists():
+        if os.path.lexists(path):
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 return False
             if not replace:
@@ -60,8 +61,11 @@ def _write(path: Path, data: bytes, replace: bool) -> bool:
                     f"{path.name} already exists and holds a different module. Choose another name, or set existing to "
                     "overwrite."
                 )
-        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}. Choose another name.") from error
-    write_atomically(path, data)
+    make_folder(path.parent)
+    try:
+        write_atomically(path, data, new=not replace)
+    except FileExistsError:
+        return _write(path, data, replace)  # another process has written it meanwhile
     return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.files.checkpoint import load_attribute
+from ...respo_train.core.files.write import make_folder
 from ...respo_train.core.module.fingerprint import fingerprint
 from ..shared.guard import own_weight
 from .progress import Cancel, HostProgress
@@ -96,7 +97,7 @@ def _train(
     cancel = Cancel()
     resume, overwrite = existing == "continue", existing == "start anew"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         report = Report(config, unet, base, path, preview_every)
         progress = HostProgress(report, config.steps, cancel, unet)
         with cancel.held_back():

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256
-from ..core.files.write import write_atomically
+from ..core.files.write import make_folder, write_atomically
 from .protocol import Ask
 
 
@@ -53,10 +52,7 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RespoError(f"cannot make the folder {folder}: {error.strerror or error}.") from error
+        make_folder(folder)
 
     def state(self, cell: Cell) -> str:
         """Return "good", "missing" or "damaged"."""

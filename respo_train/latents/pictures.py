@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.errors import RespoError
-from ..core.files.write import write_atomically
+from ..core.files.write import make_folder, write_atomically
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
 
@@ -197,8 +197,5 @@ def _read(path: Path, signature: str) -> Tensor | None:
 
 
 def _write(path: Path, latents: Tensor, signature: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RespoError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     write_atomically(path, safetensors.torch.save({"latents": latents}, {"signature": signature}))

@@ -7,8 +7,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from ..core.errors import RespoError
-from ..core.files.write import write_atomically
+from ..core.files.write import make_folder, write_atomically
 from ..job import training_folder
 from ..network import SplitUNet
 from ..provenance import Base
@@ -52,7 +51,7 @@ class Report:
         done = state.step >= self._config.steps
         if done and self._seen_at != state.step:
             self._look(state)
-        self._make_folder()
+        make_folder(self._folder)
         losses = {name: concept.losses for name, concept in state.concepts.items()}
         save_loss_plot(self._folder / "losses.png", losses)
         effects = {step: effect for step, effect in self._effects().items() if step <= state.step}
@@ -69,7 +68,7 @@ class Report:
         return sheet_path(self._folder, step)
 
     def _look(self, state: TrainState) -> None:
-        self._make_folder()
+        make_folder(self._folder)
         self._seen_at = state.step
         if self._previews is not None:
             sheet = self._previews.draw(state.modules(), state.step)
@@ -106,10 +105,3 @@ class Report:
         """Read this run's previews up to `step`. Later ones may be there, of steps that an interruption undid."""
         found = [Sheet.load(path) for path in sorted(self._folder.glob("preview-*.png"))]
         return [sheet for sheet in found if sheet is not None and sheet.run == self._key and sheet.step <= step]
-
-    def _make_folder(self) -> None:
-        try:
-            self._folder.mkdir(exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise RespoError(f"cannot make the folder {self._folder}: {reason}. Choose another --out.") from error

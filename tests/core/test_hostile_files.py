@@ -71,6 +71,7 @@ NO_ENTRY = {
     "evaluation/protocol.py: read_protocol": "ships with us",
     "evaluation/cells.py: load": "its hash was compared by `state`",
     "judges/clip.py: _load": "transformers reads them; tests/judges has broken ones",
+    "files/write.py: _abandoned": "opens a file to lock it, and reads nothing",
     "report/page.py: write_run_page": "what this run has written",
     "nodes/safety.py: fingerprint_inputs": "a hash alone",
     "nodes/safety.py: edits_of": "the reader of modules, which has an entry",

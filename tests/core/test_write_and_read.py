@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -19,24 +20,31 @@ from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.module.probe import PromptProbe
 
+Written = TypeVar("Written")
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates as well
 LONG_TEXT = st.one_of(ANY_TEXT, st.builds(lambda letter, n: letter * n, st.characters(), st.integers(150, 260)))
-NUMBERS = st.floats(width=32) | st.sampled_from([1e-30, 6e-8, 65504.0, 65520.0, -0.0])
+FINITE = st.floats(0, 1, width=32) | st.sampled_from([1e-30, 1e-7, 65504.0, 65520.0, -0.0])
 ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.just("x" * 2**20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
     max_leaves=6,
 )
 
 
-@settings(deadline=None, max_examples=300)
+def written(write: Callable[..., Written], *arguments: Any) -> Written | None:
+    """What a writer wrote, None where it refused."""
+    with contextlib.suppress(RespoError):
+        return write(*arguments)
+    return None
+
+
+@settings(deadline=None, max_examples=150)
 @given(
     st.dictionaries(st.text("0123456789abcdef", min_size=15, max_size=17), st.tuples(LONG_TEXT, LONG_TEXT), max_size=4),
-    st.dictionaries(ANY_TEXT, ANY_JSON.filter(lambda value: value == value), max_size=3),
+    st.dictionaries(ANY_TEXT, ANY_JSON, max_size=3),
 )
 def test_running_totals(pictures: dict[str, tuple[str, str]], about: dict[str, Any]) -> None:
-    with contextlib.suppress(RespoError):
-        text = running_total.to_text(Total(pictures, about))
+    if (text := written(running_total.to_text, Total(pictures, about))) is not None:
         found = running_total.from_text(text)
         assert found.pictures == pictures
         assert running_total.to_text(found) == text
@@ -52,17 +60,19 @@ def test_a_total_that_is_too_large_is_refused_before_it_is_written() -> None:
 
 @st.composite
 def attributes(draw: st.DrawFn) -> Attribute:
-    names = draw(st.lists(st.sampled_from(["a", "woman", "é 1"]) | ANY_TEXT, min_size=1, max_size=3, unique=True))
+    names = draw(st.lists(st.sampled_from(["a", "woman", "é 1", "x" * 64]), min_size=1, max_size=3, unique=True))
     concepts = {name: ConceptModule(2, 1, 2, map_width=draw(st.sampled_from([None, 1]))) for name in names}
     for module in concepts.values():
         for parameter in module.parameters():
-            numbers = draw(st.lists(NUMBERS, min_size=parameter.numel(), max_size=parameter.numel()))
+            numbers = draw(st.lists(FINITE, min_size=parameter.numel(), max_size=parameter.numel()))
             parameter.data = torch.tensor(numbers, dtype=torch.float32).reshape(parameter.shape)
-    rows = [torch.tensor(draw(st.lists(NUMBERS, min_size=2, max_size=2)), dtype=torch.float32) for _ in range(5)]
-    probe = PromptProbe(rows[0], rows[1], rows[2], [rows[3][None]], rows[4]) if draw(st.booleans()) else None
-    words = draw(st.dictionaries(ANY_TEXT | st.just("person"), st.lists(ANY_TEXT, max_size=2), max_size=2))
+    rows = [torch.tensor(draw(st.lists(FINITE, min_size=2, max_size=2)), dtype=torch.float32) for _ in range(5)]
+    probe = (
+        PromptProbe(rows[0], rows[1].abs() + 1e-30, rows[2], [rows[3][None]], rows[4]) if draw(st.booleans()) else None
+    )
+    words = draw(st.dictionaries(st.just("person"), st.lists(ANY_TEXT.map("a{}".format), max_size=2), max_size=1))
     told, base = (draw(st.dictionaries(ANY_TEXT, ANY_JSON, max_size=2)) for _ in range(2))
-    architecture = Architecture(draw(ANY_TEXT | st.just("unet-2-2")), 2, 2, 0, 2)
+    architecture = Architecture("unet-2-2", 2, 2, 0, 2)
     return Attribute(
         "name", draw(st.sampled_from(["fairness", "safety"])), concepts, architecture, base, told, words, probe
     )
@@ -75,19 +85,15 @@ def accepted(draw: st.DrawFn) -> Attribute | None:
     return None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(accepted(), st.sampled_from([torch.float32, torch.float16]))
 def test_module_files(attribute: Attribute | None, dtype: torch.dtype) -> None:
-    with contextlib.suppress(RespoError):
-        if attribute is not None:
-            data = checkpoint.to_bytes(attribute, dtype)
-            assert checkpoint.to_bytes(checkpoint.from_bytes(data, "x"), dtype) == data
+    if attribute is not None and (data := written(checkpoint.to_bytes, attribute, dtype)) is not None:
+        assert checkpoint.to_bytes(checkpoint.from_bytes(data, "x"), dtype) == data
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(accepted())
 def test_modules_as_text(attribute: Attribute | None) -> None:
-    with contextlib.suppress(RespoError):
-        if attribute is not None:
-            text = text_form.to_text(attribute)
-            assert text_form.to_text(text_form.from_text(text)) == text
+    if attribute is not None and (text := written(text_form.to_text, attribute)) is not None:
+        assert text_form.to_text(text_form.from_text(text)) == text

@@ -194,3 +194,19 @@ def test_a_full_disk_leaves_whole_pictures(save, pack, output, monkeypatch):
         save(pictures(3), labels="a\nb\nc")
     assert os.listdir(output) == ["respo_00001_a_.png"]
     assert texts(output / "respo_00001_a_.png")["respo"]
+
+
+def test_a_number_that_another_process_takes_is_left_to_it(save, output, pack, monkeypatch):
+    """Whatever lies there, dangling links as well."""
+    write = pack.root.nodes.save_images.write_atomically
+
+    def raced(path: Path, data: bytes, **options: Any) -> None:
+        if path.name == "row_00003_.png":
+            path.write_bytes(b"another's")
+        write(path, data, **options)
+
+    monkeypatch.setattr(pack.root.nodes.save_images, "write_atomically", raced)
+    (output / "row_00002_.png").symlink_to("nowhere")
+    assert names(save(pictures(2), "row")) == ["row_00004_.png", "row_00005_.png"]
+    assert (output / "row_00003_.png").read_bytes() == b"another's"
+    assert not (output / "nowhere").exists()

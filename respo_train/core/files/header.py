@@ -15,12 +15,6 @@ from ..errors import ModuleFileError
 _MAX_HEADER = 2**20
 
 
-def read_header(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Return the header of a safetensors file of at most `max_bytes` bytes. Raises ModuleFileError."""
-    with opened(path) as file:
-        return header_of(file, path.name, max_bytes)
-
-
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading bytes. Raises ModuleFileError, also when reading fails later."""
