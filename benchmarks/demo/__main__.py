@@ -100,7 +100,7 @@ def report(
     first, second = score(judge, before, CONCEPTS), score(judge, after, CONCEPTS)
     obeyed, kept = agreement(judge, after), background(segmenter, before, after)
     ideal = perfect(after, CONCEPTS).value
-    first_shown, second_shown = ({one.group: one.images for one in run} for run in (before, after))
+    first_shown, second_shown = ({one.group: one.images[:] for one in run} for run in (before, after))
     show.save_grid(out / "before.png", first_shown)
     show.save_grid(out / "after.png", second_shown)
     pair = [{job: run[job] for job in SHOWN} for run in (first_shown, second_shown)]

@@ -46,7 +46,9 @@ def background_psnr(segmenter: Segmenter, before: Sequence[Drawn], after: Sequen
 def identical(before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:
     """Return the share of pictures that are the same in every bit."""
     same = [
-        np.array_equal(a, b) for one, two in pairs(before, after) for a, b in zip(one.images, two.images, strict=True)
+        np.array_equal(a, b)
+        for one, two in pairs(before, after)
+        for a, b in zip(one.images[:], two.images[:], strict=True)
     ]
     return share_of(np.array(same, dtype=bool), after)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..core.files.checkpoint import file_sha256
 from ..core.files.write import make_folder, write_atomically
+from .on_disk import OnDisk
 from .protocol import Ask
 
 
@@ -76,10 +77,9 @@ class Store:
         said = {"sha256": hashlib.sha256(data.getvalue()).hexdigest(), "about": _plain(cell.about)}
         write_atomically(note, (json.dumps(said, indent=1) + "\n").encode())
 
-    def load(self, cell: Cell) -> NDArray[np.uint8]:
-        """Open a good cell's pictures `[N, H, W, 3]`; they are read when they are looked at."""
-        found: NDArray[np.uint8] = np.load(self._paths(cell)[0], mmap_mode="r", allow_pickle=False)
-        return found
+    def load(self, cell: Cell) -> OnDisk:
+        """Return a good cell's pictures, which are read when they are looked at. Raises RespoError."""
+        return OnDisk.of(self._paths(cell)[0])
 
     def _paths(self, cell: Cell) -> tuple[Path, Path]:
         return self.folder / f"{cell.key}.npy", self.folder / f"{cell.key}.json"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import RespoError
+from .on_disk import Images
 
 BETWEEN = ", "  # concepts of several attributes that one picture was asked to show: "woman, dark"
 
@@ -26,7 +26,7 @@ class Drawn:
 
     group: str
     prompt: str
-    images: NDArray[np.uint8]
+    images: Images
     asked: tuple[str, ...]
     held_out: bool = False
 
@@ -49,7 +49,7 @@ def strata(drawn: Sequence[Drawn]) -> list[tuple[str, str]]:
     return [(one.group, asked) for one in drawn for asked in one.asked]
 
 
-def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
+def to_tensor(pictures: Images) -> Tensor:
     """[N, H, W, 3] 0 … 255 -> [N, 3, H, W] 0 … 1, float32."""
     return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..core.counting.balance import parse_shares
 from ..core.counting.joint import Combination, assign_jointly
 from .drawn import BETWEEN, Drawn
+from .on_disk import Images
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,7 +51,7 @@ class Ask:
         shares = [parse_shares(text) for _, text in self.shares]
         return assign_jointly(self.seed, images, shares) if shares else [()] * len(images)
 
-    def drawn(self, images: NDArray[np.uint8], asked: Sequence[str] | None = None) -> Drawn:
+    def drawn(self, images: Images, asked: Sequence[str] | None = None) -> Drawn:
         """Return its pictures `[N, H, W, 3]` with what each was asked to show; None: its share."""
         if asked is None:
             asked = [BETWEEN.join(wish) for wish in self.wishes(0, len(images))]

@@ -69,7 +69,7 @@ NO_ENTRY = {
     "evaluation/drawing.py: draw_missing": "opens a painter, no file",
     "evaluation/drawing.py: work": "opens a painter, no file",
     "evaluation/protocol.py: read_protocol": "ships with us",
-    "evaluation/cells.py: load": "its hash was compared by `state`",
+    "evaluation/on_disk.py: _open": "its hash was compared by `state`",
     "judges/clip.py: _load": "transformers reads them; tests/judges has broken ones",
     "files/write.py: _abandoned": "opens a file to lock it, and reads nothing",
     "report/page.py: write_run_page": "what this run has written",
