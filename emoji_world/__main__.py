@@ -58,6 +58,15 @@ def checkpoint(_: argparse.Namespace) -> None:
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
+def transformer(arguments: argparse.Namespace) -> None:
+    """Train the transformer with the shipped text encoder and autoencoder."""
+    from . import train_transformer
+    from .sample import World
+
+    data, model = dataset.load(BUILD / "pictures"), World(CHECKPOINT, _tokenizer())
+    train_transformer.train(data, model, BUILD, SEED, arguments.steps or train_transformer.STEPS)
+
+
 def judge(arguments: argparse.Namespace) -> None:
     """Train the judge; print and keep its accuracy on held-out emoji."""
     from respo_train.judges.emoji_world import load_judge
@@ -139,7 +148,7 @@ def _tokenizer() -> Path:
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     stage.__name__: stage
-    for stage in (pictures, autoencoder, denoiser, refine, checkpoint, judge, segmenter, measure, grids, freeze)
+    for stage in (pictures, autoencoder, denoiser, refine, checkpoint, transformer, judge, segmenter, measure, grids, freeze)
 }
 
 

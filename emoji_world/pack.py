@@ -1,4 +1,7 @@
-"""Write the one checkpoint: U-Net, text encoder and autoencoder under Stable Diffusion 1.x's key names, in float16."""
+"""Write the checkpoints, in float16: a U-Net or a transformer, with text encoder and autoencoder.
+
+Key names are Stable Diffusion 1.x's; the transformer's own are the host's.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from respo_train.core.files.write import make_folder, write_atomically
 
 from .autoencoder import LATENT_FORMAT_SCALE
 
+NETWORK = "model.diffusion_model."
 TOKEN_IDS = "emoji_world.token_ids"
 METADATA = {
     "modelspec.title": "Emoji World",
@@ -21,6 +25,20 @@ METADATA = {
     "modelspec.architecture": "emoji-world (Stable Diffusion 1.x in miniature)",
     "modelspec.license": "MIT (weights); art: OFL-1.1 / Apache-2.0 (Noto), MIT (Fluent)",
 }
+
+
+TRANSFORMER_METADATA = {
+    **METADATA,
+    "modelspec.title": "Emoji World, transformer",
+    "modelspec.architecture": "emoji-world-transformer (Lumina 2 in miniature)",
+}
+
+
+def write_transformer(weights: dict[str, Tensor], world: Path, target: Path) -> Path:
+    """Replace the U-Net of the checkpoint `world` by the transformer's `weights`, write it to `target`, and return it."""
+    state = {k: v for k, v in load_file(world).items() if not k.startswith(NETWORK)}
+    state |= {NETWORK + name: weight.half() for name, weight in weights.items()}
+    return _save(state, target, TRANSFORMER_METADATA)
 
 
 def write_checkpoint(build: Path, target: Path) -> Path:
@@ -36,14 +54,18 @@ def write_checkpoint(build: Path, target: Path) -> Path:
     # The host divides latents by its Stable Diffusion 1.x scale before decoding; this undoes it.
     state["first_stage_model.vae_scale"] = torch.tensor(LATENT_FORMAT_SCALE)
     state["first_stage_model.vae_shift"] = torch.tensor(0.0)
+    return _save(state, target, METADATA)
+
+
+def _save(state: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> Path:
     make_folder(target.parent)
-    write_atomically(target, save({name: weight.contiguous() for name, weight in state.items()}, METADATA))
+    write_atomically(target, save({name: weight.contiguous() for name, weight in state.items()}, metadata))
     return target
 
 
 def _host_name(name: str) -> str:
     part, rest = name.split(".", 1)
     if part == "unet":
-        return f"model.diffusion_model.{rest}"
+        return NETWORK + rest
     rest = rest.removeprefix("text_model.")  # transformers 4 has this level, transformers 5 does not
     return f"cond_stage_model.transformer.text_model.{rest}"

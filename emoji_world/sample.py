@@ -60,9 +60,13 @@ class World:
             convert_conv2d_weight_memory_format(network.eval().requires_grad_(False), torch.channels_last)
         self._schedule = alphas_cumprod()
 
+    def rows(self, prompt: str) -> list[int]:
+        """Return the MAX_TOKENS rows of the text encoder's embedding that a prompt takes."""
+        return self._vocabulary.rows(prompt)
+
     def context(self, prompts: Sequence[str]) -> Tensor:
         """Return the encoded prompts, [B, MAX_TOKENS, CONTEXT]."""
-        return text.context(self.denoiser.text, torch.tensor([self._vocabulary.rows(p) for p in prompts]))
+        return text.context(self.denoiser.text, torch.tensor([self.rows(p) for p in prompts]))
 
     @torch.inference_mode()
     def draw(self, prompts: Sequence[Request], seeds: Sequence[int], batch: int = 64) -> Tensor:

@@ -93,7 +93,7 @@ def split_optimizers(
 
 
 class Loop:
-    """Trains on `loss_of(generator)` for `steps` steps, saves its state every SAVE_EVERY steps, and resumes from it."""
+    """Trains on `loss_of(generator)` for `steps` steps, saves its state every `save_every`, and resumes from it."""
 
     def __init__(
         self,
@@ -103,8 +103,10 @@ class Loop:
         steps: int,
         seed: int,
         ema: float = 0.998,
+        save_every: int = SAVE_EVERY,
     ) -> None:
         self.model, self.optimizers, self.file, self.steps, self.ema = model, optimizers, file, steps, ema
+        self.save_every = save_every
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
@@ -137,7 +139,7 @@ class Loop:
             self.step += 1
             bar.set_postfix_str(f"loss {smooth:.4f}", refresh=False)
             bar.update()
-            if self.step % SAVE_EVERY == 0 or self.step == self.steps:
+            if self.step % self.save_every == 0 or self.step == self.steps:
                 self._save()
         bar.close()
         print(f"{name}: {self.step} steps, loss {smooth:.4f}, {time.monotonic() - started:.0f} s", flush=True)

@@ -1,7 +1,9 @@
-"""Add Emoji World's architecture to ComfyUI, so that its stock Load Checkpoint opens the shipped file.
+"""Add Emoji World's two architectures to ComfyUI, so that its stock Load Checkpoint opens their files.
 
 The host finds a checkpoint's architecture by asking every class in `comfy.supported_models.models` whether it matches;
-`register` appends one. The shipped file is small because two of its parts are stored without padding:
+`register` adds one for the U-Net and one for the transformer, which is the host's own NextDiT (Lumina 2, Z-Image) in
+miniature. Text encoder and autoencoder are the same. The files are small because two of their parts are stored without
+padding:
 
 - the autoencoder is TAESD with narrower layers; zeros in the missing channels change nothing in a network of
   convolutions, ReLU and nearest-neighbour upsampling;
@@ -12,9 +14,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import comfy.ldm.lumina.model
+import comfy.model_base
+import comfy.ops
 import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
+import torch
 from torch import Tensor
 
 TOKEN_IDS = "emoji_world.token_ids"  # int32 [rows - 1]: which CLIP token each stored embedding row is for
@@ -23,6 +29,7 @@ CLIP_VOCABULARY = 49408
 TAESD_WIDTH = 64
 MAX_TOKENS = 24
 WIDTH = 128
+TRANSFORMER_WIDTH, TRANSFORMER_LAYERS = 192, 6
 TEXT_CONFIG = {
     "architectures": ["CLIPTextModel"],
     "bos_token_id": 0,
@@ -130,7 +137,43 @@ class EmojiWorld(comfy.supported_models.SD15):
         return comfy.supported_models_base.ClipTarget(EmojiWorldTokenizer, EmojiWorldClip)
 
 
+class EmojiWorldTransformer(EmojiWorld):
+    """The same world drawn by a transformer: the host's NextDiT on the same latents, predicting a flow's velocity."""
+
+    unet_config: ClassVar = {"image_model": "lumina2", "dim": TRANSFORMER_WIDTH, "cap_feat_dim": WIDTH}
+    # What the host cannot read from the weights of an unknown width. Each head has 3 x 16 numbers, one part for each
+    # of RoPE's axes: place in the text, row, column.
+    unet_extra_config: ClassVar = {
+        "in_channels": 4,
+        "n_refiner_layers": 1,
+        "n_heads": 4,
+        "n_kv_heads": 4,
+        "axes_dims": [16, 16, 16],
+        "axes_lens": [64, 64, 64],
+        "rope_theta": 256.0,
+        "ffn_dim_multiplier": 8.0 / 3.0,
+        "time_scale": 1000.0,
+    }
+    sampling_settings: ClassVar = {"multiplier": 1.0, "shift": 1.0}
+    supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float32]
+
+    def get_model(self, state_dict: Any, prefix: str = "", device: Any = None) -> comfy.model_base.BaseModel:  # noqa: ARG002 - the host's
+        """Return the host's model around the network; its `ModelType.FLOW` comes with it."""
+        return comfy.model_base.Lumina2(self, device=device)
+
+
+def build_transformer(layers: int = TRANSFORMER_LAYERS) -> comfy.ldm.lumina.model.NextDiT:
+    """Return the network as the host would build it, float32 on the CPU. Its weights are not initialised."""
+    detected = {**EmojiWorldTransformer.unet_config, "patch_size": 2, "n_layers": layers, "qk_norm": True}
+    config = EmojiWorldTransformer(detected).unet_config
+    return comfy.ldm.lumina.model.NextDiT(**config, dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+
+
 def register() -> None:
-    """Register the class with the host, only once even if this is imported under several package names."""
-    if not any(known.__name__ == EmojiWorld.__name__ for known in comfy.supported_models.models):
+    """Register the classes with the host, only once even if this is imported under several package names."""
+    known = {model.__name__ for model in comfy.supported_models.models}
+    if EmojiWorld.__name__ not in known:
         comfy.supported_models.models.append(EmojiWorld)
+    if EmojiWorldTransformer.__name__ not in known:
+        # In front: the host's Lumina 2 takes every NextDiT, and this one takes only files that have TOKEN_IDS.
+        comfy.supported_models.models.insert(0, EmojiWorldTransformer)
