@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 BUILD = ROOT.parent / "build" / "emoji_world"
 SEED = 20_26
 CHECKPOINT = ROOT / "checkpoint" / "emoji_world.safetensors"
+TRANSFORMER = CHECKPOINT.with_name("emoji_world_transformer.safetensors")
 JUDGE, SEGMENTER = ROOT / "judges" / "judge.safetensors", ROOT / "judges" / "segmenter.safetensors"
 FIGURES, FROZEN = ROOT / "figures.json", ROOT / "frozen.json"
 
@@ -65,6 +67,32 @@ def transformer(arguments: argparse.Namespace) -> None:
 
     data, model = dataset.load(BUILD / "pictures"), World(CHECKPOINT, _tokenizer())
     train_transformer.train(data, model, BUILD, SEED, arguments.steps or train_transformer.STEPS)
+
+
+def transformer_checkpoint(_: argparse.Namespace) -> None:
+    """Write the transformer's file; while it is in training, with the weights' average so far."""
+    from . import pack, train_transformer
+
+    target = pack.write_transformer(train_transformer.averaged(BUILD), CHECKPOINT, TRANSFORMER)
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+def measure_transformer(arguments: argparse.Namespace) -> None:
+    """Measure the transformer's checkpoint: some 1,000 pictures drawn and judged."""
+    from respo_train.judges.emoji_world import load_judge
+
+    from . import measure as figures
+    from .sample import TransformerWorld
+
+    if not TRANSFORMER.exists():
+        sys.exit(
+            f"{TRANSFORMER.name} is not there. Train it: python -m emoji_world pictures, then transformer, then "
+            "transformer_checkpoint."
+        )
+    model, examiner = TransformerWorld(TRANSFORMER, _tokenizer()), load_judge(JUDGE)
+    count = arguments.steps or 7
+    result = figures.measure_explicit(model, examiner, count, 1_000_000)
+    _record("transformer", result | figures.measure_bias(model, examiner, 2 * count, 2_000_000))
 
 
 def judge(arguments: argparse.Namespace) -> None:
@@ -148,7 +176,21 @@ def _tokenizer() -> Path:
 
 STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     stage.__name__: stage
-    for stage in (pictures, autoencoder, denoiser, refine, checkpoint, transformer, judge, segmenter, measure, grids, freeze)
+    for stage in (
+        pictures,
+        autoencoder,
+        denoiser,
+        refine,
+        checkpoint,
+        transformer,
+        transformer_checkpoint,
+        judge,
+        segmenter,
+        measure,
+        measure_transformer,
+        grids,
+        freeze,
+    )
 }
 
 

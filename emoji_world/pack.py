@@ -35,7 +35,7 @@ TRANSFORMER_METADATA = {
 
 
 def write_transformer(weights: dict[str, Tensor], world: Path, target: Path) -> Path:
-    """Replace the U-Net of the checkpoint `world` by the transformer's `weights`, write it to `target`, and return it."""
+    """Write the checkpoint `world` to `target`, with the transformer's `weights` for the U-Net's; return `target`."""
     state = {k: v for k, v in load_file(world).items() if not k.startswith(NETWORK)}
     state |= {NETWORK + name: weight.half() for name, weight in weights.items()}
     return _save(state, target, TRANSFORMER_METADATA)

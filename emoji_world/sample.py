@@ -1,7 +1,7 @@
-"""Draw pictures with the trained networks, without the host, to measure Emoji World's own figures.
+"""Draw pictures with the trained networks, without the host's sampler, to measure Emoji World's own figures.
 
-It reads the shipped float16 checkpoint, so the figures are of what people get. A test compares its network with the
-host's.
+It reads the shipped float16 checkpoint, so the figures are of what people get. A test compares its U-Net with the
+host's; its transformer is the host's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,7 +21,8 @@ from respo_train.precision import autocast
 
 from . import text
 from .autoencoder import Autoencoder
-from .pack import TOKEN_IDS
+from .pack import NETWORK, TOKEN_IDS
+from .train_transformer import OPTIONS, Velocity
 from .train_unet import Denoiser, alphas_cumprod
 
 STEPS, GUIDANCE = 20, 3.0
@@ -35,7 +37,13 @@ class Request:
 
 
 class World:
-    """The checkpoint, ready to draw."""
+    """The U-Net's checkpoint, ready to draw."""
+
+    part = "unet"
+
+    def build(self, tokens: int) -> Any:
+        """Return the network and the text encoder as one module, its network called `part`."""
+        return Denoiser(tokens)
 
     def __init__(self, checkpoint: Path, tokenizer: Path) -> None:
         state = load_file(checkpoint)
@@ -43,13 +51,13 @@ class World:
         self._vocabulary = text.Vocabulary(tokenizer, token_ids=token_ids)
         denoiser, autoencoder = {}, {}
         for name, weight in state.items():
-            if name.startswith("model.diffusion_model."):
-                denoiser["unet." + name.removeprefix("model.diffusion_model.")] = weight.float()
+            if name.startswith(NETWORK):
+                denoiser[f"{self.part}.{name.removeprefix(NETWORK)}"] = weight.float()
             elif name.startswith("cond_stage_model.transformer.text_model."):
                 denoiser["text." + name.removeprefix("cond_stage_model.transformer.text_model.")] = weight.float()
             elif "taesd" in name:
                 autoencoder[name.removeprefix("first_stage_model.")] = weight.float()
-        self.denoiser = Denoiser(len(token_ids) + 1)
+        self.denoiser = self.build(len(token_ids) + 1)
         prefix = "text_model." if any(k.startswith("text.text_model.") for k in self.denoiser.state_dict()) else ""
         self.denoiser.load_state_dict(
             {k.replace("text.", f"text.{prefix}", 1) if k.startswith("text.") else k: v for k, v in denoiser.items()}
@@ -81,14 +89,18 @@ class World:
         conditional = self.context([p.words for p in prompts])
         lent = self.context([p.h_from or p.words for p in prompts]) if any(p.h_from for p in prompts) else None
         empty = self.context([""]).expand_as(conditional)
-        times = torch.linspace(999, 0, STEPS + 1).long()
         with autocast():
-            for now, after in pairwise(times):
-                t = now.expand(len(z))
-                guided = self._predict(z, t, conditional, lent)
-                free = self.denoiser.unet(z, t, empty).float()
-                z = self._step(z, free + GUIDANCE * (guided - free), int(now), int(after))
+            z = self._denoise(z, conditional, empty, lent)
             return self.autoencoder.taesd_decoder(z).float().clamp(0, 1)
+
+    def _denoise(self, z: Tensor, conditional: Tensor, empty: Tensor, lent: Tensor | None) -> Tensor:
+        times = torch.linspace(999, 0, STEPS + 1).long()
+        for now, after in pairwise(times):
+            t = now.expand(len(z))
+            guided = self._predict(z, t, conditional, lent)
+            free = self.denoiser.unet(z, t, empty).float()
+            z = self._step(z, free + GUIDANCE * (guided - free), int(now), int(after))
+        return z
 
     def _predict(self, z: Tensor, t: Tensor, context: Tensor, lent: Tensor | None) -> Tensor:
         unet = self.denoiser.unet
@@ -101,3 +113,25 @@ class World:
         a, b = self._schedule[now], self._schedule[after] if after > 0 else torch.tensor(1.0)
         clean = (z - (1 - a).sqrt() * noise) / a.sqrt()
         return b.sqrt() * clean + (1 - b).sqrt() * noise
+
+
+class TransformerWorld(World):
+    """The transformer's checkpoint, ready to draw: Euler steps along the flow."""
+
+    part = "transformer"
+
+    def build(self, tokens: int) -> Any:
+        """See World."""
+        return Velocity(tokens)
+
+    def _denoise(self, z: Tensor, conditional: Tensor, empty: Tensor, lent: Tensor | None) -> Tensor:
+        if lent is not None:
+            raise NotImplementedError("only the U-Net's h can be lent here")
+        both = torch.cat([conditional, empty])
+        for now, after in pairwise(torch.linspace(1, 0, STEPS + 1)):
+            sigma = now.expand(2 * len(z))
+            network = self.denoiser.transformer
+            velocity = network(torch.cat([z, z]), sigma, both, both.shape[1], transformer_options=OPTIONS).float()
+            guided, free = velocity.chunk(2)
+            z = z + (after - now) * (free + GUIDANCE * (guided - free))
+        return z

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,10 +21,13 @@ from respo_train.precision import autocast
 from . import text
 from .captions import Picture
 from .dataset import Dataset
-from .sample import World
 from .train_autoencoder import to_tensor
 from .training import Loop, split_optimizers
 
+if TYPE_CHECKING:
+    from .sample import World
+
+STATE = "transformer.pt"
 BATCH = 64
 STEPS = 5000
 SAVE_EVERY = 25  # steps; one takes seconds
@@ -39,12 +41,26 @@ LOGIT_MEAN, LOGIT_SPREAD = 0.2, 1.2
 PLAIN = ("embedder", "adaLN_modulation", "final_layer")  # first and last layers and modulations, trained by AdamW
 
 
-def build(seed: int) -> nn.Module:
-    """Return the host's network, initialised: every block begins as a small change, and the prediction as zero."""
+def host_network() -> Any:
+    """Return the host's network, not initialised."""
     use_host()
     from respo_train.host.emoji_world_model import build_transformer
 
-    network = build_transformer()
+    return build_transformer()
+
+
+class Velocity(nn.Module):
+    """The transformer and the text encoder as one module."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.transformer = host_network()
+        self.text = text.build(tokens)
+
+
+def build(seed: int) -> Any:
+    """Return the host's network, initialised: every block begins as a small change, and the prediction as zero."""
+    network = host_network()
     generator = torch.Generator().manual_seed(seed)
     for name, p in network.named_parameters():
         if p.ndim < 2:
@@ -59,10 +75,11 @@ def build(seed: int) -> nn.Module:
     return network
 
 
-def attention(
-    _: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, heads: int, *__: Any, **___: Any
-) -> Tensor:  # heads are apart already
-    """Attention by two batched products, in the place of the host's: at these sizes faster on a CPU, and no mask."""
+def attention(_: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, *__: Any, **___: Any) -> Tensor:
+    """[B, heads, tokens, D] -> [B, tokens, heads D]: the host's attention by two batched products, without a mask.
+
+    At these sizes that is faster on a CPU.
+    """
     weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
     return (weights @ v).transpose(1, 2).flatten(2)
 
@@ -88,17 +105,22 @@ def encode(data: Dataset, world: World, folder: Path, count: int = PICTURES) -> 
 
 
 def train(data: Dataset, world: World, folder: Path, seed: int, steps: int = STEPS) -> None:
-    """Train for `steps` and write `folder/transformer.safetensors`. It goes on where it was stopped."""
+    """Train for `steps`; the state in `folder` is kept every few steps, and a run goes on from it."""
     latents = encode(data, world, folder)
     network = build(seed)
     if os.environ.get("EMOJI_WORLD_COMPILE", "1") == "1":
-        for block in network.layers:  # type: ignore[union-attr]
+        for block in network.layers:
             block.compile()
     loss_of = flow_loss(network, world, latents, data.pictures[:PICTURES])
     optimizers = split_optimizers(network, 0.02, 1.5e-3, plain=PLAIN)
-    loop = Loop(network, optimizers, folder / "transformer.pt", steps, seed, save_every=SAVE_EVERY)
-    averaged = loop.run(loss_of, "transformer")
-    save_file({k: v.contiguous() for k, v in averaged.items()}, folder / "transformer.safetensors")
+    loop = Loop(network, optimizers, folder / STATE, steps, seed, save_every=SAVE_EVERY)
+    loop.run(loss_of, "transformer")
+
+
+def averaged(folder: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a training in `folder`, finished or not."""
+    state: dict[str, dict[str, Tensor]] = torch.load(folder / STATE, weights_only=True)
+    return state["average"]
 
 
 def flow_loss(

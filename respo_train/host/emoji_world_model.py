@@ -112,14 +112,14 @@ class EmojiWorldClip(comfy.sd1_clip.SD1ClipModel):
 class EmojiWorld(comfy.supported_models.SD15):
     """Stable Diffusion 1.x in miniature: the same schedule, latent format and key names, smaller sizes."""
 
-    unet_config: ClassVar = {
+    unet_config: ClassVar[dict[str, Any]] = {
         "context_dim": WIDTH,
         "model_channels": 64,
         "use_linear_in_transformer": False,
         "adm_in_channels": None,
         "use_temporal_attention": False,
     }
-    unet_extra_config: ClassVar = {"num_heads": 4, "num_head_channels": -1}
+    unet_extra_config: ClassVar[dict[str, Any]] = {"num_heads": 4, "num_head_channels": -1}
     required_keys: ClassVar = {TOKEN_IDS}
 
     def process_clip_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -140,10 +140,10 @@ class EmojiWorld(comfy.supported_models.SD15):
 class EmojiWorldTransformer(EmojiWorld):
     """The same world drawn by a transformer: the host's NextDiT on the same latents, predicting a flow's velocity."""
 
-    unet_config: ClassVar = {"image_model": "lumina2", "dim": TRANSFORMER_WIDTH, "cap_feat_dim": WIDTH}
+    unet_config: ClassVar[dict[str, Any]] = {"image_model": "lumina2", "dim": TRANSFORMER_WIDTH, "cap_feat_dim": WIDTH}
     # What the host cannot read from the weights of an unknown width. Each head has 3 x 16 numbers, one part for each
     # of RoPE's axes: place in the text, row, column.
-    unet_extra_config: ClassVar = {
+    unet_extra_config: ClassVar[dict[str, Any]] = {
         "in_channels": 4,
         "n_refiner_layers": 1,
         "n_heads": 4,
