@@ -95,6 +95,7 @@ class ApplyModule(io.ComfyNode):
             module=values,
             area=None if mask is None else Area.of(mask),
             file=module.file,
+            block=module.attribute.architecture.block,
         )
         sides = (
             "\nActs on both sides of guidance, as the module was made for"

@@ -87,8 +87,8 @@ class Background(io.ComfyNode):
         """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
             return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
-        architecture_of(model)
+        block = architecture_of(model).block
         sigmas = sigma_range(model, start_percent, end_percent)
-        edit = LowBand(strength, levels, sigmas, guidance, record)
+        edit = LowBand(strength, levels, sigmas, guidance, record, block=block)
         text = "Strengthens the picture's own structure" if record is None else "Holds to the recorded run"
         return io.NodeOutput(with_low_band(model, edit), ui=ui.PreviewText(text))

@@ -151,6 +151,7 @@ def edits_of(
                 guidance=module.guidance_in_batches,
                 module=module.attribute.concept(found.concept),
                 file=found.file,
+                block=module.attribute.architecture.block,
             )
         )
         lines.append(f"On: {found.switch}" + (f"\n{note}" if note else ""))

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-_PROMPTS, _OPTIONS = 3, 5  # the places of c_crossattn and transformer_options among the arguments of apply_model
+# The arguments of the host's apply_model that are read here, and their places.
+_PLACES = {"x": 0, "c_crossattn": 3, "transformer_options": 5}
 _ENCODED = "respo_encoded"  # in transformer_options: a call's encoded prompts `[rows, places, D]`
 
 
@@ -15,15 +16,21 @@ def with_options(executor: Callable, given: tuple, named: Mapping[str, Any], mor
     """Continue the call, with `more` added to a copy of its transformer_options."""
     if "transformer_options" in named:
         return executor(*given, **{**named, "transformer_options": {**named["transformer_options"], **more}})
-    if len(given) > _OPTIONS:
-        given = (*given[:_OPTIONS], {**given[_OPTIONS], **more}, *given[_OPTIONS + 1 :])
+    place = _PLACES["transformer_options"]
+    if len(given) > place:
+        given = (*given[:place], {**given[place], **more}, *given[place + 1 :])
     return executor(*given, **named)
+
+
+def argument(given: tuple, named: Mapping[str, Any], name: str) -> Any:
+    """Return an argument of a call of the host's apply_model, None where it is missing."""
+    place = _PLACES[name]
+    return named[name] if name in named else given[place] if len(given) > place else None
 
 
 def bring_prompts(executor: Callable, *given: Any, **named: Any) -> Any:
     """Wrap each call of the model: pass the encoded prompts to its patches."""
-    encoded = named["c_crossattn"] if "c_crossattn" in named else given[_PROMPTS] if len(given) > _PROMPTS else None
-    return with_options(executor, given, named, {_ENCODED: encoded})
+    return with_options(executor, given, named, {_ENCODED: argument(given, named, "c_crossattn")})
 
 
 def prompts_of(transformer_options: Mapping[str, Any], rows: slice) -> Tensor | None:

@@ -32,7 +32,8 @@ def keep_rest(record: Record, threshold: float) -> Callable[..., Tensor]:
                 "Where cannot tell which step this is: something here calls the model past the host's sampler. Take "
                 "the record off Where to use it without one."
             )
-        before = call.denoised.to(denoised)
-        return torch.lerp(before, denoised, changed(denoised, before, threshold).to(denoised))
+        # [B, C, H, W]; a picture as a video of one frame has a dimension more.
+        before, after = call.denoised.to(denoised).flatten(1, -3), denoised.flatten(1, -3)
+        return torch.lerp(before, after, changed(after, before, threshold).to(after)).view_as(denoised)
 
     return keep

@@ -40,16 +40,13 @@ class Tape:
         self._calls[self._pace.next(float(timestep[0]))] = RecordedCall(kept, bands.found)
         return denoised
 
-    def read(self, h: Tensor, hsp: Any, transformer_options: Any) -> tuple[Tensor, Any]:
-        """Read h, as the host's output-block patch.
-
-        When a prompt has several passes in one call, the first one counts.
-        """
+    def read(self, h: Tensor, transformer_options: Any) -> Tensor:
+        """Read h, and return it. When a prompt has several passes in one call, the first one counts."""
         bands = transformer_options.get(_BANDS)
-        if transformer_options["block"] == ("output", 0) and bands is not None:
+        if bands is not None:
             for chunk in chunks_of(len(h), transformer_options):
                 bands.add(h[chunk.rows], chunk, comfy.model_management.intermediate_device())
-        return h, hsp
+        return h
 
     def record(self) -> Record:
         """Return the record. Raises RespoError when nothing ran: at denoise 0 the host does not sample."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ...respo_train.core.errors import RespoError
-from ...respo_train.core.module.architecture import Architecture
-from ...respo_train.core.module.fingerprint import fingerprint, same_checkpoint
+from ...respo_train.core.module.architecture import Architecture, tokens_of
+from ...respo_train.core.module.fingerprint import fingerprint, same_checkpoint, weight_name
 from .wire import LoadedModule
-
-_FINGERPRINTED = "diffusion_model.middle_block.0.out_layers.3.weight"
 
 
 def check_fit(model: Any, module: LoadedModule) -> str:
     """Return a note to show on the node, "" when `model` is the checkpoint that the module was made on.
 
-    Raises ArchitectureMismatch, or RespoError when the model has no middle block.
+    Raises ArchitectureMismatch, or RespoError when the model is of no kind that can be steered.
     """
-    module.attribute.architecture.require(architecture_of(model))
+    made_for = module.attribute.architecture
+    made_for.require(architecture_of(model, made_for.block))
     known = module.attribute.base.get("fingerprint")
-    if known and same_checkpoint(fingerprint(own_weight(model)), known):
+    if known and same_checkpoint(fingerprint(own_weight(model, made_for.block)), known):
         return ""
     name = module.attribute.base.get("name", "another checkpoint")
     return f"Note: made on {name}; this model has other weights, so the effect may be weaker or different."
@@ -34,10 +33,15 @@ def require_allowed(module: LoadedModule, strength: float) -> None:
         )
 
 
-def architecture_of(model: Any) -> Architecture:
-    """Return a host MODEL's architecture. Raises RespoError when the model has no middle block."""
-    architecture = Architecture.from_unet_config(model.model.model_config.unet_config)
-    network = model.get_model_object("diffusion_model")
+def architecture_of(model: Any, block: int = 0) -> Architecture:
+    """Return a host MODEL's architecture; of a transformer with h behind that block, 0 for the default.
+
+    Raises RespoError when the model is of no kind that can be steered.
+    """
+    network, config = model.get_model_object("diffusion_model"), model.model.model_config.unet_config
+    if tokens_of(network) is not None or "model_channels" not in config:
+        return Architecture.from_network(network, block)
+    architecture = Architecture.from_unet_config(config)
     if getattr(network, "middle_block", None) is None:
         raise RespoError(
             f"Respo steers the middle block of a U-Net, but this model ({type(network).__name__}) has none. "
@@ -46,10 +50,12 @@ def architecture_of(model: Any) -> Architecture:
     return architecture
 
 
-def own_weight(model: Any) -> Any:
+def own_weight(model: Any, block: int = 0) -> Any:
     """Return the checkpoint's original value of the weight that fingerprints are made of.
 
-    While a LoRA is applied, the host keeps the original weight in `backup`.
+    `block`: as in `architecture_of`. While a LoRA is applied, the host keeps the original weight in `backup`.
     """
-    kept = getattr(model, "backup", {}).get(_FINGERPRINTED)
-    return model.get_model_object(_FINGERPRINTED) if kept is None else kept.weight
+    block = architecture_of(model, block).block
+    name = f"diffusion_model.{weight_name(model.get_model_object('diffusion_model'), block)}"
+    kept = getattr(model, "backup", {}).get(name)
+    return model.get_model_object(name) if kept is None else kept.weight

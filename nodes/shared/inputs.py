@@ -95,7 +95,8 @@ def _is_number(value: Any) -> bool:
 
 def _is_latent(value: Any) -> bool:
     samples = value.get("samples") if isinstance(value, dict) else None
-    return isinstance(samples, torch.Tensor) and samples.ndim == 4  # a video's has 5, which no supported U-Net takes
+    # One with five dimensions is a video, or (Qwen-Image's) a picture as a video of one frame.
+    return isinstance(samples, torch.Tensor) and (samples.ndim == 4 or (samples.ndim == 5 and samples.shape[2] == 1))
 
 
 def _is_conditioning(value: Any) -> bool:

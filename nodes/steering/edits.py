@@ -68,9 +68,12 @@ class Edit(Protocol):
     """One addition to h. Equal edits add the same values. Edits are sorted by their repr, so it shows the whole value.
 
     `sigmas`: (high, low); the edit acts where high >= sigma > low. `guidance`: the side of guidance that it changes.
-    `images`: chooses the pictures that it changes; None means all of them.
+    `images`: chooses the pictures that it changes; None means all of them. `block`: the block of a transformer behind
+    which it acts.
     """
 
+    @property
+    def block(self) -> int: ...
     @property
     def sigmas(self) -> tuple[float, float]: ...
     @property
@@ -133,6 +136,7 @@ class ModuleEdit:
     probed: bool = False
     probe: PromptProbe | None = field(default=None, compare=False, repr=False)
     file: str = field(default="", compare=False, repr=False)
+    block: int = 0
 
     def __post_init__(self) -> None:
         for name in ("strength", "fidelity"):

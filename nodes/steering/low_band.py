@@ -27,6 +27,7 @@ class LowBand:
     guidance: Guidance
     record: Record | None = None
     images: None = None
+    block: int = 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):

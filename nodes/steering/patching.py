@@ -1,5 +1,6 @@
-"""The only caller of the host's patch setters: applies every Respo edit to h, the output of the U-Net's middle block.
+"""The only caller of the host's patch setters: applies every Respo edit to h.
 
+In a U-Net h is the output of the middle block, in a transformer the image tokens behind one of its blocks (blocks.py).
 Adjacent Respo nodes share one patch. Its edits are sorted before they are summed, so the order of the nodes cannot
 change a single bit of the picture. A patch of another node in between (FreeU) keeps its place in the order. The patch
 is a closure, because the host deep-copies patch *objects* with every clone and moves them between devices.
@@ -7,7 +8,7 @@ is a closure, because the host deep-copies patch *objects* with every clone and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
+from ...respo_train.core.module.architecture import tokens_of
 from ..calls.conds import name_conds, name_numbers
 from ..calls.prompts import bring_prompts, prompts_of
 from ..calls.rows import Chunk, Pictures, chunks_of, name_pictures, name_seed, require_seed, sigmas_of
@@ -23,6 +25,8 @@ from ..recording.playback import follow, look_up, recorded_calls
 from ..recording.record import Record
 from ..recording.rest import keep_rest
 from ..recording.tape import Tape
+from ..shared.guard import architecture_of
+from .blocks import Steer, steering
 from .edits import WHOLE_RUN, Addition, Edit, Guidance, Images, ModuleEdit, Moment
 from .low_band import LowBand
 from .regions import Region, WordAttention, fresh_word_attention, listening, product
@@ -38,18 +42,23 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
     """
     patched, kinds = model.clone(), comfy.patcher_extension.WrappersMP
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
-    patched.set_model_output_block_patch(_bottleneck_patch(tuple(merged)))
     if any(isinstance(edit, ModuleEdit) and edit.probe is not None for edit in merged):
         _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
     if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
         _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
         _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} seed", name_seed)
     _name_conds_of(patched)
+    _set_steers(patched, _steers(merged), tuple(merged))
     return patched
 
 
 def with_region(model: Any, region: Region) -> Any:
     """Return a clone of a host MODEL whose modules act only in `region`."""
+    if region.words is not None and _is_transformer(model):
+        raise RespoError(
+            "Where finds words by the network's cross-attention, and this model has none: its text and picture share "
+            "one attention. Clear the words, and link a mask or a record instead."
+        )
     patched = with_edits(model, [region])
     if region.words is not None:
         _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
@@ -80,7 +89,7 @@ def recording(model: Any, tape: Tape) -> Any:
     patched = model.clone()
     kinds = comfy.patcher_extension.WrappersMP
     # Closures: the host may copy bound methods, and would copy the tape with them.
-    patched.set_model_output_block_patch(lambda h, hsp, options: tape.read(h, hsp, options))
+    _set_steers(patched, {architecture_of(model).block: lambda h, options: tape.read(h, options)})
     patched.add_wrapper_with_key(kinds.SAMPLER_SAMPLE, f"{_KEY} record", lambda *given: tape.begin(*given))
     patched.add_wrapper_with_key(kinds.PREDICT_NOISE, f"{_KEY} record", lambda *given: tape.call(*given))
     _name_conds_of(patched)
@@ -90,7 +99,8 @@ def recording(model: Any, tape: Tape) -> Any:
 def provenance(model: Any) -> list[dict[str, Any]]:
     """Return what acts on a host MODEL's h: one plain dictionary for each module edit, see `ModuleEdit.describe`."""
     patches = model.model_options["transformer_options"].get("patches", {}).get("output_block_patch", [])
-    found = [edit for patch in patches for edit in getattr(patch, _MARK, ())]
+    wrappers = model.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} edits")
+    found = [edit for patch in (*patches, *wrappers) for edit in getattr(patch, _MARK, ())]
     return [edit.describe() for edit in found if isinstance(edit, ModuleEdit)]
 
 
@@ -123,8 +133,40 @@ def _wrap_once(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
         patched.add_wrapper_with_key(kind, key, wrapper)
 
 
+def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | Region, ...] = ()) -> None:
+    """Let each of `steers` change h: of a transformer behind the block that is its key, of a U-Net the only one.
+
+    `edits`: what a later node is to find here.
+    """
+    if _is_transformer(patched):
+        wrapper, key = steering(steers), f"{_KEY} edits" if edits else f"{_KEY} tape"
+        setattr(wrapper, _MARK, edits)
+        patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, key, wrapper)
+        return
+    (steer,) = steers.values()
+
+    def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
+        if transformer_options["block"] != ("output", 0):
+            return h, hsp
+        return steer(h, transformer_options), hsp
+
+    setattr(patch, _MARK, edits)
+    patched.set_model_output_block_patch(patch)
+
+
+def _is_transformer(patched: Any) -> bool:
+    return tokens_of(patched.get_model_object("diffusion_model")) is not None
+
+
 def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
-    """Remove and return the edits of the last output-block patch if it is ours; otherwise return nothing."""
+    """Remove and return the edits of earlier nodes.
+
+    In a U-Net they are taken only if no other node's patch stands behind them.
+    """
+    kind, key = comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} edits"
+    if found := patched.get_wrappers(kind, key):
+        patched.remove_wrappers_with_key(kind, key)
+        return getattr(found[0], _MARK, ())
     patches = patched.model_options["transformer_options"].get("patches", {})
     row = patches.get("output_block_patch", [])
     edits = getattr(row[-1], _MARK, ()) if row else ()
@@ -133,8 +175,15 @@ def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
     return edits
 
 
-def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
-    """Build the host's `fn(h, hsp, transformer_options)`. lru_cache, because hosts may call it from several threads."""
+def _steers(merged: Sequence[Edit | Region]) -> dict[int, Steer]:
+    """Return what changes h behind each block that an edit acts at; regions limit the modules of all blocks."""
+    blocks = sorted({part.block for part in merged if not isinstance(part, Region)})
+    own = {at: [part for part in merged if isinstance(part, Region) or part.block == at] for at in blocks or [0]}
+    return {block: _steer(parts) for block, parts in own.items()}
+
+
+def _steer(merged: Sequence[Edit | Region]) -> Steer:
+    """Return the function that changes h. It caches, and hosts may call it from several threads: so lru_cache."""
     regions = [part for part in merged if isinstance(part, Region)]
     edits = [part for part in merged if not isinstance(part, Region)]
     additions = [edit.addition() for edit in edits]
@@ -143,25 +192,22 @@ def _bottleneck_patch(merged: tuple[Edit | Region, ...]) -> Callable:
     def selected(pictures: Pictures, device: torch.device) -> tuple[Tensor | None, ...]:
         return tuple(None if edit.images is None else _rows_of(edit.images, pictures).to(device) for edit in edits)
 
-    def addition_to(chunk: Chunk, h: Tensor, options: dict) -> Tensor | None:
+    def addition_to(chunk: Chunk, h: Tensor, options: Mapping[str, Any]) -> Tensor | None:
         recorded, prompts = recorded_calls(options), prompts_of(options, chunk.rows)
         moment = Moment(chunk, sigmas_of(options, len(h)), recorded, prompts)
         attention = WordAttention.of(options, chunk.rows)
         limit = product([region.weight(h, moment, attention) for region in regions])
         return _sum_edits(h, edits, additions, selected(chunk.pictures, h.device), moment, limit)
 
-    def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
-        if transformer_options["block"] != ("output", 0):
-            return h, hsp
+    def steer(h: Tensor, transformer_options: Mapping[str, Any]) -> Tensor:
         parts = []
         for chunk in chunks_of(len(h), transformer_options):
             own = h[chunk.rows]
             extra = addition_to(chunk, own, transformer_options)
             parts.append(own if extra is None else own + extra.to(h.dtype))  # rounded once, to h's precision
-        return torch.cat(parts), hsp
+        return torch.cat(parts)
 
-    setattr(patch, _MARK, merged)
-    return patch
+    return steer
 
 
 def _sum_edits(

@@ -102,6 +102,7 @@ def edits_of(
             probed=probes[place] is not None,
             probe=probes[place],
             file=one.module.file,
+            block=one.module.attribute.architecture.block,
         )
         for place, one in enumerate(balanced)
         for concept, share in one.shares.items()

@@ -51,6 +51,17 @@ def sd3(_: Callable) -> Any:
     return without_numbers(model)
 
 
+def wan(_: Callable) -> Any:
+    """The host's Wan, much smaller."""
+    import comfy.model_base
+    import comfy.supported_models
+
+    sizes = {"dim": 32, "ffn_dim": 32, "num_heads": 2, "num_layers": 1, "text_dim": 16, "freq_dim": 16, "in_dim": 16}
+    kind = {"image_model": "wan2.1", "model_type": "t2v", "dtype": torch.float32}
+    settings = comfy.supported_models.WAN21_T2V({**kind, **sizes})
+    return without_numbers(comfy.model_base.WAN21(settings, device=torch.device("meta")))
+
+
 def sdxl(_: Callable) -> Any:
     """SDXL's U-Net."""
     from benchmarks.speed.geometry import host_model
@@ -71,8 +82,9 @@ def removed(make_model: Callable) -> Any:
 
 
 REFUSED = (
-    Refused("Flux, a transformer", flux, ("flux", "SD 1.x, 2.x, SDXL", "U-Net checkpoint")),
-    Refused("Stable Diffusion 3, a transformer", sd3, ("not a U-Net", "SD 1.x, 2.x, SDXL", "U-Net checkpoint")),
+    Refused("Wan, a video model", wan, ("WanModel", "SD 1.x, 2.x, SDXL", "these transformers")),
+    Refused("Flux, with a module for a U-Net", flux, ("unet-32-16", "Flux (h: 32 channels behind block 1)")),
+    Refused("Stable Diffusion 3, with a module for a U-Net", sd3, ("unet-32-16", "trained on Stable Diffusion 3")),
     Refused("a distilled U-Net without a middle block", cut_down, ("distilled", "middle block", "distilled from")),
     Refused("a U-Net whose middle block was taken out", removed, ("UNetModel", "has none", "SDXL checkpoint")),
     Refused("SDXL, with a module for another U-Net", sdxl, ("unet-32-16", "Stable Diffusion XL", "load the other")),

@@ -27,7 +27,7 @@ class NextDiT(nn.Module):
         self.dim, self.patch_size, self.pad_tokens_multiple = WIDTH, 2, 32
 
 
-class MyNextDiT(NextDiT):
+class RadiantNextDiT(NextDiT):
     """A class that is derived from it."""
 
 
@@ -81,15 +81,15 @@ def test_the_grid_of_a_latent() -> None:
 
 
 def test_architecture_of_a_transformer() -> None:
-    found = Architecture.from_network(MyNextDiT())
+    found = Architecture.from_network(NextDiT())
     assert found == Architecture("lumina2", WIDTH, 16, 0, WIDTH, 4)
     assert found.describe() == "Lumina 2 / Z-Image (h: 4 channels behind block 4)"
     assert Architecture.from_dict(found.to_dict()) == found
     assert Architecture.from_network(NextDiT(), 6).block == 6
     with pytest.raises(RespoError, match=r"at least 7 blocks, found 6 in NextDiT"):
         Architecture.from_network(NextDiT(), 7)
-    with pytest.raises(RespoError, match=r"these transformers: Lumina 2 / Z-Image, Flux.*This model is a Linear"):
-        Architecture.from_network(nn.Linear(1, 1))
+    with pytest.raises(RespoError, match=r"these transformers: Lumina 2 / Z-Image, Flux.*This model is a Radiant"):
+        Architecture.from_network(RadiantNextDiT())
     for wrong in (0, -1, True, 2.0, "4"):
         with pytest.raises(RespoError, match="block as a whole number"):
             Architecture.from_dict({**found.to_dict(), "block": wrong})

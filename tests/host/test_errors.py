@@ -117,10 +117,10 @@ def test_no_middle_block(run_node, make_model, module, raises):
 
 
 def test_no_unet(run_node, make_model, module, raises):
-    flux = make_model()
-    flux.model.model_config.unet_config = {"image_model": "flux"}
-    with raises("RespoError", "flux"):
-        run_node("RespoBalance", model=flux, module=module)
+    other = make_model()
+    other.model.model_config.unet_config = {"image_model": "wan2.1"}
+    with raises("RespoError", "steers U-Nets", "these transformers"):
+        run_node("RespoBalance", model=other, module=module)
 
 
 def test_unknown_concept(run_node, model, module, raises):

@@ -48,7 +48,10 @@ _QWEN = Tokens(
     "txt_in",
 )
 _SD3 = Tokens(
-    "MMDiT", (Blocks("joint_blocks", "second", "x_block.attn.proj.weight"),), "hidden_size", "context_embedder"
+    "OpenAISignatureMMDITWrapper",
+    (Blocks("joint_blocks", "second", "x_block.attn.proj.weight"),),
+    "hidden_size",
+    "context_embedder",
 )
 FAMILIES = [
     Family("sd1", "Stable Diffusion 1.x", 320, 768),
@@ -72,9 +75,18 @@ def family_of(model_channels: int, context_dim: int, adm_channels: int) -> Famil
 
 
 def family_of_network(network: Any) -> Family | None:
-    """Return the family of a transformer by its class or one that it is derived from; None for every other network."""
-    names = {own.__name__ for own in type(network).__mro__}
-    return next((f for f in FAMILIES if f.tokens is not None and f.tokens.network in names), None)
+    """Return the family of a transformer by the name of its class; None for every other network.
+
+    Not by classes that it is derived from: those may lay out their tokens in another way.
+    """
+    name = type(network).__name__
+    return next((f for f in FAMILIES if f.tokens is not None and f.tokens.network == name), None)
+
+
+def tokens_of(network: Any) -> Tokens | None:
+    """Return where a transformer's h is; None for U-Nets and for networks of no family that the pack knows."""
+    family = family_of_network(network)
+    return None if family is None else family.tokens
 
 
 def family_named(key: str) -> Family:

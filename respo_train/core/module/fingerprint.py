@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .architecture import tokens_of
+
 POINTS = 64
+_OF_U_NETS = "middle_block.0.out_layers.3.weight"
 # The coarsest formats that checkpoints are loaded in, the finer first. All others round at most as much as bfloat16.
 _EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
-def fingerprint(weight: Tensor) -> tuple[float, ...]:
-    """Return 64 evenly spaced values of `middle_block.0.out_layers.3.weight` (all values if it has fewer).
+def weight_name(network: Any, block: int = 0) -> str:
+    """Return the name of the weight that fingerprints are made of.
 
-    That is the last convolution of the middle block's first residual block, which every U-Net with a middle block has.
+    In a U-Net it is the last convolution of the middle block's first residual block, which every U-Net with a middle
+    block has; in a transformer one of the block with which `block` blocks have run.
     """
+    tokens = tokens_of(network)
+    if tokens is None:
+        return _OF_U_NETS
+    blocks, index = tokens.place(network, block)
+    return f"{blocks.name}.{index}.{blocks.weight}"
+
+
+def fingerprint(weight: Tensor) -> tuple[float, ...]:
+    """Return 64 evenly spaced values of a weight, see `weight_name` (all values if it has fewer)."""
     flat = weight.detach().reshape(-1)
     points = min(POINTS, flat.numel())
     indices = [i * (flat.numel() - 1) // max(points - 1, 1) for i in range(points)]

@@ -1,0 +1,91 @@
+"""Change h of a transformer: hooks on its blocks for the time of one call, through the host's APPLY_MODEL.
+
+Every family that the host has can be reached in this one way. The host's own patches for blocks differ from family to
+family, some families have none, and only one node can replace a block. The network is that of the running call, because
+hosts may sample with another copy of the model than the one that was patched.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.module.architecture import tokens_of
+from ...respo_train.core.module.tokens import Blocks, TokenGrid, grid_of
+from ..calls.prompts import argument
+
+Steer = Callable[[Tensor, Mapping[str, Any]], Tensor]  # h `[B, D, rows, columns]`, transformer_options -> the new h
+# The call that this thread is in. A hook stays in the code of a compiled network, and another thread may be calling the
+# same network: both find here whose call it is, or none.
+_CALL: ContextVar[_Call | None] = ContextVar("respo_call", default=None)
+
+
+class _Call:
+    """One call of a network, and what its hooks do."""
+
+    def __init__(self, grid: TokenGrid, steers: Mapping[int, Steer], options: Mapping[str, Any]) -> None:
+        self._grid, self._steers, self._options = grid, steers, options
+        self._left = set(steers)
+
+    def output(self, blocks: Blocks, block: int, output: Any) -> Any:
+        """Return what a block gives, with its h changed; None for a block that is not steered in this call."""
+        if block not in self._steers:
+            return None
+        self._left.discard(block)
+        return self._grid.change(output, blocks.stream, lambda h: self._steers[block](h, self._options))
+
+    def require_all(self) -> None:
+        """Raise RespoError when a block was not reached: a picture that was not steered must not look as if it was."""
+        if self._left:
+            raise RespoError(
+                f"expected the network to run its block {min(self._left)}, found that it was not run by itself. It may "
+                "be compiled as a whole, or another node skips blocks. Compile it block by block, or bypass that node."
+            )
+
+
+def steering(steers: Mapping[int, Steer]) -> Callable:
+    """Return a wrapper of the host's apply_model that changes h behind each block of `steers`.
+
+    The hooks are removed when the call ends, however it ends.
+    """
+
+    def steer_blocks(executor: Any, *given: Any, **named: Any) -> Any:
+        network = executor.class_obj.diffusion_model
+        network = getattr(network, "_orig_mod", network)  # of one that is compiled
+        tokens = tokens_of(network)
+        assert tokens is not None  # or the host would not have been given this wrapper
+        text = argument(given, named, "c_crossattn")
+        latent = argument(given, named, "x")
+        grid = grid_of(network, latent.shape[-2], latent.shape[-1], None if text is None else text.shape[1])
+        call = _Call(grid, steers, argument(given, named, "transformer_options") or {})
+        with ExitStack() as undo:
+            undo.callback(_CALL.reset, _CALL.set(call))
+            for block in steers:
+                blocks, index = tokens.place(network, block)
+                handle = getattr(network, blocks.name)[index].register_forward_hook(_hook(blocks, block))
+                undo.callback(handle.remove)
+            result = executor(*given, **named)
+        call.require_all()
+        return result
+
+    return steer_blocks
+
+
+@lru_cache(maxsize=256)
+def _hook(blocks: Blocks, block: int) -> Callable:
+    """Return the hook of a block: it does what the running call wants, and nothing outside of one."""
+
+    def hook(module: Any, given: Any, output: Any) -> Any:
+        call = _CALL.get()
+        return None if call is None else call.output(blocks, block, output)
+
+    # A compiler must not look into it: it would keep the values of the first call.
+    return torch.compiler.disable(hook) if "torch._dynamo" in sys.modules else hook
