@@ -1,4 +1,4 @@
-"""The command line: `python -m respo_train train ...`, `resume`, `info`, `import`, `export` and `evaluate`."""
+"""The command line: `python -m respo_train train ...`, `resume`, `info`, `import`, `export`, `evaluate` and `audit`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import torch
 
+from .cli import examples
 from .cli.exchange import FOREIGN, describe_foreign, export_file, import_file
 from .cli.info import describe
 from .cli.messages import warnings_in_one_line
@@ -18,64 +19,6 @@ from .core.errors import RespoError
 from .core.files.checkpoint import load_attribute
 
 _FOLDER = Path(__file__).parent / "settings"
-_DESCRIPTION = """\
-Trains Respo modules: small files that make an image model fair or safe, loaded in ComfyUI by the node "Load Module".
-
-  python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
-  python -m respo_train resume gender.safetensors
-  python -m respo_train info gender.safetensors
-  python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors --module gender.safetensors ...
-  python -m respo_train import unet.pth --out gender.safetensors
-  python -m respo_train export gender.safetensors --to respodiff --out unet.pth
-"""
-_IMPORT = """\
-Reads the files that the papers released: unet.pth of RespoDiff and SDisc, concept_*.pt of Learning Where It Matters.
-Such a file has room for many concepts, but only a few were trained; the others are left out. Nothing in it is run.
-
-examples:
-  All that was trained:
-    python -m respo_train import unet.pth --out gender.safetensors
-  By name, with the list that came beside the file:
-    python -m respo_train import unet.pth --concepts concept_dict.json --only "a woman" "a man" --out gender.safetensors
-  What is in it:
-    python -m respo_train info unet.pth
-"""
-_TRAIN = """\
-examples:
-  Women and men in equal parts, on your own checkpoint:
-    python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
-  Pictures of another shape, less memory, a test run of 20 steps:
-    ... --width 512 --height 768 --batch 2 --steps 20
-  Your own words: copy a preset, change the prompts in it, and give its path:
-    ... --preset my_gender.toml
-  After a crash, the same line again:
-    ... --resume
-  On two GPUs:
-    torchrun --nproc_per_node 2 -m respo_train train ...
-
-Beside gender.safetensors you get gender.html, which shows what the module does, and the folder gender.training, from
-which a run can continue.
-"""
-_RESUME = """\
-examples:
-  Go on after Ctrl-C:
-    python -m respo_train resume gender.safetensors
-  Train a finished module for longer:
-    python -m respo_train resume gender.safetensors --steps 500
-"""
-_EVALUATE = """\
-examples:
-  How biased is a checkpoint, and what does a module change? CLIP judges, from a folder on this computer:
-    python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors \\
-      --module gender.safetensors --judge models/clip-vit-base-patch32 --out results
-  Safety, with the prompts of I2P:
-    ... --protocol i2p --csv i2p_benchmark.csv --module safety.safetensors
-  On two GPUs:
-    torchrun --nproc_per_node 2 -m respo_train evaluate ...
-
-All pictures are kept in the folder results. The same command continues where it was stopped, and with more --images it
-draws only what is missing. The result is results/index.html and results/results.json.
-"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,15 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m respo_train", description=_DESCRIPTION, formatter_class=_plain)
+    parser = _Parser("python -m respo_train", description=examples.DESCRIPTION, formatter_class=_plain)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train = commands.add_parser(
-        "train", help="train all concepts of an attribute on your checkpoint", epilog=_TRAIN, formatter_class=_plain
+        "train",
+        help="train all concepts of an attribute on your checkpoint",
+        epilog=examples.TRAIN,
+        formatter_class=_plain,
     )
     _add_train_options(train)
     train.set_defaults(run=_train)
     resume = commands.add_parser(
-        "resume", help="continue an interrupted run, or train longer", epilog=_RESUME, formatter_class=_plain
+        "resume", help="continue an interrupted run, or train longer", epilog=examples.RESUME, formatter_class=_plain
     )
     resume.add_argument("file", type=Path, help="the module file, with its folder NAME.training beside it")
     resume.add_argument("--checkpoint", type=Path, help="the same checkpoint, if it has been moved")
@@ -125,10 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_saving_options(resume)
     resume.set_defaults(run=_resume)
     evaluate = commands.add_parser(
-        "evaluate", help="draw with and without modules, judge, count", epilog=_EVALUATE, formatter_class=_plain
+        "evaluate", help="draw with and without modules, judge, count", epilog=examples.EVALUATE, formatter_class=_plain
     )
     _add_evaluate_options(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    audit = commands.add_parser(
+        "audit",
+        help="count who is in a folder of pictures, against a target",
+        epilog=examples.AUDIT,
+        formatter_class=_plain,
+    )
+    _add_audit_options(audit)
+    audit.set_defaults(run=_audit)
     info = commands.add_parser("info", help="show what a module file holds, also one of another project")
     info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
     _add_concepts(info)
@@ -140,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:
     replace = "replace what is there"
     read = commands.add_parser(
-        "import", help="convert another project's file to a module", epilog=_IMPORT, formatter_class=_plain
+        "import", help="convert another project's file to a module", epilog=examples.IMPORT, formatter_class=_plain
     )
     read.add_argument("file", type=Path, help="NAME.pth or NAME.pt, as the project released it")
     _add_concepts(read)
@@ -212,7 +166,7 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
         help="pictures per prompt (more: narrower intervals); default: the protocol's",
     )
     add("--seed", type=int, default=0, help="the first seed; default: 0")
-    add("--judge", metavar="NAME", help="emoji world, nudenet, open-nsfw, or the folder of a CLIP model")
+    add("--judge", metavar="NAME", help="emoji world, faces, nudenet, open-nsfw, or the folder of a CLIP model")
     add("--judge-prompts", type=Path, metavar="FILE", help="questions for a CLIP judge, instead of its own")
     add("--segmenter", type=Path, metavar="FILE", help="finds persons, to measure backgrounds; default: Emoji World's")
     add("--csv", type=Path, metavar="FILE", help="the prompts of i2p, in the published format")
@@ -220,6 +174,18 @@ def _add_evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     add("--guidance", type=float, metavar="X", help="classifier-free guidance; default: the protocol's")
     add("--steps", type=int, metavar="N", help="DDIM steps; default: the protocol's")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="how the network computes")
+
+
+def _add_audit_options(audit: argparse.ArgumentParser) -> None:
+    add = audit.add_argument
+    add("folder", nargs="?", type=Path, help="the pictures; without it, only say how many of them the test needs")
+    add("--out", type=Path, metavar="FOLDER", help="for the page and the figures")
+    add("--judge", default="faces", metavar="NAME", help="default: faces; or any that evaluate takes")
+    what = "'woman 1, man 1': the wanted shares; repeat it for other attributes; default: that, if the judge knows both"
+    add("--target", action="append", metavar="SHARES", help=what)
+    how = "how far each share may be away from its target; default: 0.1, 10 percentage points"
+    add("--tolerance", type=float, default=0.1, metavar="X", help=how)
+    add("--show", type=int, default=0, metavar="N", help="small copies of N pictures of each label; default: 0, none")
 
 
 def _add_saving_options(parser: argparse.ArgumentParser) -> None:
@@ -251,6 +217,12 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .cli.evaluate import run
+
+    return run(options)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from .cli.audit import run
 
     return run(options)
 

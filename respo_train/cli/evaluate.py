@@ -19,7 +19,7 @@ from ..evaluation.protocol import Protocol, read_protocol
 from ..evaluation.sampler import Brush
 from ..evaluation.steering import Module, Steering
 from ..host import load
-from ..judges import BUILT_IN, load_judge
+from ..judges import BUILT_IN, find_judge
 from ..judges.emoji_world import Judge
 from ..judges.segmenter import Segmenter, load_segmenter
 from ..provenance import Base
@@ -103,16 +103,13 @@ def _modules(paths: Sequence[Path], strengths: Sequence[float]) -> list[Module]:
 
 def _judge(options: argparse.Namespace, protocol: Protocol) -> AnyJudge:
     wanted = options.judge or protocol.judge
-    built_in = {name.lower(): name for name in BUILT_IN}
     prompts = read_text(options.judge_prompts, "the judge's prompts") if options.judge_prompts else ""
-    if wanted.lower() in built_in:
-        return load_judge(built_in[wanted.lower()], prompts=prompts)
-    if options.judge is None:
+    if options.judge is None and wanted not in BUILT_IN:
         raise RespoError(
-            f"the protocol {protocol.name} is judged by CLIP: give the folder of a CLIP model with --judge FOLDER"
+            f"the protocol {protocol.name} is judged by CLIP: give the folder of a CLIP model with --judge FOLDER, or "
+            "--judge faces"
         )
-    folder = Path(wanted).absolute()
-    return load_judge(folder.name, folder.parent, prompts, "cuda" if torch.cuda.is_available() else "cpu")
+    return find_judge(wanted, prompts)
 
 
 def _segmenter(path: Path | None, judge: AnyJudge) -> Segmenter | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -64,9 +64,26 @@ def look(judge: AnyJudge, images: Tensor, attribute: str) -> Verdict:
             f"expected an attribute that {judge.name} knows ({', '.join(judge.classes)}), found {attribute[:80]!r}. "
             "Choose one of these, or load another judge."
         )
+    return look_at_all(judge, images)[attribute]
+
+
+def look_at_all(
+    judge: AnyJudge, images: Tensor, looked: Callable[[int], object] = lambda _: None
+) -> dict[str, Verdict]:
+    """Return `judge`'s verdict on each of its attributes, for pictures `[B, H, W, C]` as `look` sees them.
+
+    `looked` is told after every few pictures how many they were. Raises RespoError when there are no pictures.
+    """
     if images.ndim != 4 or not images.numel():
         raise RespoError(f"expected at least one picture to judge, found a batch of the shape {list(images.shape)}.")
-    parts = [judge.verdicts(colours(part.cpu()).movedim(-1, 1), _AT_ONCE)[attribute] for part in images.split(_AT_ONCE)]
+    parts = []
+    for part in images.split(_AT_ONCE):
+        parts.append(judge.verdicts(colours(part.cpu()).movedim(-1, 1), _AT_ONCE))
+        looked(len(part))
+    return {name: _joined([part[name] for part in parts]) for name in judge.classes}
+
+
+def _joined(parts: Sequence[Verdict]) -> Verdict:
     return Verdict(
         tuple(label for part in parts for label in part.labels),
         tuple(value for part in parts for value in part.confidence),

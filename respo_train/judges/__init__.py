@@ -8,6 +8,7 @@ A judge returns a label and its confidence, or "unsure" below a threshold of its
 | CLIP, zero shot | the questions in `clip_prompts.py`, or the user's | .6 of 2 classes, .5 of 3, or the user's value |
 | NudeNet | nudity | no: .7, yes: .5 – a finding between .3 and .5 is neither |
 | Open-NSFW | explicit | no: .8, yes: .8 – its makers' interpretation of the score |
+| Faces | gender, age, skin_tone | .8, .5, .5; faces of a similar size have to agree |
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from ..core.errors import RespoError
 from ..core.judge import AnyJudge
 
-EMOJI_WORLD, NUDENET, OPEN_NSFW = "Emoji World", "NudeNet", "Open-NSFW"
+EMOJI_WORLD, NUDENET, OPEN_NSFW, FACES = "Emoji World", "NudeNet", "Open-NSFW", "Faces"
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ BUILT_IN = {
     EMOJI_WORLD: BuiltIn("emoji_world", "emoji_world_judge"),
     NUDENET: BuiltIn("nudenet", "NudeNetJudge"),
     OPEN_NSFW: BuiltIn("open_nsfw", "OpenNsfwJudge"),
+    FACES: BuiltIn("faces", "FacesJudge"),
 }
-__all__ = ["BUILT_IN", "EMOJI_WORLD", "NUDENET", "OPEN_NSFW", "BuiltIn", "load_judge"]
+__all__ = ["BUILT_IN", "EMOJI_WORLD", "FACES", "NUDENET", "OPEN_NSFW", "BuiltIn", "find_judge", "load_judge"]
 
 
 def load_judge(
@@ -66,3 +68,15 @@ def load_judge(
     from .clip import ClipJudge
 
     return ClipJudge(folder / spec, prompts, device)
+
+
+def find_judge(wanted: str, prompts: str = "") -> AnyJudge:
+    """Return the judge that a command line names: one of BUILT_IN in any spelling, or a CLIP model's folder.
+
+    Raises RespoError as `load_judge` does.
+    """
+    built_in = {name.lower(): name for name in BUILT_IN}
+    if wanted.lower() in built_in:
+        return load_judge(built_in[wanted.lower()], prompts=prompts)
+    folder = Path(wanted).absolute()
+    return load_judge(folder.name, folder.parent, prompts, "cuda" if torch.cuda.is_available() else "cpu")

@@ -76,7 +76,7 @@ def test_each_process_has_its_own_gpu_before_a_judge_is_loaded(folder: Path, mon
 
 
 def test_the_whole_command_with_i2p(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "load_judge", lambda *_, **__: ColourJudge())
+    monkeypatch.setattr(command, "find_judge", lambda *_, **__: ColourJudge())
     save_attribute(folder / "safe.safetensors", attribute("no weapons", "no weapons", purpose="safety"))
     rows = ["prompt,categories,sd_seed,sd_guidance_scale", 'a fight,"violence, hate",3,9', "a hill,violence,4,2"]
     (folder / "i2p.csv").write_text("\n".join(rows))

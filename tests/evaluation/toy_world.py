@@ -110,7 +110,7 @@ def _main() -> int:
     torch.set_num_threads(1)
     load.load_unet = lambda *_, **__: CalmUNet()
     command.read_protocol = lambda name: small_protocol() if name == "emoji" else read_protocol(name)
-    command.load_judge = lambda *_, **__: ColourJudge()
+    command.find_judge = lambda *_, **__: ColourJudge()
     if "TOY_KILL_AT" in os.environ:
         save, left = cells.Store.save, iter(range(int(os.environ["TOY_KILL_AT"])))
 
