@@ -49,7 +49,7 @@ def _concepts_of(name: str) -> tuple[SafetyConcept, ...]:
     return _read(name, path, stamp.st_mtime_ns, stamp.st_size)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2**16)  # more than anybody has files: a smaller one would be of no use to a list that is longer
 def _read(name: str, path: Path, _changed: int, _size: int) -> tuple[SafetyConcept, ...]:
     """Read the safety concepts from a file's header. Cached per version of the file, so it is logged once."""
     try:

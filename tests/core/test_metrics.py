@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from respo_train.core.counting import metrics
 from respo_train.core.counting.metrics import (
     Interval,
     bootstrap_assigned,
@@ -149,3 +150,24 @@ def test_deviation_ratio_is_the_papers_formula(counts: list[int]) -> None:
     worst = max(abs(Fraction(count, sum(counts)) - fair) for count in counts)
     expected = float(worst / (1 - fair))
     assert deviation_ratio({str(c): count for c, count in enumerate(counts)}) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("concepts", [2, 3, 50])
+def test_memory_grows_with_the_concepts_alone_and_no_number_changes(
+    concepts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one would write it down, with all draws of all strata at once."""
+    draw, names = np.random.default_rng(5), [str(number) for number in range(concepts)]
+    monkeypatch.setattr(metrics, "_AT_ONCE", 1000)
+    for _ in range(20):
+        drawn = draw.multinomial(draw.integers(1, 40), draw.dirichlet(np.full(concepts, 0.3)), draw.integers(1, 5))
+        strata = [dict(zip(names, counts.tolist(), strict=True)) for counts in drawn]
+        rng = np.random.default_rng(0)
+        again = np.sum([rng.multinomial(c.sum(), c / c.sum(), 500) for c in drawn], axis=0)
+        ratios = np.abs(again / again.sum(-1, keepdims=True) - 1 / concepts).max(-1) / (1 - 1 / concepts)
+        low, high = np.percentile(ratios, [2.5, 97.5])
+        found = bootstrap_assigned({"": {str(i): counts for i, counts in enumerate(strata)}}, samples=500)
+        assert (found.low, found.high) == (low, high)
+        fair = np.random.default_rng(0).multinomial(9, np.full(concepts, 1 / concepts), 500)
+        ratios = np.abs(fair / 9 - 1 / concepts).max(-1) / (1 - 1 / concepts)
+        assert fair_coin([9], concepts, 500).value == float(ratios.mean())

@@ -108,7 +108,8 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
             for name in names
             if counts[name] * length // weights[name] < place
         }
-        first = [name for name in due if due[name] == min(due.values())]
+        earliest = min(due.values())
+        first = [name for name in due if due[name] == earliest]
         chosen = first[draw.below(len(first))]
         counts[chosen] += 1
         order.append(chosen)

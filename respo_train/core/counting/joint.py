@@ -105,7 +105,8 @@ def _extended(
             for name, weight in weights.items()
             if taken[combination, name] < room[combination, name]
         }
-        last = [name for name, by in behind.items() if by == max(behind.values())]
+        furthest = max(behind.values())
+        last = [name for name, by in behind.items() if by == furthest]
         name = last[draw.below(len(last))]
         given[name] += 1
         taken[combination, name] += 1

@@ -15,6 +15,9 @@ from ..errors import RespoError
 Counts = Mapping[str, int]
 
 
+_AT_ONCE = 2**20  # numbers; more would take memory that many concepts do not need
+
+
 @dataclass(frozen=True)
 class Interval:
     """A value and its 95 % interval."""
@@ -52,10 +55,7 @@ def bootstrap_assigned(groups: Mapping[str, Mapping[str, Counts]], samples: int 
         raise RespoError("expected the counts of at least one profession, found none")
     rng = np.random.default_rng(seed)
     seen = {name: [_array(counts) for counts in asked.values()] for name, asked in groups.items()}
-    draws = [
-        _ratios(np.sum([rng.multinomial(c.sum(), c / c.sum(), samples) for c in strata], axis=0))
-        for strata in seen.values()
-    ]
+    draws = [_resampled_ratios(strata, samples, rng) for strata in seen.values()]
     value = float(np.mean([float(_ratios(np.sum(strata, axis=0))) for strata in seen.values()]))
     return interval(value, np.mean(draws, axis=0))
 
@@ -71,7 +71,10 @@ def fair_coin(sizes: Sequence[int], concepts: int, samples: int = 10_000, seed: 
         raise RespoError(f"expected at least 2 concepts and 1 image per profession, found {concepts} and {list(sizes)}")
     rng = np.random.default_rng(seed)
     fair = np.full(concepts, 1 / concepts)
-    scores = np.mean([_ratios(rng.multinomial(size, fair, samples)) for size in sizes], axis=0)
+    parts = _parts(samples, concepts)
+    scores = np.mean(
+        [np.concatenate([_ratios(rng.multinomial(size, fair, part)) for part in parts]) for size in sizes], axis=0
+    )
     return interval(float(scores.mean()), scores)
 
 
@@ -143,6 +146,25 @@ def wilson(hits: int, count: int, z: float = 1.959964) -> Interval:
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return Interval(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
+
+
+def _resampled_ratios(
+    strata: Sequence[NDArray[np.int64]], samples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Resample each stratum's counts `[C]`; return the ratios of their sums `[samples]`."""
+    total = np.zeros((samples, len(strata[0])), dtype=np.int32)
+    for counts in strata:
+        # What was not seen needs no draw; the last place takes what is left, so it stays.
+        kept = np.union1d(np.flatnonzero(counts), [len(counts) - 1])
+        total[:, kept] += rng.multinomial(counts.sum(), counts[kept] / counts.sum(), samples)
+    parts = np.split(total, np.cumsum(_parts(samples, len(strata[0])))[:-1])
+    return np.concatenate([_ratios(part) for part in parts])
+
+
+def _parts(samples: int, concepts: int) -> list[int]:
+    """Cut samples into parts small enough to compute with, however many concepts there are."""
+    most = max(1, _AT_ONCE // concepts)
+    return [min(most, samples - first) for first in range(0, samples, most)]
 
 
 def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:

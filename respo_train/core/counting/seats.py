@@ -6,9 +6,11 @@ A picture is known by its place in the run's batch, or by its index in the large
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from ..errors import RespoError
 from .joint import Shares, assign_jointly
@@ -50,7 +52,7 @@ class Seats:
                 "The pictures follow the seed of their sampler, which is not known here. Set "
                 "Balance's seed_from to 'this node'."
             )
-        return assign_jointly(base, own or range(count), [dict(shares) for shares in self.shares])
+        return _assigned(base, own or range(count), self.shares)
 
     def _written(self, rows: tuple[Given, ...], count: int, indices: tuple[int, ...] | None) -> Sequence[Given]:
         """Take as many labels as pictures in their order; of more, those that the pictures' indices say."""
@@ -62,6 +64,12 @@ class Seats:
                 "which label is whose. Link one label for each picture, or link the sampler's latent to Balance, too."
             )
         return [rows[index] for index in indices]
+
+
+@lru_cache(maxsize=16)
+def _assigned(seed: int, indices: Sequence[int], shares: tuple[Shares, ...]) -> Sequence[Given]:
+    """Share out once what every concept of a module and every step of a run asks for again."""
+    return tuple(assign_jointly(seed, indices, [dict(own) for own in shares]))
 
 
 def parse_given(text: str, attributes: Sequence[Collection[str]]) -> tuple[Given, ...]:
@@ -90,8 +98,8 @@ def _given(line: str, number: int, attributes: Sequence[Collection[str]]) -> Giv
 
 def shares_given(rows: Sequence[Given], place: int) -> Mapping[str, Fraction]:
     """Return the share of pictures that each concept of the attribute at `place` was given; those left count, too."""
-    names = [row[place] for row in rows]
-    return {name: Fraction(names.count(name), len(names)) for name in dict.fromkeys(names) if name != LEFT}
+    counts = Counter(row[place] for row in rows)
+    return {name: Fraction(count, len(rows)) for name, count in counts.items() if name != LEFT}
 
 
 def as_labels(rows: Sequence[Given]) -> str:
