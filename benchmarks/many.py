@@ -65,7 +65,12 @@ def _modules(count: int, folder: Path) -> Callable[[], object]:
     for number in range(count):
         path = folder / f"{number}.safetensors"
         path.hardlink_to(folder / "0.safetensors") if number else save_attribute(path, own)
-    return lambda: (sweep(folder), [read_metadata(path) for path in folder.iterdir()])
+
+    def work() -> object:
+        sweep(folder)
+        return [read_metadata(path) for path in folder.iterdir()]
+
+    return work
 
 
 def _classes(count: int, _: Path) -> Callable[[], object]:

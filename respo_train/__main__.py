@@ -15,6 +15,7 @@ from .cli import examples
 from .cli.exchange import FOREIGN, describe_foreign, export_file, import_file
 from .cli.info import describe
 from .cli.messages import warnings_in_one_line
+from .cli.words import OPTIONS
 from .core.errors import RespoError
 from .core.files.checkpoint import load_attribute
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.run(options)
             return code
     except RespoError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {error.worded(OPTIONS)}", file=sys.stderr)
         return 2
     except torch.OutOfMemoryError:
         advice = "train anew with a smaller --batch, --width and --height, or with --precision bfloat16"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .core.errors import RespoError
+from .core.errors import Remedy, RespoError
 from .core.files.checkpoint import save_attribute, to_bytes
 from .core.files.write import locked, make_folder, sweep
 from .core.module.attribute import Attribute, check_name
@@ -65,11 +65,11 @@ def check_job(
     state = state_path(out)
     if not (resume or overwrite) and (out.exists() or state.exists()):
         found = f"there is a module at {out}" if out.exists() else f"there is an unfinished run at {state.parent}"
-        raise RespoError(f"{found}: continue it with --resume, or train anew with --overwrite")
+        raise RespoError(found, Remedy("resume"), Remedy("overwrite"))
     if resume and state.exists():
         _check_saved(config, state, base)
     elif resume and out.exists():
-        raise RespoError(f"there is a module at {out}, but no {state} to go on from: train anew with --overwrite")
+        raise RespoError(f"there is a module at {out}, but no {state} to go on from", Remedy("overwrite"))
 
 
 def train_to_file(
@@ -111,7 +111,7 @@ def train_to_file(
             state = train(config, unet, run.after_step, restore, team, run.folder)
             run.save(state)
         except NotFinite as error:
-            raise NotFinite(f"{error} {run.not_finite()}") from error
+            raise NotFinite(f"{error.message} {run.not_finite()}", Remedy("overwrite")) from error
         run.finish(state)
     return run.attribute(state)
 
@@ -195,7 +195,7 @@ class _Run:
             save_state(self.state, state, self.identity(), self.team)
             self._save_module(state)
         except RespoError as error:
-            raise RespoError(f"{error} {self._on_disk()}") from error
+            raise RespoError(f"{error.message} {self._on_disk()}", *error.remedies) from error
         self.saved_step = state.step
 
     def finish(self, state: TrainState) -> None:
@@ -209,7 +209,7 @@ class _Run:
             with contextlib.suppress(RespoError):  # the last step may have been too large already
                 self._save_module(state)
             self._finish_quietly(state)
-        return f"{self._on_disk()} Then train anew with --overwrite."
+        return self._on_disk()
 
     def _stop(self, state: TrainState) -> None:
         self.save(state)
@@ -237,7 +237,7 @@ def _check_place(out: Path) -> None:
         raise RespoError(f"expected the name of a file to write, but {out} is a folder")
     folder = training_folder(out)
     if folder.exists() and not folder.is_dir():
-        raise RespoError(f"expected {folder} to be a folder or free, found a file: move it away, or change --out")
+        raise RespoError(f"expected {folder} to be a folder or free, found a file that is in the way", Remedy("out"))
     for place in (out.parent, folder):
         if place == folder and not folder.exists():
             continue
@@ -258,6 +258,6 @@ def _check_saved(config: TrainConfig, state: Path, base: Base | None) -> None:
         saved.identity.require_base(base.to_dict())
     if saved.step > config.steps:
         raise RespoError(
-            f"the saved run has done {saved.step} steps already, more than the {config.steps} asked for: "
-            f"give --steps {saved.step} or more"
+            f"the saved run has done {saved.step} steps already, more than the {config.steps} asked for",
+            Remedy("steps", saved.step),
         )

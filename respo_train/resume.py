@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .core.errors import ModuleFileError, RespoError
+from .core.errors import ModuleFileError, Remedy, RespoError
 from .core.files.header import header_of, opened, parse_json
 from .core.files.write import write_atomically
 from .optimizer import OneScaleAdam
@@ -34,7 +34,7 @@ _FORMAT = "respo_state"
 _VERSION = "1"
 # 64 concepts for SDXL at 1024 px, with their optimizers, take 16 GB.
 _MAX_BYTES = 32 * 2**30
-_NEW_RUN = "Train anew with --overwrite, or with another --out."
+_NEW_RUN = (Remedy("overwrite"), Remedy("out"))
 
 
 @dataclass(frozen=True)
@@ -60,29 +60,28 @@ class Identity:
         for key in [*asked, *saved]:
             if saved.get(key) != asked.get(key):
                 was, now = (_short(values[key]) if key in values else "nothing" for values in (saved, asked))
-                raise RespoError(f"the saved run has {key} = {was}, this one {now}: it cannot go on. {_NEW_RUN}")
+                raise RespoError(f"the saved run has {key} = {was}, this one {now}, so it cannot go on", *_NEW_RUN)
 
     def require_base(self, base: Mapping[str, str]) -> None:
         """Check that the checkpoint is the same. Raises RespoError."""
         if self.base["sha256"] != base["sha256"]:
             raise RespoError(
                 f"the saved run was trained on {self.base['name']} (sha256 {self.base['sha256'][:12]}…), but "
-                f"{base['name']} is another checkpoint (sha256 {base['sha256'][:12]}…). Give --checkpoint the same "
-                f"file. {_NEW_RUN}"
+                f"{base['name']} is another checkpoint (sha256 {base['sha256'][:12]}…)",
+                Remedy("checkpoint"),
+                *_NEW_RUN,
             )
 
     def require_compute(self, architecture: Mapping[str, Any], compute: Mapping[str, Any]) -> None:
         """Check the network and its precision; device and number of processes may differ. Raises RespoError."""
         if self.architecture != architecture:
-            raise RespoError(
-                f"the saved run was trained on another network ({self.architecture['family']}). {_NEW_RUN}"
-            )
+            raise RespoError(f"the saved run was trained on another network ({self.architecture['family']})", *_NEW_RUN)
         was, now = self.compute.get("precision"), compute.get("precision")
         if was != now:
-            raise RespoError(f"the saved run has precision {was}, this one {now}: give --precision {was}. {_NEW_RUN}")
+            raise RespoError(f"the saved run has precision {was}, this one {now}", Remedy("precision", was), *_NEW_RUN)
         if bool(self.compute.get("compiled")) != bool(compute.get("compiled")):
-            advice = "give --compile" if self.compute.get("compiled") else "leave out --compile"
-            raise RespoError(f"compiled and plain networks differ in the last digits: {advice} as before. {_NEW_RUN}")
+            before = Remedy("compile" if self.compute.get("compiled") else "plain")
+            raise RespoError("compiled and plain networks differ in the last digits", before, *_NEW_RUN)
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,7 @@ def _saved(values: Any) -> Saved:
 
 def _damaged(path: Path, error: Exception) -> RespoError:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-    return RespoError(f"cannot go on from {path}: {reason}. {_NEW_RUN}")
+    return RespoError(f"cannot go on from {path}: {reason}", *_NEW_RUN)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

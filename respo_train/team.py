@@ -17,7 +17,7 @@ import torch.distributed
 import torch.distributed.nn
 from torch import Tensor
 
-from .core.errors import RespoError
+from .core.errors import Remedy, RespoError
 
 # Long, because the others wait while process 0 draws previews. A process that has ended is noticed at once.
 _PATIENCE = datetime.timedelta(hours=1)
@@ -42,8 +42,9 @@ class Team:
         """Return this process's rows of a batch. Raises RespoError when the batch does not divide evenly."""
         if batch % self.size:
             raise RespoError(
-                f"expected a batch that {self.size} processes can share evenly, found {batch}; "
-                f"use {self.size * (batch // self.size + 1)} or another --nproc_per_node"
+                f"expected a batch that {self.size} processes can share evenly, found {batch}",
+                Remedy("batch", self.size * (batch // self.size + 1)),
+                Remedy("processes", "another number"),
             )
         return range(self.rank, batch, self.size)
 
@@ -113,7 +114,7 @@ def join_team() -> Team:
     if torch.cuda.is_available():
         own, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if own >= there:
-            raise RespoError(f"expected a GPU for each process, found {there}; use --nproc_per_node {there}")
+            raise RespoError(f"expected a GPU for each process, found {there}", Remedy("processes", there))
         torch.cuda.set_device(own)
         if torch.distributed.is_nccl_available():
             backend = "cpu:gloo,cuda:nccl"

@@ -27,9 +27,20 @@ EXISTING: tuple[Existing, ...] = get_args(Existing)
 OWN_RECIPE = "the preset's"
 _TRAINER = Path(__file__).resolve().parents[2] / "respo_train" / "settings"
 _PACKAGES = ("pydantic", "matplotlib", "jinja2", "tqdm", "PIL")  # what only training needs
-# The trainer speaks of its command line.
-_WIDGETS = {"--resume": "existing: continue", "--overwrite": "existing: start anew", "--checkpoint": "the input model"}
-_WIDGETS |= {"--out": "name", "--steps": "steps"}
+# What to do about the trainer's errors: see `core.errors.Remedy`.
+WIDGETS = {
+    "batch": "set batch to {} in the preset",
+    "checkpoint": "link the same model",
+    "compile": "compile the model as before",
+    "out": "choose another name",
+    "overwrite": "choose existing: start anew",
+    "picture_guidance": "try a lower picture_guidance in the preset",
+    "plain": "leave the model as it is loaded, without compiling it",
+    "precision": "let ComfyUI run the model in {}",
+    "processes": "start ComfyUI as one process",
+    "resume": "choose existing: continue",
+    "steps": "set steps to {} or more",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ def _train(
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error
     except RespoError as error:
-        raise type(error)(_in_widgets(str(error))) from error
+        raise type(error)(error.worded(WIDGETS)) from error
 
 
 def _is_finished(path: Path, config: TrainConfig, base: Base) -> bool:
@@ -124,12 +135,6 @@ def _name_of(model: Any) -> str:
     """Return a description of the model, as a node does not know which file its model came from."""
     patches = len(model.patches)
     return "a model loaded in ComfyUI" + (f", with {patches} of its weights patched (LoRA)" if patches else "")
-
-
-def _in_widgets(message: str) -> str:
-    for option, words in _WIDGETS.items():
-        message = message.replace(option, words)
-    return message
 
 
 def _require_packages() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from ..core.errors import RespoError
+from ..core.errors import Remedy, RespoError
 from ..core.judge import SAFE, UNSAFE
 from ..judges.emoji_world import Judge
 from ..judges.segmenter import Segmenter
@@ -49,7 +49,9 @@ def questions(judge: Looks, steering: Steering, usual: Mapping[str, tuple[str, .
             known = "; ".join(f"{name}: {', '.join(own)}" for name, own in judge.classes.items())
             raise RespoError(
                 f"expected a judge that tells {', '.join(names)} apart, to measure {attribute.name!r}; this one knows "
-                f"{known}. Choose another --judge, or give a CLIP judge --judge-prompts."
+                f"{known}",
+                Remedy("judge"),
+                Remedy("judge_prompts"),
             )
         if len(names) < 2:
             raise RespoError(f"expected at least two concepts of {attribute.name!r} to share out, found {names[0]!r}")
@@ -177,7 +179,7 @@ class Measuring:
         if not after:
             return None
         if self.segmenter is None:
-            return table.skip("background: needs a segmenter for this kind of picture (--segmenter)")
+            return table.skip("background: needs a segmenter for this kind of picture, and none was given")
         title = f"background against the unmodified picture: {part.title}"
         found = figures.background_psnr(self.segmenter, before, after)
         table.add(FAITHFULNESS, f"background_psnr{suffix}", title, "dB", "high", after=found)
@@ -199,9 +201,9 @@ class Measuring:
                 title = "Fréchet distance to real pictures, judge's features"
                 table.add(FAITHFULNESS, "frechet_real", title, "distance", "low", **own)
             else:
-                table.skip("Fréchet distance to real pictures: none were given (--real)")
+                table.skip("Fréchet distance to real pictures: none were given")
         reference = self.real or (before if after else ())
-        reason = why_not() or ("" if reference else "there is nothing to compare with (--real)")
+        reason = why_not() or ("" if reference else "there are no pictures to compare with")
         if reason:
             return table.skip(f"FID and KID: {reason}")
         runs = {"after": after} if after else {}

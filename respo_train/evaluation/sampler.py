@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.errors import RespoError
+from ..core.errors import Remedy, RespoError
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import sample
 from ..network import Conditioning, SplitUNet
@@ -81,8 +81,10 @@ class Brush:
         latents = sample(self.unet, start, cond, uncond, self.steps, guidance, module, self.steering.half)
         if not latents.isfinite().all():
             raise RespoError(
-                f"expected pictures of {cell.ask.prompt!r}, but the checkpoint drew numbers that are not finite; try "
-                "--precision float32, or a lower --guidance or --strength"
+                f"expected pictures of {cell.ask.prompt!r}, but the checkpoint drew numbers that are not finite",
+                Remedy("precision", "float32"),
+                Remedy("guidance"),
+                Remedy("strength"),
             )
         return pictures_from(self.unet, latents)
 

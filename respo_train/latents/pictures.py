@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..core.errors import RespoError
+from ..core.errors import Remedy, RespoError
 from ..core.files.write import make_folder, write_atomically
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
@@ -138,7 +138,9 @@ def _draw(setting: Setting, indices: range) -> Tensor:
     if not latents.isfinite().all():
         raise RespoError(
             f"expected pictures of {config.picture_words(setting.name)!r}, but the checkpoint drew numbers that are "
-            "not finite; try --precision float32 or a lower picture_guidance"
+            "not finite",
+            Remedy("picture_guidance"),
+            Remedy("precision", "float32"),
         )
     return latents
 

@@ -173,13 +173,13 @@ def refused(tmp_path: Path) -> Any:
 
 
 def test_another_configuration_is_named_by_its_first_difference(refused: Any) -> None:
-    refused(r"saved run has seed = 0, this one 3.*--overwrite", config(seed=3, batch=8))
+    refused(r"saved run has seed = 0, this one 3.*: overwrite", config(seed=3, batch=8))
     refused(
         r"concepts.woman.target = \"a woman\", this one \"a girl\"", config(concepts={"woman": {"target": "a girl"}})
     )
     refused(r"concepts = \[\"woman\", \"man\"\], this one", config(concepts={"boy": BOY}))
     refused("has grid = nothing, this one", config(grid=(2, 2)))
-    refused(r"5 steps already, more than the 3 asked for: give --steps 5", config(steps=3))
+    refused(r"5 steps already, more than the 3 asked for: steps 5", config(steps=3))
 
 
 def test_other_words_are_no_other_run(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_what_is_there_is_not_replaced_unasked(refused: Any, tmp_path: Path) -> 
     train_to_file(config(seed=3), ToyUNet(), BASE, out, overwrite=True)
     assert load_attribute(out).training["config"]["seed"] == 3
     out.unlink()
-    with pytest.raises(RespoError, match=r"there is an unfinished run at .*--resume.*--overwrite"):
+    with pytest.raises(RespoError, match=r"there is an unfinished run at .*: resume, or overwrite"):
         train_to_file(config(), ToyUNet(), BASE, out)
     assert not out.exists()
 
@@ -218,7 +218,7 @@ def test_what_is_there_is_not_replaced_unasked(refused: Any, tmp_path: Path) -> 
 def test_a_module_without_its_state_cannot_go_on(tmp_path: Path, whole: Path) -> None:
     out = tmp_path / "gender.safetensors"
     out.write_bytes(whole.read_bytes())
-    with pytest.raises(RespoError, match=r"no .*state.respo to go on from: train anew with --overwrite"):
+    with pytest.raises(RespoError, match=r"no .*state.respo to go on from: overwrite"):
         train_to_file(config(), ToyUNet(), BASE, out, resume=True)
     assert out.read_bytes() == whole.read_bytes()
 
@@ -290,7 +290,7 @@ DEFECTS = {
 def test_a_damaged_state_is_one_clear_line(refused: Any, tmp_path: Path, defect: str) -> None:
     state = state_path(tmp_path / "gender.safetensors")
     state.write_bytes(DEFECTS[defect](state.read_bytes()))
-    refused(r"cannot go on from .*state.respo: .* Train anew with --overwrite")
+    refused(r"cannot go on from .*state.respo: .*: overwrite")
 
 
 class NaNAfter(ToyUNet):
@@ -311,7 +311,7 @@ def test_not_a_number_keeps_what_was_good(tmp_path: Path) -> None:
     interrupted(good, 7, config=config())
     train_to_file(config(steps=7), counting, BASE, tmp_path / "count.safetensors")
     watcher = StopAt(0)
-    with pytest.raises(NotFinite, match=r"at step 8.*lower responsible_lr.*state of step 6 is intact in .*--overwrite"):
+    with pytest.raises(NotFinite, match=r"at step 8.*lower responsible_lr.*state of step 6 is intact in .*: overwrite"):
         train_to_file(config(), NaNAfter(10**9 - counting.passes), BASE, out, [watcher], save_every=3)
     assert read_saved(state_path(out)).step == 6
     assert load_attribute(out).training["steps_done"] == 7

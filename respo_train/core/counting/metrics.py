@@ -167,7 +167,7 @@ def _parts(samples: int, concepts: int) -> list[int]:
     return [min(most, samples - first) for first in range(0, samples, most)]
 
 
-def _ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratios(counts: NDArray[np.signedinteger[Any]]) -> NDArray[np.float64]:
     """Return the deviation ratios of counts `[..., C]`: `[...]`."""
     fair = 1 / counts.shape[-1]
     frequencies = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
