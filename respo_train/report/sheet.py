@@ -21,6 +21,8 @@ from .grid import Layout, draw_grid
 
 _LAYOUT = Layout(left=170, top=74, group_gap=22, row_gap=14, edge=20, text=15)  # fixed: older sheets are read, too
 _KEY = "respo"
+_MOST_PIXELS = 2**26  # a quarter of what Pillow takes for an attack
+_MOST_CHARACTERS = 2**19  # half of what Pillow reads of a text
 
 
 def sheet_path(folder: Path, step: int) -> Path:
@@ -45,11 +47,19 @@ class Sheet:
         rows = list(zip(names, self.pictures, strict=True))
         return draw_grid(rows, _LAYOUT, self.columns, f"{self.title}, step {self.step}")
 
+    def fits(self) -> bool:
+        """Say whether `load` would read what `save` writes: it refuses very large pictures and very long texts."""
+        width, height = _LAYOUT.places(*self.pictures.shape[:5])[2]
+        return width * height <= _MOST_PIXELS and len(self._said()) <= _MOST_CHARACTERS
+
+    def _said(self) -> str:
+        said = {key: getattr(self, key) for key in ("run", "title", "step", "prompts", "columns")}
+        return json.dumps({**said, "shape": self.pictures.shape})
+
     def save(self, path: Path) -> None:
         """Write the sheet as a PNG. Raises RespoError."""
         notes = PngImagePlugin.PngInfo()
-        said = {key: getattr(self, key) for key in ("run", "title", "step", "prompts", "columns")}
-        notes.add_itxt(_KEY, json.dumps({**said, "shape": self.pictures.shape}), zip=True)
+        notes.add_itxt(_KEY, self._said(), zip=True)
         data = io.BytesIO()
         self.image().save(data, "PNG", pnginfo=notes)
         write_atomically(path, data.getvalue())
@@ -59,6 +69,8 @@ class Sheet:
         """Read a sheet that `save` wrote, its pictures bit by bit; None when the file is something else."""
         try:
             with Image.open(path) as sheet:
+                if sheet.width * sheet.height > _MOST_PIXELS:
+                    return None
                 said = json.loads(sheet.info[_KEY])
                 pixels = np.asarray(sheet.convert("RGB"))
             shape = tuple(int(size) for size in said["shape"])
@@ -70,5 +82,6 @@ class Sheet:
             pictures = np.array(rows, dtype=np.uint8).reshape(shape)
             names = tuple(said["prompts"]), tuple(said["columns"])
             return cls(said["run"], said["title"], int(said["step"]), *names, pictures)
-        except (OSError, KeyError, TypeError, ValueError, SyntaxError):  # Pillow raises the last for a broken PNG
+        except (OSError, KeyError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError):
+            # Pillow raises a SyntaxError for a broken PNG, and the last for one of more pixels than we look for.
             return None

@@ -75,6 +75,9 @@ class Report:
             if sheet is None:
                 _log.warning("no previews: this checkpoint has no autoencoder (VAE) inside")
                 self._previews = None
+            elif not sheet.fits():
+                _log.warning("no previews: one sheet cannot hold so many; name fewer prompts under 'preview'")
+                self._previews = None
             else:
                 sheet.save(self.sheet(state.step))
         effects = self._effects() | {state.step: {name: self._measure(name, state) for name in state.concepts}}
