@@ -26,7 +26,7 @@ from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.pictures.frequency import low_band
 from respo_train.evaluation.drawn import Drawn
-from respo_train.network import Conditioning, Encoded, SplitUNet
+from respo_train.network import Conditioning, Encoded, SplitNetwork
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def main() -> int:
 class Recorder:
     """A U-Net that keeps h of every pass of a run in `heard`, the conditional and the unconditional in turns."""
 
-    unet: SplitUNet
+    unet: SplitNetwork
     heard: list[Tensor] = field(default_factory=list)
 
     def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
@@ -129,7 +129,7 @@ class Steered:
     `heard`: h of every pass of the unmodified run, in its order.
     """
 
-    unet: SplitUNet
+    unet: SplitNetwork
     row: Row
     modules: Sequence[ConceptModule]
     heard: Sequence[Tensor]

@@ -19,15 +19,15 @@ from respo_train.evaluation.sampler import pictures_from
 from respo_train.host.load import load_unet
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
-from respo_train.network import SplitUNet
+from respo_train.network import SplitNetwork
 
 PROFESSIONS = [profession.word for profession in world.PROFESSIONS]
 TRAINED = [profession.word for profession in world.PROFESSIONS if not profession.held_out]
 
 
-def bench_unet() -> SplitUNet:
+def bench_unet() -> SplitNetwork:
     """Return Emoji World's U-Net."""
-    unet: SplitUNet = load_unet(BENCH / "checkpoint" / CHECKPOINT)
+    unet: SplitNetwork = load_unet(BENCH / "checkpoint" / CHECKPOINT)
     return unet
 
 
@@ -51,7 +51,7 @@ def photos(
 
 
 def draw(
-    unet: SplitUNet, prompt: str, key: Sequence[object], modules: Sequence[ConceptModule | None], steps: int = STEPS
+    unet: SplitNetwork, prompt: str, key: Sequence[object], modules: Sequence[ConceptModule | None], steps: int = STEPS
 ) -> Pictures:
     """Draw one picture of `prompt` with each of `modules` (None: none), `[N, H, W, 3]`; same key, same noise."""
     cond, uncond = unet.encode_prompts([prompt, ""])

@@ -26,7 +26,7 @@ from respo_train.evaluation.ratios import perfect
 from respo_train.evaluation.shares import accuracy, share
 from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
-from respo_train.network import SplitUNet
+from respo_train.network import SplitNetwork
 
 HEADS = {"gender": "gender", "skin tone": "skin"}  # attribute -> the judge's head
 
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def draw_all(
-    unet: SplitUNet, asks: list[Ask], suffix: str, module_of: Callable[[str], ConceptModule | None]
+    unet: SplitNetwork, asks: list[Ask], suffix: str, module_of: Callable[[str], ConceptModule | None]
 ) -> list[Drawn]:
     """Draw every profession. `suffix`: the end of its prompt; `module_of`: what a picture is to show -> module."""
     found = []
@@ -59,7 +59,7 @@ def draw_all(
 
 
 def measure_fairness(
-    attribute: Attribute, unet: SplitUNet, judge: Judge, segmenter: Segmenter, images: int
+    attribute: Attribute, unet: SplitNetwork, judge: Judge, segmenter: Segmenter, images: int
 ) -> dict[str, Any]:
     """Return deviation ratios before and after, with exact quotas of each concept, and what else changed."""
     names, head = list(attribute.concepts), HEADS[attribute.name]
@@ -80,7 +80,7 @@ def measure_fairness(
 
 
 def measure_safety(
-    attribute: Attribute, unet: SplitUNet, judge: Judge, segmenter: Segmenter, images: int
+    attribute: Attribute, unet: SplitNetwork, judge: Judge, segmenter: Segmenter, images: int
 ) -> dict[str, Any]:
     """Return the rate of weapons that nobody asked for at night, before and after, and what changes by day."""
     (module,) = attribute.concepts.values()

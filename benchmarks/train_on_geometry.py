@@ -29,7 +29,7 @@ from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
 from respo_train.job import Stopped, state_path, train_to_file
 from respo_train.latents.randomness import keyed_noise
-from respo_train.network import Conditioning, SplitUNet
+from respo_train.network import Conditioning, SplitNetwork
 from respo_train.provenance import Base
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
@@ -47,9 +47,9 @@ RANDOM = Base("random weights", "0" * 64)
 
 @dataclass
 class WithRandomText:
-    """A SplitUNet without a text encoder, given prompts as `random_text` makes them."""
+    """A SplitNetwork without a text encoder, given prompts as `random_text` makes them."""
 
-    unet: SplitUNet
+    unet: SplitNetwork
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Return the same random tensors for the same text."""
@@ -99,7 +99,7 @@ def since(before: tuple[float, float], after: tuple[float, float]) -> tuple[floa
     return after[0] - before[0], after[1] - before[1]
 
 
-def train_both_ways(config: TrainConfig, unet: SplitUNet, folder: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+def train_both_ways(config: TrainConfig, unet: SplitNetwork, folder: Path, shape: tuple[int, ...]) -> dict[str, Any]:
     """Train without a break, then stop before the last step and resume; check both files, return what was measured.
 
     `shape`: what each part of the module has to have. Raises RespoError naming what is wrong.

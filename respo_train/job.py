@@ -14,7 +14,7 @@ from .core.files.checkpoint import save_attribute, to_bytes
 from .core.files.write import locked, make_folder, sweep
 from .core.module.attribute import Attribute, check_name
 from .core.module.probe import PromptProbe
-from .network import SplitUNet
+from .network import SplitNetwork
 from .probe.fit import fit_probe
 from .provenance import Base, attribute_of, compute_of
 from .resume import Identity, read_saved, restore_state, save_state, state_bytes
@@ -74,7 +74,7 @@ def check_job(
 
 def train_to_file(
     config: TrainConfig,
-    unet: SplitUNet,
+    unet: SplitNetwork,
     base: Base,
     out: Path,
     watchers: Sequence[Watcher] = (),
@@ -125,7 +125,7 @@ class _Run:
     """
 
     config: TrainConfig
-    unet: SplitUNet
+    unet: SplitNetwork
     base: Base
     out: Path
     watchers: tuple[Watcher, ...]

@@ -1,4 +1,4 @@
-"""The trainer's view of a model: a U-Net that can be run in two halves."""
+"""The trainer's view of a model: a network that can be run in two halves, a U-Net or a transformer."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class AttentionHook(Protocol):
         """
 
 
-class SplitUNet(Protocol):
-    """A frozen noise predictor, split after its middle block.
+class SplitNetwork(Protocol):
+    """A frozen noise predictor, split after a U-Net's middle block or behind one of a transformer's blocks.
 
     Latents are variance-preserving: z_T is standard noise.
     """
@@ -71,7 +71,7 @@ class SplitUNet(Protocol):
 
     @property
     def attention_layers(self) -> int:
-        """Number of cross-attention layers, which hooks see by index."""
+        """Number of cross-attention layers, which hooks see by index; 0 where there is joint attention only."""
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Encode each prompt once, "" included."""
@@ -79,10 +79,10 @@ class SplitUNet(Protocol):
     def encoder(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
     ) -> Encoded:
-        """Run input blocks and middle block without gradients. `latents`: `[B, C, H, W]`; `timesteps`: int64 `[B]`."""
+        """Run the first half without gradients. `latents`: `[B, C, H, W]`; `timesteps`: int64 `[B]`."""
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
-        """Run the output blocks from `h`, with gradients with respect to it; return the predicted noise, float32."""
+        """Run the second half from `h`, with gradients with respect to it; return the predicted noise, float32."""
 
     def decode(self, latents: Tensor) -> Tensor | None:
         """Return pictures `[B, 3, 8 H, 8 W]` in 0 … 1, float32 on the CPU; None without an autoencoder."""

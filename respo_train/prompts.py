@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .network import SplitUNet
+from .network import SplitNetwork
 from .objectives.objective import Prompts, Steered
 from .probe.sentences import with_word
 from .settings.config import TrainConfig
 
 
-def encode_prompts(config: TrainConfig, unet: SplitUNet) -> dict[str, Prompts]:
+def encode_prompts(config: TrainConfig, unet: SplitNetwork) -> dict[str, Prompts]:
     """Encode the prompts of every concept; each distinct text is encoded once.
 
     All of them at once, since on a small card the text encoder and the network take turns in its memory.

@@ -15,7 +15,7 @@ from .core.errors import RespoError
 from .core.files.checkpoint import file_sha256
 from .core.module.attribute import Attribute
 from .core.module.probe import PromptProbe
-from .network import SplitUNet
+from .network import SplitNetwork
 from .objectives import OBJECTIVES
 from .settings.config import TrainConfig
 from .team import ALONE, Team
@@ -45,7 +45,7 @@ class Base:
 
 def attribute_of(
     config: TrainConfig,
-    unet: SplitUNet,
+    unet: SplitNetwork,
     base: Base,
     state: TrainState,
     team: Team = ALONE,
@@ -68,7 +68,7 @@ def attribute_of(
     return Attribute(config.attribute, config.purpose, modules, unet.architecture, origin, training, words, probe)
 
 
-def compute_of(unet: SplitUNet, team: Team = ALONE) -> dict[str, Any]:
+def compute_of(unet: SplitNetwork, team: Team = ALONE) -> dict[str, Any]:
     """Return how the network computes, as far as this can change the last digits of a result."""
     own = dict(getattr(unet, "compute", {"precision": "float32"}))
     return {**own, "device": unet.alphas_cumprod.device.type, "processes": team.size}

@@ -15,7 +15,7 @@ import torch
 from .core.errors import RespoError
 from .core.module.concept import ConceptModule
 from .latents.randomness import keyed_noise
-from .network import SplitUNet
+from .network import SplitNetwork
 from .objectives import OBJECTIVES
 from .objectives.objective import Setting, Source
 from .optimizer import optimizer_of
@@ -65,7 +65,7 @@ Restore = Callable[[TrainState], None]
 
 
 def settings_of(
-    config: TrainConfig, unet: SplitUNet, team: Team = ALONE, folder: Path | None = None
+    config: TrainConfig, unet: SplitNetwork, team: Team = ALONE, folder: Path | None = None
 ) -> dict[str, Setting]:
     """Return the fixed setting of each concept's training."""
     prompts = encode_prompts(config, unet)
@@ -75,7 +75,7 @@ def settings_of(
 
 def train(
     config: TrainConfig,
-    unet: SplitUNet,
+    unet: SplitNetwork,
     on_step: OnStep | None = None,
     restore: Restore | None = None,
     team: Team = ALONE,
@@ -108,7 +108,7 @@ def train(
 
 
 @contextmanager
-def each_on_its_core(concepts: int, unet: SplitUNet) -> Iterator[Callable[..., Iterable[Any]]]:
+def each_on_its_core(concepts: int, unet: SplitNetwork) -> Iterator[Callable[..., Iterable[Any]]]:
     """Yield a `map` that trains the concepts in parallel threads on a CPU; they share nothing but frozen weights.
 
     One thread per concept is faster than all threads on one concept at a time: no thread waits for another within an

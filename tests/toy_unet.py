@@ -1,4 +1,4 @@
-"""A tiny SplitUNet without any host, whose bottleneck is known to carry the prompt.
+"""A tiny SplitNetwork without any host, whose bottleneck is known to carry the prompt.
 
 h = f(latents) + prompt vector, constant over the grid: so the perfect responsible part is target minus neutral.
 """

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from respo_train.network import AttentionHook, Conditioning, Encoded, SplitUNet
+from respo_train.network import AttentionHook, Conditioning, Encoded, SplitNetwork
 
 Kind = Literal["encoder", "decoder", "decoder with gradients"]
 
@@ -25,9 +25,9 @@ class Call:
 
 @dataclass
 class Counting:
-    """A SplitUNet that hands everything on and counts the passes."""
+    """A SplitNetwork that hands everything on and counts the passes."""
 
-    unet: SplitUNet
+    unet: SplitNetwork
     calls: Counter[Call] = field(default_factory=Counter)
 
     def encoder(

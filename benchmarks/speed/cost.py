@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from respo_train.host.load import load_unet
-from respo_train.network import SplitUNet
+from respo_train.network import SplitNetwork
 
 from .released import mean_trajectory
 from .steps import Step, configuration, our_step, released_step
@@ -100,7 +100,7 @@ def _merged(found: Mapping[str, float]) -> dict[str, float]:
     return {"released": at_mean(found["short"], found["long"]), **rest}
 
 
-def _forward_flops(unet: SplitUNet) -> int:
+def _forward_flops(unet: SplitNetwork) -> int:
     """Return one forward pass's FLOPs: the unit of "forward equivalents"."""
     (prompt,) = unet.encode_prompts(["a person"])
     latents = torch.zeros(1, *unet.latent_shape, device=unet.alphas_cumprod.device)

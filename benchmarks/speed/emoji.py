@@ -25,7 +25,7 @@ from respo_train.host.load import load_unet
 from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
-from respo_train.network import Conditioning, SplitUNet
+from respo_train.network import Conditioning, SplitNetwork
 from respo_train.prompts import encode_prompts
 from respo_train.trainer import TrainState, each_on_its_core, train
 
@@ -68,7 +68,7 @@ class Exam:
     `pictures`: a profession; even, so that half are asked for each concept. `steps`: of DDIM.
     """
 
-    unet: SplitUNet
+    unet: SplitNetwork
     judge: Judge
     pictures: int
     steps: int

@@ -20,7 +20,7 @@ from torch import Tensor
 from respo_train.host.load import load_unet
 from respo_train.host.locate import use_host
 from respo_train.host.split_unet import HostUNet
-from respo_train.network import Conditioning, SplitUNet
+from respo_train.network import Conditioning, SplitNetwork
 
 from .calls import Call, Counting, calls_of
 from .cost import LONG, SHORT, at_mean, flops, peak_bytes
@@ -119,7 +119,7 @@ def summed(cost: dict[Call, float], found: dict[str, Counter[Call]]) -> dict[str
     return {"ours": sums["ours"], "released": at_mean(sums["short"], sums["long"])}
 
 
-def passes(unet: SplitUNet) -> Callable[[Call], Callable[[], object]]:
+def passes(unet: SplitNetwork) -> Callable[[Call], Callable[[], object]]:
     """Return what runs one call on random latents and text."""
     architecture, like = unet.architecture, unet.alphas_cumprod
 
@@ -144,7 +144,7 @@ def passes(unet: SplitUNet) -> Callable[[Call], Callable[[], object]]:
     return prepare
 
 
-def costs(unet: SplitUNet, calls: set[Call], rounds: int) -> dict[str, dict[Call, float]]:
+def costs(unet: SplitNetwork, calls: set[Call], rounds: int) -> dict[str, dict[Call, float]]:
     """Return FLOPs, median seconds and peak bytes of each call. The counted and recorded runs warm up for the timed."""
     prepare = passes(unet)
     found: dict[str, dict[Call, float]] = {"flops": {}, "seconds": {}, "peak_bytes": {}}

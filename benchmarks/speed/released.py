@@ -24,7 +24,7 @@ from torch import Tensor
 from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.latents.randomness import generator_of, keyed_noise
-from respo_train.network import Conditioning, SplitUNet
+from respo_train.network import Conditioning, SplitNetwork
 from respo_train.objectives.objective import Prompts
 from respo_train.settings.config import TrainConfig
 
@@ -40,7 +40,7 @@ def mean_trajectory(steps: int) -> float:
 class Released:
     """One concept's run. `module`'s two parts are RAM and SAM."""
 
-    unet: SplitUNet
+    unet: SplitNetwork
     config: TrainConfig
     concept: str
     prompts: Prompts

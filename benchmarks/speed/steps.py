@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from respo_train.network import SplitUNet
+from respo_train.network import SplitNetwork
 from respo_train.prompts import encode_prompts
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
@@ -21,7 +21,7 @@ def configuration(recipe: str, **changes: object) -> TrainConfig:
     return read_config("gender", changes, recipe)
 
 
-def our_step(unet: SplitUNet, batch: int, **changes: object) -> Step:
+def our_step(unet: SplitNetwork, batch: int, **changes: object) -> Step:
     """Return our step of one concept: the trainer's own functions, trajectories staggered already."""
     setting = settings_of(configuration("respo", batch=batch, **changes), unet)[CONCEPT]
     state = start(setting)
@@ -37,7 +37,7 @@ def our_step(unet: SplitUNet, batch: int, **changes: object) -> Step:
     return step
 
 
-def released_step(unet: SplitUNet, k: int) -> Step:
+def released_step(unet: SplitNetwork, k: int) -> Step:
     """Return the released loop's step with a trajectory of `k` steps."""
     config = configuration("released")
     run = Released(unet, config, CONCEPT, encode_prompts(config, unet)[CONCEPT])

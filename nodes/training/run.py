@@ -84,7 +84,7 @@ def run(
     from ...respo_train.report.sheet import sheet_path
 
     began = time.monotonic()
-    with borrowed(model, clip, vae, size=config.size, batch=config.batch) as loan:
+    with borrowed(model, clip, vae, size=config.size, batch=config.batch, block=config.block or 0) as loan:
         base = Base(_name_of(model), loan.sha256)
         # From the checkpoint's original weight, as in Apply Module and Balance: a LoRA does not make it another one.
         loan.unet.fingerprint = fingerprint(own_weight(model))

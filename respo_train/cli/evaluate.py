@@ -56,7 +56,9 @@ def _job(
     options: argparse.Namespace, protocol: Protocol, steering: Steering, judge: AnyJudge, segmenter: Segmenter | None
 ) -> Job:
     checkpoint = Base.of(options.checkpoint)
-    unet = load.load_unet(options.checkpoint, options.precision)
+    # Of a transformer: h is where the modules have it. Modules for different blocks are refused below.
+    block = steering.modules[0].attribute.architecture.block if steering.modules else 0
+    unet = load.load_unet(options.checkpoint, options.precision, block=block)
     for module in steering.modules:
         unet.architecture.require(module.attribute.architecture)
     steps = options.steps or protocol.steps

@@ -66,7 +66,8 @@ def _run(
         raise RespoError(f"no checkpoint at {checkpoint}. Give the path of a .safetensors checkpoint.")
     base = Base.of(checkpoint)
     check_job(config, out, base, **choice)
-    unet = load.load_unet(checkpoint, _precision(precision, out, resume), config.size, compile=compiled)
+    precision = _precision(precision, out, resume)
+    unet = load.load_unet(checkpoint, precision, config.size, compile=compiled, block=config.block or 0)
     if team.leads:
         print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
     try:

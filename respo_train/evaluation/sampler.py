@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import Remedy, RespoError
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import sample
-from ..network import Conditioning, SplitUNet
+from ..network import Conditioning, SplitNetwork
 from .cells import Cell
 from .protocol import Ask
 from .steering import Act, Steering
@@ -26,7 +26,7 @@ _AT_ONCE = 8  # pictures in one batch
 class Brush:
     """How pictures are drawn. `guidance`: None for each prompt's own, else the protocol's `usual`."""
 
-    unet: SplitUNet
+    unet: SplitNetwork
     checkpoint: str  # its sha256
     steering: Steering
     steps: int
@@ -89,7 +89,7 @@ class Brush:
         return pictures_from(self.unet, latents)
 
 
-def pictures_from(unet: SplitUNet, latents: torch.Tensor) -> NDArray[np.uint8]:
+def pictures_from(unet: SplitNetwork, latents: torch.Tensor) -> NDArray[np.uint8]:
     """Return decoded latents, `[N, H, W, 3]` 0 … 255. Raises RespoError for a checkpoint without an autoencoder."""
     pictures = unet.decode(latents)
     if pictures is None:

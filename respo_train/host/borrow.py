@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RespoError
-from ..core.module.architecture import Architecture
 from ..network import Encoded
 from ..precision import Precision, choose_dtype
+from .host_network import HostNetwork, architecture_of
+from .split_transformer import HostTransformer
 from .split_unet import HostUNet
 
 # Training keeps the decoder's activations for the backward pass; the host's estimate is of a forward pass only.
@@ -34,12 +35,12 @@ _ACTIVATIONS = 4
 class Loan:
     """A borrowed model. `sha256`: of the U-Net's weights including patches, see `weights_sha256`."""
 
-    unet: LentUNet
+    unet: LentUNet | LentTransformer
     sha256: str
 
 
-class LentUNet(HostUNet):
-    """A U-Net that the host does not know about, and so cannot unload.
+class Lent(HostNetwork):
+    """A network that the host does not know about, and so cannot unload.
 
     `before_pass` is called before each pass of the first half. It may raise, to stop work that is not divided into
     steps, such as drawing the training pictures.
@@ -48,13 +49,21 @@ class LentUNet(HostUNet):
     before_pass: Callable[[], None] | None = None
 
     def encoder(self, *arguments: Any, **options: Any) -> Encoded:
-        """See `network.SplitUNet`."""
+        """See `network.SplitNetwork`."""
         if self.before_pass is not None:
             self.before_pass()
-        return super().encoder(*arguments, **options)
+        return super().encoder(*arguments, **options)  # type: ignore[safe-super]  # that of the class beside this one
 
     def _bring_back(self) -> None:
-        """Do nothing: this U-Net is never moved away."""
+        """Do nothing: this network is never moved away."""
+
+
+class LentUNet(Lent, HostUNet):
+    """See Lent and HostUNet."""
+
+
+class LentTransformer(Lent, HostTransformer):
+    """See Lent and HostTransformer."""
 
 
 @contextmanager
@@ -66,17 +75,18 @@ def borrowed(
     size: tuple[int, int] | None = None,
     batch: int = 1,
     precision: Precision = "auto",
+    block: int = 0,
 ) -> Iterator[Loan]:
     """Lend a host MODEL including its weight patches (LoRA), with its CLIP and, for pictures, its VAE.
 
     Inside the context tensors can be trained with, although nodes run in inference mode. `size`: (height, width) in
-    pixels to train at; `batch`: latents at once, so that the host can make room. At the end, also after an exception,
-    the copy's memory is freed even if something still refers to it. Raises RespoError for a model that cannot be
-    trained on, and for a CLIP or VAE of another kind of model.
+    pixels to train at; `batch`: latents at once, so that the host can make room; `block`: see HostNetwork. At the end,
+    also after an exception, the copy's memory is freed even if something still refers to it. Raises RespoError for a
+    model that cannot be trained on, and for a CLIP or VAE of another kind of model.
     """
     import comfy.model_management as management
 
-    Architecture.from_unet_config(model.model.model_config.unet_config)
+    kind = LentUNet if architecture_of(model.model, block).block == 0 else LentTransformer
     model = _not_dynamic(model)
     management.load_models_gpu([model], force_full_load=True)
     device = model.load_device
@@ -90,7 +100,7 @@ def borrowed(
             dtype = choose_dtype(precision, device)
             # Only autocast takes weights of any precision.
             lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
-            unet = LentUNet(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True)
+            unet = kind(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True, block=block)
             _check_fit(unet, clip, vae)
             yield Loan(unet, sha256)
         finally:
@@ -176,7 +186,7 @@ def _in_training(management: Any) -> Iterator[None]:
         management.in_training = before
 
 
-def _check_fit(unet: HostUNet, clip: Any, vae: Any) -> None:
+def _check_fit(unet: HostNetwork, clip: Any, vae: Any) -> None:
     width = clip.encode_from_tokens(clip.tokenize("")).shape[-1]
     if width != unet.architecture.context_dim:
         raise RespoError(

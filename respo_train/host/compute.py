@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..core.errors import RespoError
 from ..latents.randomness import keyed_noise
-from ..network import Conditioning, SplitUNet
+from ..network import Conditioning, SplitNetwork
 
 # Largest relative distance of compiled and eager results. Rounding is far below; a missing gradient gives 1.
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.1}
@@ -34,7 +34,7 @@ class Probe:
     gradient: Tensor
 
 
-def probe(unet: SplitUNet) -> Probe:
+def probe(unet: SplitNetwork) -> Probe:
     """Run both halves forwards and backwards on a fixed latent, in the middle of the noise schedule."""
     like = unet.alphas_cumprod
     width = unet.architecture

@@ -10,7 +10,9 @@ import torch
 
 from ..core.errors import RespoError
 from ..precision import Precision, choose_dtype
+from .host_network import HostNetwork, architecture_of
 from .locate import use_host
+from .split_transformer import HostTransformer
 from .split_unet import HostUNet
 
 
@@ -21,11 +23,13 @@ def load_unet(
     *,
     compile: bool = False,  # noqa: A002 - the usual name
     checkpointing: bool | None = None,
-) -> HostUNet:
-    """Load any U-Net checkpoint that ComfyUI can load.
+    block: int = 0,
+) -> HostNetwork:
+    """Load any checkpoint of a U-Net, or of a transformer of a known family, that ComfyUI can load.
 
     `size`: (height, width) in pixels; default: the model's own. `compile`: use torch.compile, after a check that the
-    results are the same. `checkpointing`: see HostUNet. Raises RespoError when it cannot be loaded or trained on.
+    results are the same. `checkpointing`, `block`: see HostNetwork. Raises RespoError when it cannot be loaded or
+    trained on.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,7 +46,8 @@ def load_unet(
         dtype = choose_dtype(precision, device)
         patcher, clip, vae = _load(path, dtype)
         management.load_models_gpu([patcher], force_full_load=True)
-        unet = HostUNet(patcher, clip, vae, device, dtype, size, owned=True, checkpointing=checkpointing)
+        kind = HostUNet if architecture_of(patcher.model, block).block == 0 else HostTransformer
+        unet = kind(patcher, clip, vae, device, dtype, size, owned=True, checkpointing=checkpointing, block=block)
         if compile:
             unet.compile()
         return unet

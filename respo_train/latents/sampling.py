@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.errors import RespoError
 from ..core.module.concept import ConceptModule
-from ..network import Conditioning, Encoded, SplitUNet
+from ..network import Conditioning, Encoded, SplitNetwork
 from .ddim import ddim_step, schedule
 
 # The half of guidance that a module is added to, as module files store it (the nodes' `Guidance` has longer words).
@@ -23,7 +23,7 @@ def guided(uncond: Tensor, cond: Tensor, guidance: float) -> Tensor:
 
 
 def predict(
-    unet: SplitUNet, latents: Tensor, timesteps: Tensor, prompt: Conditioning, module: ConceptModule | None = None
+    unet: SplitNetwork, latents: Tensor, timesteps: Tensor, prompt: Conditioning, module: ConceptModule | None = None
 ) -> Tensor:
     """Return the predicted noise `[B, C, H, W]`, with `module` applied to h if one is given."""
     encoded = unet.encoder(latents, timesteps, prompt)
@@ -32,7 +32,7 @@ def predict(
 
 @torch.no_grad()
 def predict_many(
-    unet: SplitUNet, latents: Tensor, timesteps: Tensor, prompts: Sequence[Conditioning]
+    unet: SplitNetwork, latents: Tensor, timesteps: Tensor, prompts: Sequence[Conditioning]
 ) -> tuple[list[Tensor], Encoded]:
     """Return the predicted noise `[B, C, H, W]` for each prompt, and the first prompt's `Encoded`, for decoding again.
 
@@ -77,7 +77,7 @@ def _first_rows(encoded: Encoded, count: int) -> Encoded:
 
 @torch.no_grad()
 def sample(
-    unet: SplitUNet,
+    unet: SplitNetwork,
     noise: Tensor,
     prompt: Conditioning,
     negative: Conditioning,

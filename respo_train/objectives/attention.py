@@ -1,4 +1,4 @@
-"""Hooks for `SplitUNet`: find where an attribute is in a picture from its cross-attention, and suppress it there."""
+"""Hooks for `SplitNetwork`: find where an attribute is in a picture from its cross-attention, and suppress it there."""
 
 from __future__ import annotations
 

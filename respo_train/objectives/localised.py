@@ -134,6 +134,8 @@ def shown(setting: Setting, pictures: Pictures) -> Shown:
 
 
 def _attribute(setting: Setting) -> list[int]:
+    if not setting.unet.attention_layers:
+        raise RespoError("expected a network with cross-attention, found one without; use the objective sdisc")
     target, neutral = setting.prompts.target.tokens, setting.prompts.neutral.tokens
     places = attribute_places(target, neutral)
     if not places:
@@ -142,8 +144,6 @@ def _attribute(setting: Setting) -> list[int]:
             f"{setting.config.of(setting.name, 'neutral')!r} does not have, found "
             f"{setting.config.concepts[setting.name].asked!r}; use other words, or the objective sdisc"
         )
-    if not setting.unet.attention_layers:
-        raise RespoError("expected a U-Net with cross-attention, found one without; use the objective sdisc")
     return places
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.module.concept import ConceptModule
 from ..latents.sampling import Half
-from ..network import Conditioning, SplitUNet
+from ..network import Conditioning, SplitNetwork
 from ..settings.config import TrainConfig
 
 Part = Literal["responsible", "semantic"]
@@ -45,7 +45,7 @@ class Setting:
 
     config: TrainConfig
     name: str
-    unet: SplitUNet
+    unet: SplitNetwork
     prompts: Prompts
     rows: range
     folder: Path | None = None

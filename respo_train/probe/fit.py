@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.errors import RespoError
 from ..core.module.probe import PromptProbe, likeness
 from ..latents.sampling import one_per_row
-from ..network import Conditioning, SplitUNet
+from ..network import Conditioning, SplitNetwork
 from ..settings.config import TrainConfig
 from .sentences import probe_prompts, stating_words
 
@@ -20,7 +20,7 @@ _ITERATIONS = 300
 _DECAY = 1e-5  # weight decay of the direction; keeps it finite when the sentences are separable
 
 
-def fit_probe(config: TrainConfig, unet: SplitUNet) -> PromptProbe | None:
+def fit_probe(config: TrainConfig, unet: SplitNetwork) -> PromptProbe | None:
     """Return the probe for `config` and this text encoder, on the CPU; None when the preset has no sentences for one.
 
     Deterministic. Raises RespoError when the text encoder cannot separate the sentences, or gives them unequal numbers

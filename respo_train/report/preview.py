@@ -20,7 +20,7 @@ from ..core.module.architecture import family_named
 from ..core.module.concept import ConceptModule
 from ..latents.randomness import keyed_noise
 from ..latents.sampling import sample
-from ..network import Conditioning, SplitUNet
+from ..network import Conditioning, SplitNetwork
 from ..objectives import OBJECTIVES
 from ..settings.config import TrainConfig
 from .sheet import Sheet
@@ -35,7 +35,7 @@ _SMALLEST = 96
 class Previews:
     """Draws the same prompts from the same noise each time. The pictures without a module are drawn once and kept."""
 
-    def __init__(self, config: TrainConfig, unet: SplitUNet):
+    def __init__(self, config: TrainConfig, unet: SplitNetwork):
         self._config, self._unet, self._key = config, unet, run_key(config, unet)
         self._prompts = tuple(config.preview) or _fallback(config)
         uncond, *encoded = unet.encode_prompts(["", *self._prompts])
@@ -73,7 +73,7 @@ class Previews:
         return None if pictures is None else np.stack([_small(picture) for picture in pictures])
 
 
-def run_key(config: TrainConfig, unet: SplitUNet) -> str:
+def run_key(config: TrainConfig, unet: SplitNetwork) -> str:
     """Return a short identifier of the run. It stays the same when the run is continued for more steps."""
     entries = {key: value for key, value in config.trained().items() if key != "steps"}
     return hashlib.blake2b(json.dumps([entries, unet.fingerprint]).encode(), digest_size=8).hexdigest()

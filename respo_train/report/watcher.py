@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.files.write import make_folder, write_atomically
 from ..job import training_folder
-from ..network import SplitUNet
+from ..network import SplitNetwork
 from ..provenance import Base
 from ..settings.config import TrainConfig
 from ..trainer import TrainState, settings_of
@@ -31,7 +31,7 @@ class Report:
     end, a warning for each concept that needs one.
     """
 
-    def __init__(self, config: TrainConfig, unet: SplitUNet, base: Base, out: Path, preview_every: int):
+    def __init__(self, config: TrainConfig, unet: SplitNetwork, base: Base, out: Path, preview_every: int):
         self._config, self._unet, self._base, self._out, self._every = config, unet, base, out, preview_every
         self._folder = training_folder(out)
         self._settings = settings_of(config, unet)

@@ -103,6 +103,9 @@ class TrainConfig(Strict):
     grid: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] | None = Field(
         None, description="height and width of the module's grid; default: that of h"
     )
+    block: int | None = Field(
+        None, ge=1, le=1000, description="of a transformer: h is behind this block; default: two thirds of them"
+    )
 
     map_width: int | None = Field(
         None, ge=1, le=1024, description="a map of h beside the constant, with this many hidden numbers per place"

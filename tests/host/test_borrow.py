@@ -144,10 +144,11 @@ def test_the_clip_and_vae_of_another_model(loaded: Any, make_model: Callable) ->
         pass
 
 
-def test_a_model_without_a_unet(make_model: Callable) -> None:
-    flux = make_model()
-    flux.model.model_config.unet_config = {"image_model": "flux"}
-    with pytest.raises(RespoError, match="flux"), borrowed(flux, None):
+def test_a_model_that_is_no_unet_and_no_known_transformer(make_model: Callable) -> None:
+    wan = make_model()
+    wan.model.model_config.unet_config = {"image_model": "wan2.1"}
+    wan.model.diffusion_model = torch.nn.Identity()
+    with pytest.raises(RespoError, match=r"Flux.* This model is a Identity"), borrowed(wan, None):
         pass
 
 

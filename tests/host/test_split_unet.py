@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from respo_train.core.errors import RespoError
 from respo_train.host.split_unet import HostUNet
@@ -163,6 +163,6 @@ def test_refuses_what_cannot_be_trained(host: SimpleNamespace) -> None:
     edm.model_sampling = comfy.model_base.model_sampling(edm.model_config, comfy.model_base.ModelType.EDM)
     with pytest.raises(RespoError, match="noise schedule"):
         split(edm)
-    dit = SimpleNamespace(model_config=models.Flux({"image_model": "flux", "guidance_embed": True}))
-    with pytest.raises(RespoError, match="'flux'"):
-        split(dit)
+    unknown = SimpleNamespace(model_config=models.WAN21_T2V({"image_model": "wan2.1"}), diffusion_model=nn.Identity())
+    with pytest.raises(RespoError, match=r"these transformers: Lumina 2 .* This model is a Identity"):
+        split(unknown)

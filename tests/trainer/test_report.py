@@ -18,7 +18,7 @@ from toy_unet import ToyUNet
 
 from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import file_sha256, save_attribute
-from respo_train.network import Encoded, SplitUNet
+from respo_train.network import Encoded, SplitNetwork
 from respo_train.provenance import Base, attribute_of
 from respo_train.report import Report
 from respo_train.report.effect import Effect
@@ -46,7 +46,7 @@ def run(
     every: int = 2,
     *,
     stop_at: int | None = None,
-    unet: SplitUNet | None = None,
+    unet: SplitNetwork | None = None,
     base: Base = BASE,
 ) -> str:
     """Train with a report, as the job does it; return the page."""

@@ -19,7 +19,8 @@ from .tokens import Blocks, Tokens, attribute_at, default_block
 class Family:
     """What is known of one family; all that the pack knows of a family is its record in FAMILIES.
 
-    `model_channels`, `context_dim` and `adm_channels` identify a U-Net in a host's `unet_config`. `tokens`: where a
+    `model_channels`, `context_dim` and `adm_channels` identify a U-Net in a host's `unet_config`; a transformer's
+    `model_channels` is 0 where any width will do, and such a record comes last. `tokens`: where a
     transformer's h is; None for U-Nets. `latent_size`: height and width of a latent at the size that it was trained at.
     `guidance`: the usual scale of classifier-free guidance.
     """
@@ -59,6 +60,9 @@ FAMILIES = [
     Family("sdxl", "Stable Diffusion XL", 320, 2048, 2816, latent_size=128),
     Family("sdxl_refiner", "Stable Diffusion XL refiner", 384, 1280, 2560, latent_size=128),
     Family("emoji_world", "Emoji World", 64, 128, latent_size=16, guidance=3.0),
+    Family(
+        "emoji_world_transformer", "Emoji World, transformer", 192, 128, latent_size=16, guidance=3.0, tokens=_LUMINA
+    ),
     Family("lumina2", "Lumina 2 / Z-Image", 0, 0, latent_size=128, guidance=4.0, tokens=_LUMINA),
     Family("flux", "Flux", 0, 0, latent_size=128, guidance=1.0, tokens=_FLUX),
     Family("chroma", "Chroma", 0, 0, latent_size=128, guidance=4.0, tokens=_CHROMA),
@@ -80,7 +84,12 @@ def family_of_network(network: Any) -> Family | None:
     Not by classes that it is derived from: those may lay out their tokens in another way.
     """
     name = type(network).__name__
-    return next((f for f in FAMILIES if f.tokens is not None and f.tokens.network == name), None)
+    own = [f for f in FAMILIES if f.tokens is not None and f.tokens.network == name]
+    return next((f for f in own if not f.model_channels or f.model_channels == _width(network, f)), None)
+
+
+def _width(network: Any, family: Family) -> int:
+    return int(attribute_at(network, family.tokens.width)) if family.tokens is not None else 0
 
 
 def tokens_of(network: Any) -> Tokens | None:
@@ -117,7 +126,7 @@ class Architecture:
         """
         family = family_of_network(network)
         if family is None or family.tokens is None:
-            known = ", ".join(own.title for own in FAMILIES if own.tokens is not None)
+            known = ", ".join(own.title for own in FAMILIES if own.tokens is not None and not own.model_channels)
             raise RespoError(
                 f"Respo steers U-Nets (SD 1.x, 2.x, SDXL and their fine-tunes) and these transformers: {known}. This "
                 f"model is a {type(network).__name__}. Use another checkpoint."
@@ -125,7 +134,7 @@ class Architecture:
         tokens = family.tokens
         block = block or default_block(tokens.depth(network))
         tokens.place(network, block)
-        width = int(attribute_at(network, tokens.width))
+        width = _width(network, family)
         text = int(getattr(attribute_at(network, tokens.text), "in_features", 0))
         return cls(family.key, width, text, 0, width, block)
 
