@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from respo_train.core.errors import RespoWarning
-from respo_train.host.split_unet import _warn_if_long
+from respo_train.host.host_network import _warn_if_long
 
 
 @pytest.fixture(params=["clip", "emoji_world"])
