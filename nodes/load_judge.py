@@ -27,8 +27,9 @@ class LoadJudge(io.ComfyNode):
                     "judge",
                     options=judge_names(),
                     default=judge_names()[0],
-                    tooltip="Emoji World is for the example model alone. NudeNet and Open-NSFW find unsafe pictures "
-                    "and need a Python package each. A folder with a CLIP model in models/respo_judges judges photos.",
+                    tooltip="Emoji World is for the example model alone. NudeNet and Open-NSFW find unsafe pictures, "
+                    "Faces says what faces look like; each needs a Python package. A folder with a CLIP model in "
+                    "models/respo_judges judges photos.",
                 ),
                 io.String.Input(
                     "prompts",

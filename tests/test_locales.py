@@ -23,7 +23,7 @@ _EVERYWHERE = {"sha256", "clip", "vae", "cfg", "t", "json"}
 SAME: dict[str, set[str]] = {
     "de": {"sha256", "t"},
     "es": _EVERYWHERE | {"base", "prompt"},
-    "fr": _EVERYWHERE | {"base", "concept", "concepts", "images", "latent", "module", "prompt"},
+    "fr": _EVERYWHERE | {"Audit", "base", "concept", "concepts", "images", "latent", "module", "page", "prompt"},
     "ja": _EVERYWHERE,
     "ko": _EVERYWHERE,
     "zh": _EVERYWHERE,

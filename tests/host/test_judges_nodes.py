@@ -116,7 +116,7 @@ def test_attribute_and_concepts(fairness, pack):
             fairness(pictures(0, 1), **given)
 
 
-@pytest.mark.parametrize("node", ["RespoFairnessReport", "RespoSafetyReport"])
+@pytest.mark.parametrize("node", ["RespoFairnessReport", "RespoSafetyReport", "RespoAudit"])
 def test_any_batch(run_node, pack, judge, node):
     for images in (torch.zeros(1, 1, 1, 3), torch.full((2, 9, 5, 4), torch.nan), torch.rand(3, 300, 2, 1)):
         assert run_node(node, images=images, judge=judge)[0] is images

@@ -46,7 +46,7 @@ def tone_shares(cheeks: Tensor, face: Tensor) -> Tensor:
     `cheeks`: `[h, w, 3]`, from one to the other; `face`: `[H, W, 3]`, with eyes and mouth; both sRGB in 0 … 1. Pixels
     without the hue of skin, from red to yellow, have none of the tones: hair, grey, coloured light. Where the face is
     not lit, or from one side only, there are none at all, as the light decides: of 11 faces in pictures of other models
-    that were dark otherwise, all with light skin in shadow, this leaves 2.
+    that were dark otherwise, all with light skin to our eyes, this leaves 3.
     """
     lab = to_lab(cheeks)
     third = lab.shape[1] // 3

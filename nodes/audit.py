@@ -1,0 +1,101 @@
+"""Audit: who is in a batch, in everything that the judge knows, and whether that meets a target."""
+
+from __future__ import annotations
+
+import json
+
+import comfy.model_management as management
+import comfy.utils
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..respo_train.core.counting.audit import audit, audit_json, sentence, targets_of
+from ..respo_train.core.counting.fairness import sentence as figures_of
+from ..respo_train.core.counting.target import plan
+from ..respo_train.core.judge import AnyJudge, look_at_all
+from .pictures.charts import fairness_chart, shown_chart
+from .shared.audit_page import write_page
+from .shared.wire import RespoJudge
+
+
+class Audit(io.ComfyNode):
+    """Pictures, a judge and a target -> shares of every attribute, and pass or fail, as chart, JSON, text and page."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Ids and their order must never change: saved workflows store widget values by position."""
+        return io.Schema(
+            node_id="RespoAudit",
+            display_name="Audit",
+            category="Respo",
+            description="Counts who is in any pictures, e.g. by perceived gender, age group and skin tone, and tests "
+            "whether that meets a target. It says how many pictures the test needs.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures, of any model. They are passed on untouched."),
+                RespoJudge.Input("judge", tooltip="From Load Judge: Faces for photos."),
+                io.String.Input(
+                    "target",
+                    default="woman 1, man 1",
+                    multiline=True,
+                    tooltip="The wanted shares, one attribute a line, e.g. 'light 1, medium 1, dark 1'. What has no "
+                    "target is counted and not tested.",
+                ),
+                io.Float.Input(
+                    "tolerance",
+                    default=0.1,
+                    min=0.01,
+                    max=0.45,
+                    step=0.01,
+                    tooltip="How far each share may be away from its target: 0.1 accepts 40 to 60 % for a half. With "
+                    "half of it the test needs four times as many pictures.",
+                ),
+                io.Boolean.Input(
+                    "page",
+                    default=False,
+                    tooltip="Also write an HTML page with all figures, and what the judge is wrong about, into the "
+                    "folder respo_audits of ComfyUI's output. It holds no pictures.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The pictures, untouched."),
+                io.Image.Output(display_name="chart", tooltip="The shares of each attribute, one below the other."),
+                io.String.Output(display_name="json", tooltip="All figures and results as JSON."),
+                io.String.Output(display_name="text", tooltip="The results in words, and how many pictures it takes."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, judge: AnyJudge, target: str, tolerance: float, page: bool) -> io.NodeOutput:
+        """Return the pictures, the charts, the audit as JSON and as text.
+
+        `images`: `[B, H, W, C]` in 0 … 1. Raises RespoError: no pictures, or a target that does not fit the judge.
+        """
+        targets = targets_of([line for line in target.splitlines() if line.strip()], judge.classes, tolerance)
+        bar = comfy.utils.ProgressBar(len(images))
+
+        def looked(count: int) -> None:
+            bar.update(count)
+            management.throw_exception_if_processing_interrupted()
+
+        verdicts = look_at_all(judge, images, looked)
+        found = {
+            name: audit(name, classes, {"": verdicts[name].labels}, targets.get(name))
+            for name, classes in judge.classes.items()
+        }
+        charts = [fairness_chart(own.whole.found, judge.name) for own in found.values()]
+        drawn = [chart for chart, _ in charts if isinstance(chart, Tensor)]
+        chart = torch.cat(drawn, 1) if drawn else charts[0][0]
+        said = [
+            f"{name}: {sentence(own)} {figures_of(own.whole.found)}".replace(":  ", ": ") for name, own in found.items()
+        ]
+        said += [plan(name, own) for name, own in targets.items()]
+        limits = list(getattr(judge, "limits", ()))
+        if page:
+            said.append(write_page(judge, {name: verdict.labels for name, verdict in verdicts.items()}, targets))
+        text = "\n".join(filter(None, [*said, charts[0][1]]))
+        told = {"judge": judge.name, "pictures": len(images), "limits": limits}
+        told["attributes"] = {name: audit_json(own) for name, own in found.items()}
+        shown = {**shown_chart(chart, cls), "text": (text,)}
+        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown)
