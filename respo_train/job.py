@@ -17,7 +17,7 @@ from .core.module.probe import PromptProbe
 from .network import SplitNetwork
 from .probe.fit import fit_probe
 from .provenance import Base, attribute_of, compute_of
-from .resume import Identity, read_saved, restore_state, save_state, state_bytes
+from .resume import Identity, check_identity, read_saved, restore_state, save_state
 from .settings.config import TrainConfig
 from .team import ALONE, Team
 from .trainer import NotFinite, TrainState, train
@@ -98,7 +98,7 @@ def train_to_file(
     def restore(state: TrainState) -> None:
         run.current = state
         to_bytes(run.attribute(state))  # this and the next raise before training for what could not be saved
-        state_bytes(state, run.identity(), team)
+        check_identity(run.identity())
         if go_on:
             restore_state(run.state, state, team)
 

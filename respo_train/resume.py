@@ -96,17 +96,8 @@ class Saved:
 def save_state(path: Path, state: TrainState, identity: Identity, team: Team = ALONE) -> None:
     """Write `state`, between two steps, atomically. All processes must call it; process 0 writes.
 
-    Raises RespoError as `state_bytes` does or when it cannot be written; then the previous file is unchanged.
-    """
-    data = state_bytes(state, identity, team)
-    if team.leads:
-        write_atomically(path, data)
-
-
-def state_bytes(state: TrainState, identity: Identity, team: Team = ALONE) -> bytes:
-    """Return the bytes of a state file, in process 0. All processes must call it.
-
-    Raises RespoError when it holds NaN or infinite numbers, and for whatever `read_saved` would refuse.
+    Raises RespoError when it holds NaN or infinite numbers, when `read_saved` would refuse it, and when it cannot be
+    written; then the previous file is unchanged.
     """
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, list[Any]]] = {}
@@ -116,16 +107,26 @@ def state_bytes(state: TrainState, identity: Identity, team: Team = ALONE) -> by
         tensors |= {f"{name}.source.{key}": team.gather_rows(sources[key]) for key in sorted(sources)}
         numbers[name] = team.gather_lists(concept.source.numbers())
     if not team.leads:
-        return b""
+        return
     if not _all_finite(tensors):
         raise RespoError("the modules hold NaN or infinite numbers: training diverged. Lower the learning rates.")
     tensors["numbers"] = torch.frombuffer(bytearray(json.dumps(numbers).encode()), dtype=torch.uint8)
-    saved = {"step": state.step, "identity": asdict(identity), "digest": _digest(tensors)}
+    write_atomically(path, _to_bytes(state.step, identity, tensors))
+
+
+def check_identity(identity: Identity) -> None:
+    """Raise RespoError, before training, for a run whose states could not be saved."""
+    _to_bytes(0, identity, {})
+
+
+def _to_bytes(step: int, identity: Identity, tensors: dict[str, Tensor]) -> bytes:
+    """Return a state's file. Raises RespoError for one that `read_saved` would refuse."""
+    saved = {"step": step, "identity": asdict(identity), "digest": _digest(tensors)}
     metadata = {"format": _FORMAT, "format_version": _VERSION, "respo": json.dumps(saved, ensure_ascii=False)}
-    data = safetensors.torch.save(tensors, metadata)
     try:
+        data = safetensors.torch.save(tensors, metadata)
         _read_saved(io.BytesIO(data), "the state")
-    except ModuleFileError as error:
+    except ValueError as error:  # a ModuleFileError, and what no UTF-8 can hold
         raise RespoError(f"the training's state cannot be saved, as it could not be read again: {error}") from error
     return data
 

@@ -201,12 +201,12 @@ def test_another_checkpoint_is_refused(refused: Any) -> None:
 def test_another_precision_is_refused(refused: Any) -> None:
     unet = ToyUNet()
     unet.compute = {"precision": "bfloat16"}
-    refused("has precision float32, this one bfloat16: give --precision float32", unet=unet)
+    refused("has precision float32, this one bfloat16: precision float32", unet=unet)
 
 
 def test_what_is_there_is_not_replaced_unasked(refused: Any, tmp_path: Path) -> None:
     out = tmp_path / "gender.safetensors"
-    refused("there is a module at .*--resume.*--overwrite", resume=False)
+    refused("there is a module at .*: resume, or overwrite", resume=False)
     train_to_file(config(seed=3), ToyUNet(), BASE, out, overwrite=True)
     assert load_attribute(out).training["config"]["seed"] == 3
     out.unlink()

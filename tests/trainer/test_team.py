@@ -136,7 +136,7 @@ def test_an_error_in_one_process_ends_the_other(toy: Path) -> None:
 
 def test_the_batch_has_to_be_shared_evenly(tmp_path: Path) -> None:
     assert [list(Team(rank, 2).rows(6)) for rank in range(2)] == [[0, 2, 4], [1, 3, 5]]
-    with pytest.raises(RespoError, match=r"4 processes can share evenly, found 6; use 8 or another --nproc_per_node"):
+    with pytest.raises(RespoError, match=r"4 processes can share evenly, found 6: batch 8, or processes"):
         train_to_file(config(3), ToyUNet(), Base("toy", "0" * 64), tmp_path / "x.safetensors", team=Team(0, 4))
     assert os.listdir(tmp_path) == []
 

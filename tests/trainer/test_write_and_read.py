@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from respo_train.evaluation.cells import Cell, Store
 from respo_train.evaluation.protocol import Ask
 from respo_train.latents import pictures
 from respo_train.report.sheet import Sheet
-from respo_train.resume import Identity, read_saved, save_state
+from respo_train.resume import Identity, check_identity, read_saved, save_state
 from respo_train.trainer import TrainState
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -72,15 +73,25 @@ def test_cells(tmp_path: Path, count: int, about: dict[str, object]) -> None:
     assert np.array_equal(store.load(cell)[:], drawn)
 
 
-@pytest.mark.parametrize(("prompt", "fits"), [("a doctor", True), ("é" * 2**20, False)])
-def test_states(tmp_path: Path, prompt: str, fits: bool) -> None:
-    identity = Identity({"prompt": prompt}, {"name": "toy", "sha256": "0" * 64}, {}, {}, "toy.safetensors")
+@pytest.mark.parametrize(
+    ("prompt", "checkpoint", "fits"),
+    [
+        ("a doctor", "toy.safetensors", True),
+        ("é" * 2**20, "toy.safetensors", False),
+        ("a doctor", os.fsdecode(b"\xff.safetensors"), False),
+    ],
+)
+def test_states(tmp_path: Path, prompt: str, checkpoint: str, fits: bool) -> None:
+    identity = Identity({"prompt": prompt}, {"name": "toy", "sha256": "0" * 64}, {}, {}, checkpoint)
+    path, state = tmp_path / "state.respo", TrainState(3, {})
     if fits:
-        save_state(tmp_path / "state.respo", TrainState(3, {}), identity)
-        assert read_saved(tmp_path / "state.respo").identity == identity
+        check_identity(identity)
+        save_state(path, state, identity)
+        assert read_saved(path).identity == identity
     else:
-        with pytest.raises(
-            RespoError, match=r"cannot be saved, as it could not be read again: .*at most 1048576 bytes"
-        ):
-            save_state(tmp_path / "state.respo", TrainState(3, {}), identity)
+        refused = r"cannot be saved, as it could not be read again: .*(1048576|utf-8)"
+        with pytest.raises(RespoError, match=refused):
+            check_identity(identity)
+        with pytest.raises(RespoError, match=refused):
+            save_state(path, state, identity)
         assert list(tmp_path.iterdir()) == []
