@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.checkpoint import file_sha256
+from ..respo_train.core.files.text import limited
 from ..respo_train.core.foreign.families import BASES
 from ..respo_train.core.foreign.names import fitting_name, parse_concepts
 from ..respo_train.core.foreign.read import read_file
@@ -91,7 +92,7 @@ class ImportModule(io.ComfyNode):
         found = read_file(
             resolve_foreign(file),
             parse_concepts(concepts) if concepts.strip() else None,
-            [part for part in map(str.strip, only.split(",")) if part],
+            [part for part in map(str.strip, limited(only, "the concepts to take").split(",")) if part],
             None if base == AS_PUBLISHED else base,
             fitting_name(PurePosixPath(listed).stem),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ModuleFileError
-from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
 from .shared.folders import module_names, resolve
 from .shared.wire import LoadedModule, RespoModule
 
@@ -65,11 +65,11 @@ class LoadModule(io.ComfyNode):
         Raises ModuleFileError: a missing or broken file, or one whose SHA-256 is not the expected one.
         """
         path = resolve(module, sha256)
-        found = file_sha256(path)
+        attribute, found = load_hashed(path)
         if not found.startswith(sha256.strip().lower()):
             raise ModuleFileError(
                 f"expected {module!r} with the SHA-256 {sha256}, found {found}: a different file of the same name. Get "
                 "the right file from where you got the workflow, or clear the field 'sha256' to use this one."
             )
-        loaded = LoadedModule(load_attribute(path), module, found)
+        loaded = LoadedModule(attribute, module, found)
         return io.NodeOutput(loaded, ui=ui.PreviewText(loaded.describe()))

@@ -8,11 +8,12 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ArchitectureMismatch, RespoError
-from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
 from .shared import widgets
 from .shared.folders import own_folder, resolve
 from .shared.guard import architecture_of, check_fit
 from .shared.safety_concepts import SafetyConcept, safety_concepts
+from .shared.shipped import SHA256
 from .shared.wire import LoadedModule
 from .steering.edits import ModuleEdit
 from .steering.patching import sigma_range, with_edits
@@ -135,7 +136,8 @@ def edits_of(
     edits, lines = [], []
     for found in concepts:
         path = resolve(found.file)
-        module = LoadedModule(load_attribute(path), found.file, file_sha256(path))
+        attribute, sha256 = load_hashed(path)
+        module = LoadedModule(attribute, found.file, sha256)
         try:
             note = check_fit(model, module)
         except ArchitectureMismatch:
@@ -154,7 +156,8 @@ def edits_of(
                 block=module.attribute.architecture.block,
             )
         )
-        lines.append(f"On: {found.switch}" + (f"\n{note}" if note else ""))
+        origin = "ships with Respo" if sha256 in SHA256.values() else f"your own file, SHA-256 {sha256[:12]}"
+        lines.append(f"On: {found.switch}, {origin}" + (f"\n{note}" if note else ""))
     if not edits:
         raise ArchitectureMismatch(
             f"none of the safety modules that are switched on was made for {architecture.describe()}, so nothing would "

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
-from ..respo_train.core.files.checkpoint import file_sha256, load_attribute
+from ..respo_train.core.files.checkpoint import load_hashed
 from .shared import widgets
 from .shared.folders import place_for
 from .shared.guard import architecture_of
@@ -136,7 +136,8 @@ class TrainModule(io.ComfyNode):
         path, listed = place_for(name)
         config = configuration(str(preset), custom_preset, recipe, steps, seed)
         outcome = run(config, model, clip, vae, path, existing, preview_every)
-        loaded = LoadedModule(load_attribute(path), listed, file_sha256(path))
+        attribute, sha256 = load_hashed(path)
+        loaded = LoadedModule(attribute, listed, sha256)
         sheet = ExecutionBlocker(None) if outcome.sheet is None else picture(outcome.sheet)
         return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{outcome.summary}\n{loaded.describe()}"))
 

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
+from ..respo_train.core.files.text import limited
 from ..respo_train.core.pictures.attention import word_tokens
 from ..respo_train.core.pictures.region import places_of
 from .recording.record import Record
@@ -16,6 +17,8 @@ from .shared.guard import architecture_of
 from .steering.edits import Area
 from .steering.patching import with_region, with_rest_of
 from .steering.regions import Region, Words
+
+_LONGEST, _LONGEST_PROMPT = 500, 20_000  # characters: every phrase is looked for at every place
 
 
 class Where(io.ComfyNode):
@@ -109,6 +112,7 @@ def places(clip: Any, prompt: str, words: str) -> Words:
     """Find the chosen words in the encoded prompt. Raises RespoError when they, clip or prompt are missing."""
     if clip is None or not prompt.strip():
         raise RespoError("expected clip and prompt to be linked: they are needed to find the words in the prompt.")
+    limited(words, "the words", _LONGEST), limited(prompt, "the prompt", _LONGEST_PROMPT)
     phrases = [phrase.strip() for phrase in re.split(r"[,;\n]", words) if phrase.strip()]
     chosen, others = places_of(words, word_tokens(clip, prompt), [word_tokens(clip, phrase) for phrase in phrases])
     return Words(tuple(chosen), tuple(others))

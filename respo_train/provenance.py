@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from . import __version__
-from .core.errors import RespoError
+from .core.errors import ModuleFileError, RespoError
 from .core.files.checkpoint import file_sha256
 from .core.module.attribute import Attribute
 from .core.module.probe import PromptProbe
@@ -35,8 +35,8 @@ class Base:
         """Return name and hash of the file at `path`. Raises RespoError when it cannot be read."""
         try:
             return cls(path.name, file_sha256(path), str(path.absolute()))
-        except OSError as error:
-            raise RespoError(f"cannot read the checkpoint at {path}: {error.strerror or error}.") from error
+        except ModuleFileError as error:
+            raise RespoError(f"no checkpoint to read: {error}") from error
 
     def to_dict(self) -> dict[str, str]:
         """Return the values that a module file stores of its base."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from respo_train.settings.preset_files import tomllib
+from respo_train.settings.toml_text import tomllib
 
 
 class Asked(NamedTuple):

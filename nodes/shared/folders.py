@@ -11,6 +11,8 @@ import folder_paths
 
 from ...respo_train.core.errors import ModuleFileError
 from ...respo_train.core.files.text import read_text
+from .shipped import FOLDER as SHIPPED
+from .shipped import shipped_file, shipped_name
 
 FOLDER = "respo"
 SUFFIX = ".safetensors"
@@ -25,7 +27,7 @@ def register() -> None:
     """Add the `respo` model folder and, unless its setting hides it, Emoji World's checkpoint. Idempotent."""
     own = own_folder()
     folder_paths.add_model_folder_path(FOLDER, str(own))
-    folder_paths.add_model_folder_path(FOLDER, str(_EMOJI_WORLD / "modules"))
+    folder_paths.add_model_folder_path(FOLDER, str(SHIPPED))
     # For a new folder the host has no filter: it would list every file.
     paths, _ = folder_paths.folder_names_and_paths[FOLDER]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, {SUFFIX})
@@ -95,7 +97,12 @@ def resolve_foreign(name: str) -> Path:
 
 
 def _inside(relative: PurePosixPath) -> Path | None:
-    """Return the first file of that name in a `respo` folder. Raises ModuleFileError for a link that leads outside."""
+    """Return the shipped file of that name, or else the first in a `respo` folder.
+
+    Raises ModuleFileError for a link that leads outside.
+    """
+    if found := shipped_file(relative):
+        return found
     for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
         found = root / relative
         if found.is_file():
@@ -114,10 +121,12 @@ def place_for(name: str) -> tuple[Path, str]:
     """Return the path to write a module to, and its name in the list. Writes nothing.
 
     The path is in the first `respo` folder, where the host saves too: the user's own if extra_model_paths.yaml sets
-    one. Raises ModuleFileError for a name that leads outside.
+    one. Raises ModuleFileError for a name that leads outside, and for that of a module that ships with Respo.
     """
     given = name.strip()
     relative = _relative(given if given.lower().endswith(SUFFIX) else given + SUFFIX)
+    if shipped_name(relative):
+        raise ModuleFileError(f"{given[:100]!r} is the name of a module that ships with Respo. Choose another name.")
     root = Path(folder_paths.get_folder_paths(FOLDER)[0])
     path = root / relative
     if not path.resolve().is_relative_to(root.resolve()):
@@ -125,12 +134,17 @@ def place_for(name: str) -> tuple[Path, str]:
     return path, str(relative)
 
 
+def _is_too_long(path: PurePosixPath) -> bool:
+    """Return whether file systems refuse a name: more than 255 bytes in a part of it."""
+    return any(len(part.encode(errors="surrogatepass")) > 255 for part in path.parts) or len(str(path)) > 1000
+
+
 def _relative(name: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> PurePosixPath:
     """Check a name before it reaches the file system. Raises ModuleFileError."""
     name = str(name)  # a workflow's JSON may hold anything
     path = PurePosixPath(name.replace("\\", "/"))  # workflows saved on Windows
     inside = not path.is_absolute() and ".." not in path.parts and not _NEVER_IN_A_NAME.search(name)
-    if not inside or path.suffix.lower() not in suffixes or len(name) > 255:
+    if not inside or path.suffix.lower() not in suffixes or _is_too_long(path):
         raise ModuleFileError(
             f"expected the name of a {' or '.join(suffixes)} file inside the '{FOLDER}' model folder, found "
             f"{name[:100]!r}. Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."

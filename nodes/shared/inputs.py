@@ -17,6 +17,7 @@ import torch
 from comfy_api.latest import io
 
 from ...respo_train.core.errors import RespoError
+from ...respo_train.core.files.text import limited
 from ...respo_train.core.judge import AnyJudge
 from .wire import LoadedModule
 
@@ -80,8 +81,7 @@ def _check_hidden(hidden: Any) -> None:
 
 
 def _check_text(wanted: io.Input, value: str) -> None:
-    if len(value) > LONGEST_TEXT:
-        raise RespoError(f"expected at most {LONGEST_TEXT} characters in {wanted.id!r}, found {len(value)}.")
+    limited(value, repr(wanted.id), LONGEST_TEXT)
     if _LONE_SURROGATE.search(value):  # JSON can hold it; tokenizers, files and pictures cannot
         raise RespoError(f"expected text in {wanted.id!r}, found an unpaired surrogate (U+D800 … U+DFFF). Retype it.")
     choices = getattr(wanted, "options", None)

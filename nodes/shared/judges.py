@@ -65,10 +65,12 @@ def state(name: str) -> str:
 def _models() -> dict[str, Path]:
     """Return the folders of CLIP models by name.
 
-    If two have the same name, the first wins, as with the host's files.
+    If two have the same name, the first wins, as with the host's files; a built-in judge always does.
     """
+    from ...respo_train.judges import BUILT_IN
+
     found: dict[str, Path] = {}
     for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
         for mark in sorted(root.glob(f"*/{_MARK}")):
             found.setdefault(mark.parent.name, mark.parent)
-    return found
+    return {name: folder for name, folder in found.items() if name not in BUILT_IN}

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ..core.errors import RespoError
-from ..core.files.checkpoint import file_sha256, load_attribute
+from ..core.files.checkpoint import load_hashed
 from ..core.files.text import read_text
 from ..core.judge import AnyJudge
 from ..evaluation.evaluate import Job, evaluate
@@ -100,7 +100,8 @@ def _modules(paths: Sequence[Path], strengths: Sequence[float]) -> list[Module]:
     if not all(math.isfinite(strength) for strength in strengths):
         raise RespoError(f"expected every --strength to be a number, found {', '.join(map(str, strengths))}")
     each = list(strengths) * len(paths) if len(strengths) == 1 else list(strengths) or [1.0] * len(paths)
-    return [Module(load_attribute(p), p.name, file_sha256(p), s) for p, s in zip(paths, each, strict=True)]
+    loaded = [(*load_hashed(path), path.name) for path in paths]
+    return [Module(own, file, sha256, by) for (own, sha256, file), by in zip(loaded, each, strict=True)]
 
 
 def _judge(options: argparse.Namespace, protocol: Protocol) -> AnyJudge:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .shown import printable
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -25,15 +27,15 @@ class RespoError(ValueError):
     """
 
     def __init__(self, message: str = "", *remedies: Remedy):
-        super().__init__(message)
-        self.message, self.remedies = message, remedies
+        self.message, self.remedies = printable(message), remedies  # it may quote a stranger
+        super().__init__(self.message)
 
     def worded(self, words: Mapping[str, str]) -> str:
         """Return the whole text. `words`: for each option what to do, with {} where its value belongs."""
         if not self.remedies:
             return self.message
         ways = [words.get(one.option, _neutral(one)).format(one.value) for one in self.remedies]
-        return f"{self.message.rstrip('.:')}: {', or '.join(ways)}."
+        return printable(f"{self.message.rstrip('.:')}: {', or '.join(ways)}.")
 
     def __str__(self) -> str:
         return self.worded({})

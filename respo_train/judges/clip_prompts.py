@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..core.errors import RespoError
+from ..core.files.text import limited
 from ..core.judge import UNSURE
 
 _THRESHOLD = "unsure below"
@@ -53,20 +54,25 @@ def parse_prompts(text: str) -> dict[str, Question]:
     short = a photo of a person with short hair
     unsure below = 0.6
 
-    Raises RespoError.
+    Runs of white space count as one. Raises RespoError.
     """
-    if not text.strip():
+    if not limited(text, "the prompts").strip():
         return dict(QUESTIONS)
     reader = configparser.ConfigParser(interpolation=None, delimiters=("=",), default_section="", strict=True)
     reader.optionxform = str  # type: ignore[assignment,method-assign] # keep the capitals of class names
     try:
-        reader.read_string(text)
+        reader.read_string("\n".join(map(_tidied, text.splitlines())))
     except configparser.Error as error:
         raise RespoError(
             f"the prompts cannot be read ({' '.join(str(error).split())[:200]}). Expected a line [attribute], then "
             "lines 'class = a prompt' for at least two classes."
         ) from error
     return {name: _question(name, dict(reader[name])) for name in reader.sections()}
+
+
+def _tidied(line: str) -> str:
+    """Return a line with one space for each run of white space: configparser's patterns are quadratic in such runs."""
+    return " " * line[:1].isspace() + " ".join(line.split())
 
 
 def _question(name: str, lines: dict[str, str]) -> Question:

@@ -7,7 +7,6 @@ are in its table `recipes.NAME`.
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.errors import RespoError
 from ..core.files.text import read_text
+from ..core.shown import shown
 from ..objectives import OBJECTIVES
 from .config import ConceptConfig, LocalisedConfig, ProbeConfig, TrainConfig, check
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml_text import parse_toml
 
 PRESETS = Path(__file__).parent / "presets"
 RECIPES = Path(__file__).parent / "recipes"
@@ -51,22 +47,22 @@ def parse_config(
     text: str, source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
 ) -> TrainConfig:
     """Parse a preset's text; see `read_config`. `source`: its name in messages."""
-    return configure(_parse(text, source), source, overrides, recipe)
+    return configure(parse_toml(text, source), source, overrides, recipe)
 
 
 def configure(
     preset: Mapping[str, Any], source: str, overrides: Mapping[str, Any] | None = None, recipe: str | None = None
 ) -> TrainConfig:
     """Build a configuration from a preset's plain values; see `read_config`."""
-    recipe = recipe or str(preset.get("recipe", "respo"))
+    recipe = recipe or preset.get("recipe", "respo")
     if recipe not in names(RECIPES):
-        raise RespoError(f"{source}: no recipe {recipe!r}. Recipes: {', '.join(names(RECIPES))}")
+        raise RespoError(f"{source}: no recipe {shown(recipe)}. Recipes: {', '.join(names(RECIPES))}")
     own = preset.get("recipes", {})
     if not isinstance(own, Mapping) or not all(isinstance(table, Mapping) for table in own.values()):
         raise RespoError(f"{source}: expected 'recipes' to hold tables, as in [recipes.released]")
     unknown = [key for key in own if key not in names(RECIPES)]
     if unknown:
-        raise RespoError(f"{source}: unknown key 'recipes.{unknown[0]}'; recipes: {', '.join(names(RECIPES))}")
+        raise RespoError(f"{source}: unknown key 'recipes.{unknown[0][:80]}'; recipes: {', '.join(names(RECIPES))}")
     values = {key: value for key, value in preset.items() if key != "recipes"}
     layers = (_read(RECIPES / f"{recipe}.toml"), values, own.get(recipe, {}), overrides or {}, {"recipe": recipe})
     merged: dict[str, Any] = {}
@@ -93,14 +89,7 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainConfig:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return _parse(read_text(path, "the preset or recipe"), str(path))
-
-
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:
-        raise RespoError(f"cannot read {source}: {error}") from error
+    return parse_toml(read_text(path, "the preset or recipe"), str(path))
 
 
 def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,13 +102,13 @@ def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 
 def _explain(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = ".".join(str(part) for part in error["loc"])[:200]
     if error["type"] == "missing":
         return f"{place}: expected this entry, found nothing"
     if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']}, found {str(error['input'])[:80]!r}" if place else error["msg"]
+        return f"{place}: {error['msg']}, found {shown(error['input'])}" if place else error["msg"]
     tables: dict[str, type[BaseModel]] = {"concepts": ConceptConfig, "where": LocalisedConfig, "probe": ProbeConfig}
     model = tables.get(str(error["loc"][0]), TrainConfig) if len(error["loc"]) > 1 else TrainConfig
     known = [field.alias or name for name, field in model.model_fields.items()]
-    nearest = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)
+    nearest = difflib.get_close_matches(str(error["loc"][-1])[:80], known, n=1, cutoff=0)
     return f"unknown key {place!r}; did you mean {nearest[0]!r}?"

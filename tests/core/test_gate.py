@@ -18,7 +18,8 @@ from respo_train.core.gate.prompt_text import MAX_CHARACTERS, read_words
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
-from respo_train.settings.preset_files import PRESETS, read_config, tomllib
+from respo_train.settings.preset_files import PRESETS, read_config
+from respo_train.settings.toml_text import tomllib
 
 PROMPTS = tomllib.loads((Path(__file__).parent / "gate_prompts.toml").read_text(encoding="utf-8"))
 MISSES = PROMPTS.pop("misses")

@@ -54,7 +54,7 @@ LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
         (LOAD, {"module": "../canary/victim.safetensors"}, "refused by the node", "expected the name of"),
         (LOAD, {"module": ["string", 0]}, "refused by the host", ""),
         ("RespoRecordRun", {"seed": Via("INT", -1)}, "our error", "-1 does not mean a random seed"),
-        (REPORT, {"concepts": Via("STRING", Long("x", 1_000_001))}, "our error", "expected at most 1000000 characters"),
+        (REPORT, {"concepts": Via("STRING", Long("x", 1_000_001))}, "our error", "at most 1,000,000 characters"),
         (REPORT, {"concepts": Via("STRING", "\ud800")}, "our error", "unpaired surrogate"),
     ],
 )

@@ -71,7 +71,9 @@ def test_a_name_of_a_file_is_the_nodes_own_matter(run_node: Any, module_folder: 
 
 
 def test_a_text_without_end_is_refused(nodes: Any, pack: Any) -> None:
-    with pytest.raises(pack.core.errors.RespoError, match="1000000 characters in 'distribution', found 10000000"):
+    with pytest.raises(
+        pack.core.errors.RespoError, match="'distribution' of at most 1,000,000 characters, found 10,000,000"
+    ):
         nodes["RespoBalance"].execute(distribution="w" * 10_000_000)
 
 

@@ -9,34 +9,41 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from bisect import insort
 from collections.abc import Mapping
 from fractions import Fraction
+from heapq import heappop, heappush
 
 from ..errors import RespoError
+from ..files.text import limited
 
 MAX_BLOCK = 10_000
+MAX_CONCEPTS = 256  # as in a module's file
 _SWEEPS = 8
+_WEIGHT = re.compile(r"\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}")
 
 
 def parse_shares(text: str) -> dict[str, Fraction]:
     """Parse "woman 1, man 1" (weights: whole numbers or decimals) into shares that sum to 1, in the given order.
 
-    Raises RespoError for anything else, for a repeated name, and for weights so fine that a block would exceed 10,000
-    images.
+    Raises RespoError for anything else, for a repeated name, for more than 256 names, and for weights so fine that a
+    block would exceed 10,000 images.
     """
     weights: dict[str, Fraction] = {}
-    for entry in re.split(r"[,;\n]", text):
+    for entry in re.split(r"[,;\n]", limited(text, "the distribution")):
         if not entry.strip():
             continue
-        match = re.fullmatch(r"\s*(.*\S)\s+(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*", entry)
-        if match is None:
+        name, *rest = entry.rsplit(maxsplit=1)
+        if not rest or not _WEIGHT.fullmatch(rest[0]):
             raise RespoError(
                 f"expected 'name weight' as in 'woman 1, man 1', found {entry.strip()[:80]!r}{_seem_labels(text)}"
             )
-        name, weight = match[1], Fraction(match[2] + "0" if match[2].endswith(".") else match[2])
+        name = name.strip()
         if name in weights:
             raise RespoError(f"expected each concept once, found {name[:80]!r} twice")
-        weights[name] = weight
+        weights[name] = Fraction(rest[0] + "0" if rest[0].endswith(".") else rest[0])
+        if len(weights) > MAX_CONCEPTS:
+            raise RespoError(f"expected at most {MAX_CONCEPTS} concepts in a distribution, found more. Leave some out.")
     total = sum(weights.values())
     if total == 0:
         raise RespoError("expected at least one concept with a weight above 0, as in 'woman 1, man 1'")
@@ -100,19 +107,21 @@ def _block(number: int, weights: Mapping[str, int]) -> list[str]:
     """
     names, length = list(weights), sum(weights.values())
     draw = Draws(f"{sorted(weights.items())} {number}")
-    counts = dict.fromkeys(names, 0)
+    counts = [0] * len(names)
+    waiting = [(1, index) for index in range(len(names))]  # a heap: the first place of a name's next copy, the name
+    due: dict[int, list[int]] = {}  # the last place of a copy -> the names whose copies must be there by then, in order
     order: list[str] = []
     for place in range(1, length + 1):
-        due = {
-            name: -(-(counts[name] + 1) * length // weights[name])
-            for name in names
-            if counts[name] * length // weights[name] < place
-        }
-        earliest = min(due.values())
-        first = [name for name in due if due[name] == earliest]
-        chosen = first[draw.below(len(first))]
+        while waiting and waiting[0][0] <= place:
+            _, index = heappop(waiting)
+            insort(due.setdefault(-(-(counts[index] + 1) * length // weights[names[index]]), []), index)
+        last = min(due)
+        chosen = due[last].pop(draw.below(len(due[last])))
+        if not due[last]:
+            del due[last]
         counts[chosen] += 1
-        order.append(chosen)
+        heappush(waiting, (counts[chosen] * length // weights[names[chosen]] + 1, chosen))
+        order.append(names[chosen])
     for _ in range(_SWEEPS):
         _swap_neighbours(order, weights, draw)
     return order

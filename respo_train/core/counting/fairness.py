@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RespoError
+from ..files.text import limited
 from ..judge import NOBODY, UNSURE
 from .metrics import Interval, bootstrap_assigned, deviation_ratio, fair_coin, wilson
 
@@ -56,7 +57,8 @@ class Report:
 def concepts_of(classes: Sequence[str], asked: str = "") -> tuple[str, ...]:
     """Return the concepts to count: those in `asked` ("woman, man"), or every class but NOBODY. Raises RespoError."""
     known = tuple(name for name in classes if name != NOBODY)
-    wanted = tuple(dict.fromkeys(part.strip() for part in asked.split(",") if part.strip())) or known
+    parts = limited(asked, "the concepts").split(",")
+    wanted = tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) or known
     unknown = [name for name in wanted if name not in known]
     if unknown or len(wanted) < 2:
         raise RespoError(

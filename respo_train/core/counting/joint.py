@@ -19,7 +19,9 @@ from .balance import MAX_BLOCK, Draws, assign, block_weights
 
 Combination = tuple[str, ...]  # one concept of each attribute
 Shares = tuple[tuple[str, Fraction], ...]
-_PLACES = 100_000  # positions to try in total per attribute and block, about a tenth of a second
+_PLACES = 100_000  # positions to try in total per attribute and block, about a tenth of a second with two concepts
+_MANY = 10  # concepts; with more of them, the positions to try count for more, too
+_CELLS = 500_000  # positions times concepts of one try, at most
 _TRIES = 256  # orders to try, at most
 
 
@@ -44,7 +46,14 @@ def _block_length(attributes: tuple[Shares, ...]) -> int:
         str(combination): math.prod((share for _, share in combination), start=Fraction(1))
         for combination in itertools.product(*attributes)
     }
-    return sum(block_weights(shares).values())
+    length = sum(block_weights(shares).values())
+    most = max(map(len, attributes), default=0)
+    if len(attributes) > 1 and length * most > _CELLS:
+        raise RespoError(
+            f"expected combinations that repeat within {_CELLS // most} images for an attribute of {most} concepts, "
+            f"but these need {length}. Leave some concepts out, or round the weights."
+        )
+    return length
 
 
 @lru_cache(maxsize=32)
@@ -61,7 +70,8 @@ def _block(number: int, length: int, attributes: tuple[Shares, ...]) -> list[Com
     combinations: list[Combination] = [(name,) for name in assign(number * length, length, dict(first))]
     for shares in further:
         weights = block_weights(dict(shares))
-        keys = (f"{sorted(weights.items())} {number} {n}" for n in range(min(_TRIES, _PLACES // length)))
+        tries = max(1, min(_TRIES, _PLACES * _MANY // (length * max(len(weights), _MANY))))
+        keys = (f"{sorted(weights.items())} {number} {n}" for n in range(tries))
         combinations = _first_within_one(_extended(combinations, weights, Draws(key)) for key in keys)
     return combinations
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from ..errors import RespoError
+from ..files.text import limited
 
 LONGEST = 200  # characters
+MOST = 4096  # as many as Balance's count
 _LONGEST_IN_NAME = 40
 _SHARES = re.compile(r"[^\d,;]+ (?:\d+\.?\d*|\.\d+)(?:[,;] ?[^\d,;]+ (?:\d+\.?\d*|\.\d+))*[,;]?")
 
@@ -17,7 +19,7 @@ def parse_labels(text: str, count: int) -> list[str]:
     A single line for several pictures is refused too: it would come from a Balance whose *count* was left at 1, and
     most pictures would get a wrong label. Raises RespoError.
     """
-    if not text.strip():
+    if not limited(text, "the labels", (LONGEST + 1) * max(MOST, count)).strip():
         return [""] * count
     labels = [line.strip() for line in text.removesuffix("\n").split("\n")]
     if len(labels) != count:

@@ -13,7 +13,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from ..errors import RespoError
+from ..files.text import limited
 from .joint import Shares, assign_jointly
+from .labels import LONGEST, MOST
 
 LEFT = "-"  # in labels: a picture that is left as the model draws it
 Given = tuple[str, ...]  # one concept of each attribute; LEFT for none
@@ -76,9 +78,11 @@ def parse_given(text: str, attributes: Sequence[Collection[str]]) -> tuple[Given
     """Parse labels, one picture a line or up to a semicolon: "woman, dark", or "-" to leave a picture alone.
 
     `attributes`: the names of each attribute's concepts. An attribute that a line does not name is left, too. Raises
-    RespoError for other names, and for two of one attribute.
+    RespoError for other names, for two of one attribute, and for more than 4096 pictures.
     """
-    lines = re.split("[;\n]", text.removesuffix("\n"))
+    lines = re.split("[;\n]", limited(text, "the labels", (LONGEST + 1) * MOST).removesuffix("\n"))
+    if len(lines) > MOST:
+        raise RespoError(f"expected labels of at most {MOST} pictures, found {len(lines)}. Link those of one run.")
     return tuple(_given(line, number, attributes) for number, line in enumerate(lines, 1))
 
 

@@ -102,6 +102,14 @@ def load_attribute(path: str | os.PathLike[str]) -> Attribute:
         return _read(file, path.name)
 
 
+def load_hashed(path: str | os.PathLike[str]) -> tuple[Attribute, str]:
+    """Read a module file; return it and the SHA-256 of the very bytes that were read. Raises ModuleFileError."""
+    path = Path(path)
+    with opened(path) as file:
+        data = file.read(_MAX_BYTES + 1)  # one more is too large
+    return from_bytes(data, path.name), hashlib.sha256(data).hexdigest()
+
+
 def from_bytes(data: bytes, name: str) -> Attribute:
     """Parse the bytes of a module file, as strictly as `load_attribute`.
 
@@ -151,9 +159,9 @@ def _metadata(file: BinaryIO, name: str) -> dict[str, Any]:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return the file's SHA-256 as 64 hexadecimal digits."""
+    """Return the file's SHA-256 as 64 hexadecimal digits. Raises ModuleFileError when it cannot be read."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with opened(Path(path)) as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -17,14 +19,24 @@ _MAX_HEADER = 2**20
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes. Raises ModuleFileError, also when reading fails later."""
-    if path.exists() and not path.is_file():  # reading a pipe could block, and a device has no end
-        raise ModuleFileError(f"cannot read {path}: expected a file, found a folder, a pipe or a device.")
+    """Open a file for reading bytes; everything that reads files comes here, for opening a pipe could wait for ever.
+
+    Raises ModuleFileError for what cannot be read or is no file, also when reading fails later.
+    """
     try:
-        with open(path, "rb") as file:
+        if "\0" in str(path):
+            raise OSError(errno.EINVAL, "expected a name without a null character")
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe gives nothing, and a device has no end
+                raise OSError(errno.EINVAL, "expected a file, found a folder, a pipe or a device")
             yield file
     except OSError as error:
-        raise ModuleFileError(f"cannot read {path}: {error.strerror or error}.") from error
+        reason = str(error.strerror or error)
+        raise ModuleFileError(f"cannot read {path}: {reason[:1].lower()}{reason[1:]}. Check its name.") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading the text files that people write: presets, prompts, lists of concepts, configurations."""
+"""Text that people write: its limits, and reading it from files (presets, prompts, lists of concepts)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import codecs
 import io
 from pathlib import Path
 
-from ..errors import RespoError
+from ..errors import ModuleFileError, RespoError
+from .header import opened
 
 MOST_BYTES = 2**20
+LONGEST = 100_000  # characters of what somebody writes into a field; ten times the longest preset that ships
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def limited(text: str, what: str, most: int = LONGEST) -> str:
+    """Return `text`. Every parser of text calls this first, so that none of them can be given too much work.
+
+    `what`: what the text is to its user, for the errors ("the distribution"). Raises RespoError for more than `most`
+    characters, and for anything but text: a workflow's JSON may hold anything.
+    """
+    if not isinstance(text, str):
+        raise RespoError(f"expected {what} as text, found {type(text).__name__}. Write or link a text.")
+    if len(text) > most:
+        raise RespoError(f"expected {what} of at most {most:,} characters, found {len(text):,}. Shorten it.")
+    return text
 
 
 def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
@@ -21,9 +36,7 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
     Raises RespoError: no file, no text, or more than `most` bytes.
     """
     try:
-        if not path.is_file():
-            raise RespoError(f"cannot read {what} at {path}: no such file. Check its name.")
-        with path.open("rb") as file:
+        with opened(path) as file:
             data = file.read(most + 1)
         if len(data) > most:
             raise RespoError(f"cannot read {what} at {path}: a text of at most {most:,} bytes was expected.")
@@ -31,5 +44,5 @@ def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
         return io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode(encoding), final=True)
     except UnicodeDecodeError as error:
         raise RespoError(f"cannot read {what} at {path}: no UTF-8 or UTF-16 text. Save it as UTF-8.") from error
-    except OSError as error:
-        raise RespoError(f"cannot read {what} at {path}: {error.strerror or error}.") from error
+    except ModuleFileError as error:
+        raise RespoError(f"cannot read {what}: {str(error).removeprefix('cannot read ')}") from error

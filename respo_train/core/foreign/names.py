@@ -8,10 +8,10 @@ from typing import Any
 
 from ..errors import RespoError, UnknownConcept
 from ..files.header import parse_json
+from ..files.text import limited
 from ..module.attribute import check_name
 from .families import Family
 
-_LONGEST = 100_000  # characters of a list
 # Names by topic. Safety: the categories of I2P (Schramowski et al., 2023) and those of the papers.
 _ABOUT = {
     "gender": re.compile(r"\b(woman|man|women|men|female|male)\b"),
@@ -23,9 +23,7 @@ _ABOUT = {
 
 def parse_concepts(text: str) -> dict[str, int]:
     """Parse a list of concepts: JSON {"name": index, …} as released, or a list of names in order. Raises RespoError."""
-    if len(text) > _LONGEST:
-        raise RespoError(f"expected a list of concepts of at most {_LONGEST} characters, found {len(text)}.")
-    return checked_concepts(parse_json(text, "the list of concepts"))
+    return checked_concepts(parse_json(limited(text, "the list of concepts"), "the list of concepts"))
 
 
 def checked_concepts(found: Any) -> dict[str, int]:

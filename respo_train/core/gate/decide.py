@@ -173,8 +173,9 @@ def _noun_ends(words: Sequence[Word], i: int) -> bool:
 def _disguised(words: Sequence[Word], persons: Sequence[Match]) -> set[int]:
     """Return the starts of words for people that only describe a disguise: "a cat dressed as a doctor"."""
     hidden: set[int] = set()
+    first = min((person.start for person in persons), default=len(words))
     for match in _DISGUISES.all(words):
-        if not any(person.start < match.start for person in persons):
+        if match.start <= first:
             reach = len(_clause(words, match.end, _REACH))
             hidden.update(range(match.end, match.end + reach))
     return hidden

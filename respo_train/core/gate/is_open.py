@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..errors import RespoError
+from ..files.text import limited
 from ..module.attribute import Attribute, check_name
 from ..module.probe import PromptProbe
 from .decide import Decision, decide
@@ -50,9 +51,7 @@ def words_of(attribute: Attribute, override: str = "") -> dict[str, Sequence[str
     line.
     """
     words: dict[str, Sequence[str]] = {name: [name] for name in attribute.concepts} | dict(attribute.words)
-    if len(override) > MAX_CHARACTERS:
-        raise RespoError(f"expected at most {MAX_CHARACTERS:,} characters of words, found {len(override):,}.")
-    for line in filter(str.strip, override.splitlines()):
+    for line in filter(str.strip, limited(override, "the words", MAX_CHARACTERS).splitlines()):
         group, colon, entries = line.partition(":")
         if not colon:
             raise RespoError(f"expected lines like 'woman: lady, she', found {line[:80]!r}.")

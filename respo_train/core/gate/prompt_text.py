@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import RespoError
+from ..files.text import limited
 
 MAX_CHARACTERS = 50_000  # far more than any text encoder reads
 
@@ -42,22 +42,16 @@ class Word:
     possessive: bool
 
 
-def read_words(prompt: str) -> list[Word]:
+def read_words(prompt: str, what: str = "a prompt", most: int = MAX_CHARACTERS) -> list[Word]:
     """Return the words of a prompt, in time linear in its length.
 
     The contents of brackets, weights, `{one|other}` and BREAK count as plain text; file names (`<lora:…>`,
-    `embedding:…`) do not. Raises RespoError when `prompt` is not text or is longer than MAX_CHARACTERS.
+    `embedding:…`) do not. Raises RespoError when `prompt` is not text or is longer than `most`, as it is or with its
+    ligatures taken apart.
     """
-    if not isinstance(prompt, str):
-        raise RespoError(f"expected the prompt as a text, found {type(prompt).__name__}. Link a text to it.")
-    if len(prompt) > MAX_CHARACTERS:
-        raise RespoError(
-            f"expected a prompt of at most {MAX_CHARACTERS:,} characters, found {len(prompt):,}. Shorten it; no model "
-            "reads that much."
-        )
     words: list[Word] = []
     end, article, joined = "start", False, False  # `joined`: to the word before, by a hyphen
-    for token in _TOKEN.finditer(_plain(prompt)):
+    for token in _TOKEN.finditer(_plain(limited(prompt, what, most), what, most)):
         if token["end"]:
             end = token["end"]
             continue
@@ -74,9 +68,10 @@ def read_words(prompt: str) -> list[Word]:
     return words
 
 
-def _plain(prompt: str) -> str:
+def _plain(prompt: str, what: str, most: int) -> str:
     # Via upper case, to merge letters that only match there ("i" and the dotless i).
     text = unicodedata.normalize("NFKC", prompt).upper().casefold().translate(_SIGNS)
+    limited(text, what, 2 * most)  # a ligature can stand for 18 letters, a letter for two
     return _WEIGHT.sub(" ", _TAGS.sub(" , ", text)).replace("\\", " ")
 
 

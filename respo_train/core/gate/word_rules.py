@@ -19,6 +19,7 @@ from .prompt_text import Word, read_words
 PERSON = "person"  # the group of words for people in general
 _LONGEST = 8  # words of an entry; limits the cost of a stranger's list
 _MOST = 10_000  # entries
+_LONGEST_ENTRY = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_rules(words: Mapping[str, Sequence[str]]) -> Rules:
 
 def plain_phrase(entry: str) -> str:
     """Normalise an entry's words like those of a prompt. Raises RespoError for none, too many, or signs in between."""
-    read = read_words(entry)
+    read = read_words(entry, "an entry of words", _LONGEST_ENTRY)
     if not 0 < len(read) <= _LONGEST or "*" in entry or any(word.starts for word in read[1:]):
         raise RespoError(
             f"expected 1 to {_LONGEST} words without signs between, as in 'woman', 'dark skin', 'black *' (before a "

@@ -1,0 +1,58 @@
+"""What ships with the pack cannot be replaced by a workflow, whatever it saves under whatever name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from emoji_world.__main__ import ROOT as BENCH
+from respo_train.core.files.checkpoint import file_sha256
+
+SHIPPED = sorted((BENCH / "modules").glob("*.safetensors"))
+
+
+def test_all_that_ships_is_known(pack) -> None:
+    """After a module was trained anew, its hash in nodes/shared/shipped.py must be that of the new file."""
+    assert {path.name: file_sha256(path) for path in SHIPPED} == pack.root.nodes.shared.shipped.SHA256
+    assert set(pack.root.nodes.shared.safety_concepts.SHIPPED) <= set(pack.root.nodes.shared.shipped.SHA256)
+
+
+@pytest.mark.parametrize("name", [path.name for path in SHIPPED])
+@pytest.mark.parametrize("spelled", ["{}", "mine/{}", "./{}", "mine\\{}", "EMOJI{}", "{} ", "ｅmoji{}"])
+def test_no_node_writes_under_its_name(pack, name: str, spelled: str) -> None:
+    given = spelled.format(name.removeprefix("emoji") if "moji" in spelled.casefold() else name)
+    for one in (given, given.strip().removesuffix(".safetensors")):
+        with pytest.raises(ValueError, match="ships with Respo"):
+            pack.root.nodes.shared.folders.place_for(one)
+
+
+def test_it_is_found_before_a_file_of_the_same_name(
+    pack, host, run_node, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, endings = host.folder_paths.folder_names_and_paths["respo"]
+    monkeypatch.setitem(host.folder_paths.folder_names_and_paths, "respo", ([str(tmp_path), *paths], endings))
+    gender, weapons = (BENCH / "modules" / f"emoji_world_{name}.safetensors" for name in ("gender", "no_weapons"))
+    shutil.copyfile(gender, tmp_path / weapons.name)
+    assert pack.root.nodes.shared.folders.resolve(weapons.name).samefile(weapons)
+    assert run_node("RespoLoadModule", module=weapons.name)[0].sha256 == file_sha256(weapons)
+
+
+def test_another_content_is_refused(pack, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    shipped = pack.root.nodes.shared.shipped
+    shutil.copyfile(SHIPPED[0], tmp_path / SHIPPED[1].name)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    for name, said in ((SHIPPED[1].name, "is not the file that ships"), (SHIPPED[0].name, "is missing from")):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            pack.root.nodes.shared.folders.resolve(name)
+
+
+def test_a_judges_folder_does_not_hide_a_built_in_judge(pack, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    judges = pack.root.nodes.shared.judges
+    for name in ("NudeNet", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    monkeypatch.setattr(judges.folder_paths, "get_folder_paths", lambda _: [str(tmp_path)])
+    assert judges.judge_names().count("NudeNet") == 1
+    assert list(judges._models()) == ["mine"]
