@@ -6,7 +6,10 @@ tests/core/test_hostile_files.py finds whatever reads files and is not reached f
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +29,7 @@ from respo_train.core.foreign.names import parse_concepts
 from respo_train.core.foreign.read import Imported, read_file
 from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation import cells, i2p, inception, real
-from respo_train.judges.clip import _require_files
+from respo_train.judges.clip import ClipJudge
 from respo_train.judges.clip_prompts import parse_prompts
 from respo_train.judges.emoji_world import load_judge
 from respo_train.judges.segmenter import load_segmenter
@@ -70,6 +73,9 @@ class Entry:
     memory: int = 2**28
 
 
+_WAYS: dict[str, tuple[Way, ...]] = {".json": JSON, ".txt": TEXT, ".safetensors": TENSORS}
+
+
 def _of_corpus(kind: str) -> Callable[[], tuple[bytes, ...]]:
     return lambda: tuple(path.read_bytes() for path in sorted((CORPUS / "files" / kind).iterdir()))
 
@@ -78,6 +84,8 @@ def _of(path: Path) -> Callable[[], tuple[bytes, ...]]:
     return lambda: (path.read_bytes(),)
 
 
+_CLIP = CORPUS / "clip"  # a folder with a tiny model
+_OF_CLIP = {path.name: _WAYS[path.suffix] for path in sorted(_CLIP.iterdir())}
 # The modules are every kind of grid, a map of h, words and a probe or none, float and half; the last has SD 1.5's size.
 KINDS = {
     "module": Kind("case.safetensors", _of_corpus("module"), MODULES, 8),
@@ -92,7 +100,7 @@ KINDS = {
     "total": Kind("case.total", _of_corpus("total"), JSON),
     "effects": Kind("effects.json", _of_corpus("effects"), JSON),
     "cell": Kind("case.json", _of_corpus("cell"), JSON),
-    "clip": Kind("config.json", _of_corpus("clip"), JSON),
+    **{f"CLIP's {name}": Kind(name, _of(_CLIP / name), ways) for name, ways in _OF_CLIP.items()},
     "concepts": Kind("case.concepts", _of_corpus("concepts"), JSON),
     "judge prompts": Kind("case.ini", _of_corpus("judge_prompts"), TEXT),
     "prompts": Kind("case.csv", _of_corpus("prompts"), TEXT),
@@ -151,6 +159,17 @@ def _import_module(path: Path) -> None:
     path.with_name("imported.safetensors").unlink()
 
 
+def _judged(path: Path) -> None:
+    """Let a CLIP judge look at a picture, with this file in the place of one of its own."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = shutil.copytree(_CLIP, Path(made) / "clip")
+        (folder / path.name).unlink()
+        os.link(path, folder / path.name, follow_symlinks=False)
+        if path.name == "tokenizer.json":  # else it is not looked at
+            (folder / "vocab.json").unlink()
+        ClipJudge(folder).verdicts(torch.zeros(1, 3, 8, 9))
+
+
 def _stand_in(**attributes: Any) -> Any:
     """Return an object that has what a reader looks at, and nothing else."""
     return SimpleNamespace(**attributes)
@@ -177,7 +196,7 @@ ENTRIES: Mapping[str, Entry] = {
     "running total": Entry(("total",), lambda path: _shared("totals")._read(path)),
     "effects": Entry(("effects",), lambda path: Report._effects(_stand_in(_folder=path.parent, _key=_RUN))),
     "cell": Entry(("cell",), lambda path: cells.Store(path.parent).state(_stand_in(key=path.stem, about={}))),
-    "CLIP's folder": Entry(("clip",), lambda path: _require_files(path.parent)),
+    "CLIP's folder": Entry(tuple(f"CLIP's {name}" for name in _OF_CLIP), _judged),
     "list of concepts": Entry(("concepts",), _imported, check_concepts),
     "judge's prompts": Entry(("judge prompts",), lambda path: parse_prompts(read_text(path, "the prompts"))),
     "preset": Entry(("preset",), lambda path: read_config(str(path))),

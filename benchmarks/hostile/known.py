@@ -145,5 +145,5 @@ _KNOWN: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {
     "concepts": _json(from_the_end={"a woman": 0, "a man": -9}),
     "effects": _json(),
     "cell": _json(),
-    "clip": _json(),
+    **{name: _json() for name in KINDS if name.endswith(".json")},
 }

@@ -152,8 +152,9 @@ PARTS = {
     "judges/package.py: release": "a package's version",
     "settings/preset_files.py: _read": "parse_toml",
     "settings/preset_files.py: parse_config": "parse_toml",
-    "judges/clip.py: _load": "an error's text",
-    "judges/clip.py: _require_files": "at most 1 MiB, by read_text",
+    "judges/clip.py: _refused": "an error's text",
+    "judges/clip_files.py: _json": "parse_json",
+    "judges/clip_files.py: _tokens": "lines of two words; tried with hostile files",
     "judges/emoji_world.py: load_judge": "a header, whose size safetensors limits",
 }
 

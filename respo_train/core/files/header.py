@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from ..errors import ModuleFileError
+from ..shown import shown
 
 # A module's header has a few kB; this leaves plenty of room for prompts.
 _MAX_HEADER = 2**20
+_MAX_DIMENSIONS = 8
+_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
+_BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
 
 
 @contextlib.contextmanager
@@ -56,7 +61,25 @@ def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:
         raise ModuleFileError(f"{name}: expected a safetensors header, found other bytes.") from error
     if not isinstance(header, dict):
         raise ModuleFileError(f"{name}: expected a safetensors header, found a {type(header).__name__}.")
+    for key, entry in header.items():
+        if key != "__metadata__" and not _is_stored(entry, total - 8 - size):
+            raise ModuleFileError(
+                f"{name}: expected the tensor {key[:80]!r} with a kind of number, a shape and a place in the file, "
+                f"found {shown(entry)}. Get the file again."
+            )
     return header
+
+
+def _is_stored(entry: Any, total: int) -> bool:
+    """Return whether an entry says of a tensor what can be, within `total` bytes of numbers."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        return False
+    bits, shape, place = _BITS.get(str(entry["dtype"])), entry["shape"], entry["data_offsets"]
+    lists = all(isinstance(one, list) and all(type(n) is int and n >= 0 for n in one) for one in (shape, place))
+    if bits is None or not lists or len(shape) > _MAX_DIMENSIONS or len(place) != 2 or max(shape, default=0) >= 2**48:
+        return False
+    first, last = place
+    return bool(last <= total and last - first == math.prod(shape) * bits // 8)
 
 
 def parse_json(text: str, what: str) -> Any:
