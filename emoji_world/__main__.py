@@ -78,7 +78,7 @@ def transformer_checkpoint(_: argparse.Namespace) -> None:
 
 
 def measure_transformer(arguments: argparse.Namespace) -> None:
-    """Measure the transformer's checkpoint: some 1,000 pictures drawn and judged."""
+    """Measure the transformer's checkpoint, and what the image tokens behind each of its blocks carry."""
     from respo_train.judges.emoji_world import load_judge
 
     from . import measure as figures
@@ -92,7 +92,12 @@ def measure_transformer(arguments: argparse.Namespace) -> None:
     model, examiner = TransformerWorld(TRANSFORMER, _tokenizer()), load_judge(JUDGE)
     count = arguments.steps or 7
     result = figures.measure_explicit(model, examiner, count, 1_000_000)
-    _record("transformer", result | figures.measure_bias(model, examiner, 2 * count, 2_000_000))
+    result |= figures.measure_bias(model, examiner, 2 * count, 2_000_000)
+    for block in range(1, len(model.denoiser.transformer.layers) + 1):
+        model.block = block
+        carried = figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000)
+        result |= {f"block_{block}_{name}": value for name, value in carried.items()}
+    _record("transformer", result)
 
 
 def judge(arguments: argparse.Namespace) -> None:

@@ -16,7 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
+from torch.utils.hooks import RemovableHandle
 
+from respo_train.core.module.tokens import TokenGrid
 from respo_train.precision import autocast
 
 from . import text
@@ -119,19 +121,38 @@ class TransformerWorld(World):
     """The transformer's checkpoint, ready to draw: Euler steps along the flow."""
 
     part = "transformer"
+    block = 4  # h is lent behind this block
 
     def build(self, tokens: int) -> Any:
         """See World."""
         return Velocity(tokens)
 
     def _denoise(self, z: Tensor, conditional: Tensor, empty: Tensor, lent: Tensor | None) -> Tensor:
-        if lent is not None:
-            raise NotImplementedError("only the U-Net's h can be lent here")
-        both = torch.cat([conditional, empty])
+        grid = TokenGrid(8, 8)
         for now, after in pairwise(torch.linspace(1, 0, STEPS + 1)):
-            sigma = now.expand(2 * len(z))
-            network = self.denoiser.transformer
-            velocity = network(torch.cat([z, z]), sigma, both, both.shape[1], transformer_options=OPTIONS).float()
-            guided, free = velocity.chunk(2)
+            hook = self._lending(grid, z, now, lent) if lent is not None else None
+            guided = self._velocity(z, now, conditional)
+            if hook is not None:
+                hook.remove()
+            free = self._velocity(z, now, empty)
             z = z + (after - now) * (free + GUIDANCE * (guided - free))
         return z
+
+    def _velocity(self, z: Tensor, sigma: Tensor, context: Tensor) -> Tensor:
+        network = self.denoiser.transformer
+        found: Tensor = network(z, sigma.expand(len(z)), context, context.shape[1], transformer_options=OPTIONS)
+        return found.float()
+
+    def _lending(self, grid: TokenGrid, z: Tensor, sigma: Tensor, lent: Tensor) -> RemovableHandle:
+        """Make the block give the image tokens that it gives for the prompts `lent`, until the handle is removed."""
+        block = self.denoiser.transformer.layers[self.block - 1]
+        seen: list[Tensor] = []
+
+        def read(h: Tensor) -> Tensor:
+            seen.append(h)
+            return h
+
+        hook = block.register_forward_hook(lambda _, __, output: grid.change(output, "at the end", read))
+        self._velocity(z, sigma, lent)
+        hook.remove()
+        return block.register_forward_hook(lambda _, __, output: grid.change(output, "at the end", lambda _h: seen[0]))

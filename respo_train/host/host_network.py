@@ -134,7 +134,7 @@ class HostNetwork(ABC):
             )
         context = entries["c_crossattn"].cond.to(self._device, torch.float32)
         added = entries["y"].cond.to(self._device, torch.float32) if "y" in entries else None
-        return Conditioning(context, added, word_tokens(self._clip, prompt) if self.attention_layers else ())
+        return Conditioning(context, added, word_tokens(self._clip, prompt))
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)

@@ -16,7 +16,7 @@ from emoji_world import __main__ as stages
 from emoji_world import train_transformer
 from emoji_world.captions import Picture
 from emoji_world.pack import write_transformer
-from emoji_world.sample import World
+from emoji_world.sample import Request, TransformerWorld, World
 from emoji_world.training import Loop, split_optimizers
 
 SHIPPED = Path(stages.__file__).parent / "checkpoint" / "emoji_world.safetensors"
@@ -109,6 +109,42 @@ def test_the_stock_ksampler_takes_euler_steps_along_the_flow(
             z = z + (after - now) * (free + 3.0 * (wanted - free))
     assert torch.allclose(drawn["samples"] * 0.18215, z, atol=1e-3)
     assert (z - noise).abs().max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def ours(shallow: Callable[[int], Any], checkpoint: Path, comfy_path: Path) -> TransformerWorld:
+    """The bench's own sampler with the same file."""
+    from respo_train.host.emoji_world_model import build_transformer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_transformer, "host_network", lambda: build_transformer(LAYERS))
+        return TransformerWorld(checkpoint, comfy_path / "comfy" / "sd1_tokenizer")
+
+
+def test_the_benchs_own_sampler_draws_what_the_ksampler_draws(
+    ours: TransformerWorld, loaded: tuple[Any, Any, Any], host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoji_world.sample.STEPS", 4)
+    model, clip, vae = loaded
+    noise = torch.stack([torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(3))])
+    monkeypatch.setattr("comfy.sample.prepare_noise", lambda *_: noise)
+    positive, negative = (host.nodes.CLIPTextEncode().encode(clip, words)[0] for words in ("a doctor", ""))
+    empty = {"samples": torch.zeros(1, 4, 16, 16)}
+    (drawn,) = host.nodes.common_ksampler(model, 3, 4, 3.0, "euler", "simple", positive, negative, empty)
+    pictures = vae.decode(drawn["samples"]).permute(0, 3, 1, 2)
+    assert torch.allclose(ours.draw([Request("a doctor")], [3]), pictures, atol=2e-3)
+
+
+def test_lending_h_of_the_same_prompt_changes_nothing_and_that_of_the_last_block_everything(
+    ours: TransformerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoji_world.sample.STEPS", 2)
+    plain, other = (ours.draw([Request(words)], [0]) for words in ("a doctor", "a woman doctor"))
+    assert not torch.equal(plain, other)
+    for ours.block in (1, 2):
+        assert torch.equal(ours.draw([Request("a doctor", "a doctor")], [0]), plain)
+    torch.testing.assert_close(ours.draw([Request("a doctor", "a woman doctor")], [0]), other)
+    assert not ours.denoiser.transformer.layers[1]._forward_hooks
 
 
 class Stop(Exception):

@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from respo_train.core.errors import ArchitectureMismatch, RespoError
+from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.architecture import Architecture
+from respo_train.job import Stopped, train_to_file
 from respo_train.network import Conditioning
+from respo_train.provenance import Base
+from respo_train.report.preview import Previews
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import TrainState, train
 
@@ -178,6 +183,52 @@ def test_it_trains_at_guidance_1(split: Any) -> None:
         assert any(parameter.abs().max() > 0 for parameter in one.parameters())
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(value, frozen[key]) for key, value in split._net.state_dict().items())
+
+
+class StopAt:
+    """Ends a run after a step, as a closed window does."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def after_step(self, state: TrainState) -> None:
+        if state.step == self.step:
+            raise Stopped("enough")
+
+    def finish(self, state: TrainState) -> None:
+        """See `job.Watcher`."""
+
+
+def test_a_stopped_run_goes_on_to_the_same_module_and_draws_previews(split: Any, tmp_path: Path) -> None:
+    settings = {"steps": 4, "batch": 2, "trajectory_steps": 4, "block": 2, "preview": ["a doctor"]}
+    config = read_config("gender", settings)
+    base = Base("transformer.safetensors", "ab" * 32, "transformer.safetensors")
+    train_to_file(config, split, base, tmp_path / "whole.safetensors")
+    with pytest.raises(Stopped):
+        train_to_file(config, split, base, tmp_path / "cut.safetensors", [StopAt(2)])
+    trained = train_to_file(config, split, base, tmp_path / "cut.safetensors", resume=True)
+    whole, cut = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "cut"))
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert load_attribute(tmp_path / "cut.safetensors").architecture == split.architecture
+    sheet = Previews(config, split).draw(trained.concepts, 4)
+    assert sheet is not None
+    assert sheet.pictures.shape == (1, 1 + len(trained.concepts), 2, 128, 128, 3)
+
+
+def test_a_borrowed_transformer_trains_as_the_loaded_one(split: Any, checkpoint: Path) -> None:
+    import comfy.sd
+
+    from respo_train.host.borrow import borrowed
+
+    model, clip, vae = comfy.sd.load_checkpoint_guess_config(str(checkpoint))[:3]
+    before = model.model.diffusion_model.layers[0].forward
+    with torch.inference_mode(), borrowed(model, clip, vae, precision="float32", block=2) as loan:
+        assert loan.unet.architecture == split.architecture
+        lent = few_steps(loan.unet)
+    for one, other in zip(lent.modules().values(), few_steps(split).modules().values(), strict=True):
+        torch.testing.assert_close(one.responsible.value(), other.responsible.value())
+    assert model.model.diffusion_model.layers[0].forward == before  # the user's own network is as it was
 
 
 def test_what_is_refused(split: Any, load: Callable[..., Any], prompts: list[Conditioning]) -> None:
