@@ -8,7 +8,7 @@ from pathlib import Path
 import folder_paths
 
 from ...respo_train.core.counting.target import Target
-from ...respo_train.core.errors import RespoError
+from ...respo_train.core.files.write import make_folder
 from ...respo_train.core.judge import AnyJudge
 
 FOLDER = "respo_audits"
@@ -26,15 +26,13 @@ def write_page(judge: AnyJudge, labels: Mapping[str, Sequence[str]], targets: Ma
         look = Look({name: {"": list(own)} for name, own in labels.items()}, [], [], len(next(iter(labels.values()))))
         done = audited(judge, look, targets, 0, {})
         folder = Path(folder_paths.get_output_directory()) / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         path = _free(folder)
         write_audit_page(path, done)
     except ImportError as error:
         return (
             f"The page needs the Python packages jinja2 and matplotlib ({error}): install them into ComfyUI's Python."
         )
-    except OSError as error:
-        raise RespoError(f"cannot write a page into {FOLDER}: {error.strerror or error}.") from error
     return f"The page is {FOLDER}/{path.name} in ComfyUI's output folder."
 
 

@@ -12,10 +12,11 @@ from tqdm import tqdm
 from ..core.counting.audit import sentence, targets_of
 from ..core.counting.target import Target, parse_target, plan
 from ..core.errors import RespoError
+from ..core.files.write import make_folder
 from ..core.judge import AnyJudge
 from ..evaluation.audit import FolderAudit, audited, look_at, write_json
 from ..evaluation.audit_page import write_audit_page
-from ..evaluation.folder import by_reason, find_pictures
+from ..evaluation.folder import by_reason, find_pictures, name_of
 from ..judges import find_judge
 
 EVEN = "woman 1, man 1"  # the target where none is given, of a judge that knows both
@@ -46,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped: nothing was written.", file=sys.stderr)
         return 130
-    done = audited(judge, look, targets, found.others, {"folder": found.root.name})
-    options.out.mkdir(parents=True, exist_ok=True)
+    done = audited(judge, look, targets, found.others, {"folder": name_of(found.root, found.root.parent)})
+    make_folder(options.out)
     write_audit_page(options.out / "index.html", done)
     write_json(options.out / "results.json", done)
     _say(done, options.out)

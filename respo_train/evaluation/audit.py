@@ -17,9 +17,9 @@ from .. import __version__
 from ..core.counting.audit import Audited, audit, audit_json
 from ..core.counting.target import LEVEL, POWER, Target
 from ..core.errors import RespoError
-from ..core.files.checkpoint import write_atomically
+from ..core.files.write import write_atomically
 from ..core.judge import AnyJudge, look_at_all
-from .folder import Found, read_picture
+from .folder import Found, name_of, read_picture
 
 GENERAL = "It says what pictures look like to one judge, and never who somebody is. Look at some of them yourself."
 _SHOWN = 256  # pixels of a picture that is to be shown on the page
@@ -62,7 +62,7 @@ def look_at(judge: AnyJudge, found: Found, show: int = 0, looked: Callable[[], o
         try:
             pixels = read_picture(path)
         except RespoError as error:
-            look.skipped.append((str(path.relative_to(found.root)), str(error)))
+            look.skipped.append((name_of(path, found.root), str(error)))
             looked()
             continue
         verdicts = look_at_all(judge, torch.from_numpy(pixels).float()[None] / 255)

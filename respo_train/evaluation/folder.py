@@ -45,16 +45,17 @@ def find_pictures(folder: Path) -> Found:
     unread: list[OSError] = []
     for place, folders, files in os.walk(root, onerror=unread.append):
         folders.sort()
-        inside = Path(place).relative_to(root)
-        skipped += [(str(inside / name), "a link to a folder") for name in folders if (Path(place) / name).is_symlink()]
+        paths = [Path(place) / name for name in folders]
+        skipped += [(name_of(path, root), "a link to a folder") for path in paths if path.is_symlink()]
+        group = "" if Path(place) == root else name_of(Path(place), root).split(os.sep)[0]
         for path in (Path(place) / name for name in sorted(files)):
             if path.suffix.lower() not in ENDINGS:
                 others += 1
             elif why := _refused(path, root):
-                skipped.append((str(path.relative_to(root)), why))
+                skipped.append((name_of(path, root), why))
             else:
-                pictures.append((inside.parts[0] if inside.parts else "", path))
-    skipped += [(os.path.relpath(str(error.filename), root), error.strerror or "cannot be read") for error in unread]
+                pictures.append((group, path))
+    skipped += [(name_of(Path(error.filename), root), error.strerror or "cannot be read") for error in unread]
     if not pictures:
         raise RespoError(
             f"expected pictures ({', '.join(sorted(ENDINGS))}) in {folder}, found none. {_told(skipped)}".strip()
@@ -80,6 +81,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise RespoError("no picture, whatever its name says") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise RespoError(f"damaged ({' '.join(str(error).split())[:80]})") from error
+
+
+def name_of(path: Path, root: Path) -> str:
+    """Return where a file is in the folder, in letters that can be printed, whatever bytes its name is made of."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "replace")
 
 
 def by_reason(skipped: tuple[tuple[str, str], ...], most: int = 20) -> list[str]:

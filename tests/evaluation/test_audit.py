@@ -112,6 +112,18 @@ def test_bad_files_are_named_and_skipped(pictures: Path, run: Callable[..., int]
     assert (told["pictures"], told["other_files"]) == (13, 1)  # the link inside the folder counts
 
 
+def test_any_name(pictures: Path, run: Callable[..., int], tmp_path: Path) -> None:
+    """Names of bytes that are no text, and a subfolder whose name is markup."""
+    odd = pictures / os.fsdecode(b"\xff\xfe <b>bold</b>")
+    paint(odd / os.fsdecode(b"\xe9.png"), "woman")
+    (odd / os.fsdecode(b"\xea.png")).touch()
+    assert run(pictures) == 0
+    assert len(results(tmp_path)["skipped"]) == 1
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;bold&lt;" in page
+    assert "<b>bold" not in page
+
+
 def test_pictures_are_read_as_a_viewer_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upright = Image.new("RGB", (9, 6), (200, 10, 10))
     exif = Image.Exif()
