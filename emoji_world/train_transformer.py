@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from respo_train.core.files.write import locked, replacing
 from respo_train.host.locate import use_host
 from respo_train.precision import autocast
 
@@ -93,15 +94,17 @@ def encode(data: Dataset, world: World, folder: Path, count: int = PICTURES) -> 
     They are kept in `folder`, and only those that are not there yet are computed.
     """
     target, shape = folder / "shipped_latents.npy", (len(data.images), 4, 16, 16)
-    if not target.exists():
-        np.lib.format.open_memmap(target, "w+", np.float16, shape)[:] = np.nan
-    kept = np.lib.format.open_memmap(target, "r+")
-    for start in tqdm(range(0, count, 64), desc="latents"):
-        rows = slice(start, min(start + 64, count))
-        if np.isnan(kept[rows]).any():
-            with torch.inference_mode():
-                kept[rows] = world.autoencoder.taesd_encoder(to_tensor(data.images[rows])).half().numpy()
-    return torch.from_numpy(kept[:count].copy())
+    with locked(target, wait=0):
+        if not target.exists():
+            with replacing(target) as file:
+                np.save(file, np.full(shape, np.nan, np.float16))
+        kept = np.lib.format.open_memmap(target, "r+")
+        for start in tqdm(range(0, count, 64), desc="latents"):
+            rows = slice(start, min(start + 64, count))
+            if np.isnan(kept[rows]).any():
+                with torch.inference_mode():
+                    kept[rows] = world.autoencoder.taesd_encoder(to_tensor(data.images[rows])).half().numpy()
+        return torch.from_numpy(kept[:count].copy())
 
 
 def train(data: Dataset, world: World, folder: Path, seed: int, steps: int = STEPS) -> None:

@@ -41,7 +41,7 @@ def write_audit_page(path: Path, done: FolderAudit) -> None:
         items=[*_results(done), *_abstained(done)],
         facts=facts,
         sections=[section for section in sections if section.parts or section.note],
-        footer="Intervals: 95 % (Wilson). No names, no identities; no picture is kept unless you ask for --show.",
+        footer="Intervals: 95 % (Wilson). No names, no identities; no picture is kept unless you ask for some.",
     )
     write_page(path, page)
 
