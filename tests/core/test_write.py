@@ -143,7 +143,7 @@ def test_refusals_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numb
         write_atomically(tmp_path / "a", b"x")
     monkeypatch.setattr(write.FileLock, "acquire", refused)
     with (
-        pytest.raises(RespoError, match=rf"^cannot write .*a: {os.strerror(number)}\. .*{advice}"),
+        pytest.raises(RespoError, match=rf"^cannot write .*\.a\.lock: {os.strerror(number)}\. .*{advice}"),
         locked(tmp_path / "a"),
     ):
         pass
@@ -202,3 +202,21 @@ def test_names_cannot_be_guessed(tmp_path: Path) -> None:
         names = {Path(one.name).name, Path(other.name).name}
     assert len(names) == 2
     assert all(re.fullmatch(r"\.a\.[0-9a-f]{16}\.tmp", name) for name in names)
+
+
+@pytest.mark.parametrize("path", ["/", "a\0b", "a\ud800", "\ud800/a"])
+def test_what_is_no_name(path: str) -> None:
+    with pytest.raises(RespoError, match="expected the name of a file"):
+        write_atomically(Path(path), b"x")
+    with pytest.raises(RespoError, match="expected the name of a file"), locked(Path(path)):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_what_lies_in_the_locks_place(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "victim").write_text("untouched")
+    place = tmp_path / ".a.lock"
+    place.symlink_to(tmp_path / "victim") if kind == "link" else place.mkdir()
+    with pytest.raises(RespoError, match=r"cannot write .*\.a\.lock: "), locked(tmp_path / "a", wait=1):
+        pass
+    assert (tmp_path / "victim").read_text() == "untouched"

@@ -51,7 +51,7 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     `new`: never replace what another process may have written there meanwhile. Raises RespoError when it cannot be
     written and, with `new`, FileExistsError.
     """
-    beside = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.tmp")
+    beside = _beside(path, f"{secrets.token_hex(8)}.tmp")
     _sweep_once(path.parent)
     try:
         with open(beside, "xb") as file:
@@ -85,14 +85,14 @@ def locked(path: Path, wait: float = 30.0, keep: bool = True) -> Iterator[None]:
     logged and nothing is locked. `keep`: leave the lock's own file, as removing it while others wait would split them.
     Raises Busy, and RespoError when the lock cannot be made.
     """
-    lock = FileLock(path.with_name(f"{_prefix(path)}lock"))
+    lock = FileLock(_beside(path, "lock"))
     try:
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise Busy(f"another process is writing {path}. Wait until it is done, then try again.") from error
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise _refusal(path, error) from error
+            raise _refusal(Path(lock.lock_file), error) from error
         _log.warning("%s: this file system has no locks; let no other process write there.", path)
     try:
         yield
@@ -131,6 +131,16 @@ def _sweep_once(folder: Path) -> None:
     if folder not in _swept:
         _swept.add(folder)
         sweep(folder)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """Return the path of a file of ours for `path`. Raises RespoError when that is no name of a file."""
+    try:
+        if path.name and b"\0" not in os.fsencode(path):
+            return path.with_name(f"{_prefix(path)}{ending}")
+    except UnicodeEncodeError:  # a lone surrogate
+        pass
+    raise RespoError(f"cannot write {str(path)[:200]!r}: expected the name of a file. Choose another name.")
 
 
 def _prefix(path: Path) -> str:
