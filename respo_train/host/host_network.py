@@ -165,10 +165,12 @@ def _warn_if_long(prompt: str, tokens: Any) -> None:
 
 def _latent_shape(model: Any, architecture: Architecture, size: tuple[int, int] | None) -> tuple[int, int, int]:
     channels = model.latent_format.latent_channels
-    if model.model_config.unet_config["in_channels"] != channels:
+    taken = model.model_config.unet_config["in_channels"]
+    # Some transformers count the numbers of a patch of 2 x 2.
+    if taken != channels and not (architecture.block and taken == 4 * channels):
         raise RespoError(
-            f"expected a network that takes a latent of {channels} channels, found one that takes "
-            f"{model.model_config.unet_config['in_channels']} (an inpainting or editing model). Use its base model."
+            f"expected a network that takes a latent of {channels} channels, found one that takes {taken} (an "
+            "inpainting or editing model). Use its base model."
         )
     if size is not None:
         return channels, size[0] // 8, size[1] // 8

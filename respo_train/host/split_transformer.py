@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from ..core.errors import RespoError
@@ -58,6 +59,8 @@ class HostTransformer(HostNetwork):
         super().__init__(*model, **options)
         self._now = threading.local()  # each concept is trained by a thread of its own
         self._given = _given(self._patcher.model, self.architecture.context_dim, self._device)
+        # Families whose latents are videos draw a picture as one frame.
+        self._frames = (1,) * (self._patcher.model.latent_format.latent_dimensions - 2)
         self._layout: dict[Place, int | None] = {}
         tokens = tokens_of(self._net)
         assert tokens is not None  # or there would be no architecture
@@ -119,6 +122,7 @@ class HostTransformer(HostNetwork):
 
     def _run(self, this: _Pass, latents: Tensor, sigmas: Tensor, context: Tensor, added: Tensor | None) -> Tensor:
         x = _variance(sigmas).sqrt().view(-1, 1, 1, 1) * latents
+        x = x.unflatten(1, (-1, *self._frames))
         given = {
             name: value.expand(len(x), *value.shape[1:]) if isinstance(value, Tensor) else context.shape[1]
             for name, value in self._given.items()
@@ -133,7 +137,7 @@ class HostTransformer(HostNetwork):
             )
         finally:
             self._now.this = None
-        return found
+        return found.reshape(latents.shape)
 
     def _transformer_options(self) -> dict[str, Any]:
         return {"optimized_attention_override": _attend} if self._replaces_attention else {}
@@ -145,6 +149,8 @@ class HostTransformer(HostNetwork):
             return forward(*arguments, **named)
         if this.h is not None and not this.begun:
             return self._known(this, place)
+        if this.h is not None and torch.is_grad_enabled():
+            forward = partial(_out_of_place, forward)
         if this.checkpointing:  # blocks use no random numbers
             return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
         output = forward(*arguments, **named)
@@ -210,6 +216,22 @@ def _keep(this: _Pass, h: Tensor) -> Tensor:
 def _variance(sigmas: Tensor) -> Tensor:
     """Return the variance of a flow's latents, `(1 - sigma)^2 + sigma^2`."""
     return (1 - sigmas).square() + sigmas.square()
+
+
+class _OutOfPlace(TorchFunctionMode):
+    """Computes `x += y` as `x = x + y`: Flux adds to tensors that their own gradient still needs."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See `torch.overrides`. `+=` arrives here as `Tensor.add_`."""
+        del types
+        if func is Tensor.add_ and args[0].requires_grad:
+            func = torch.add
+        return func(*args, **(kwargs or {}))
+
+
+def _out_of_place(forward: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    with _OutOfPlace():
+        return forward(*arguments, **named)
 
 
 def _attend(_: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
