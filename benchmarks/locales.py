@@ -30,7 +30,7 @@ def texts_of(schema: Any) -> dict[str, str]:
     found = {"display_name": schema.display_name, "description": schema.description}
     for part in schema.inputs:
         if not part.id.endswith(OF_ONE_COMPUTER):
-            found |= {f"inputs.{part.id}.name": part.id, f"inputs.{part.id}.tooltip": part.tooltip}
+            found |= {f"inputs.{part.id}.name": part.display_name or part.id, f"inputs.{part.id}.tooltip": part.tooltip}
     for number, part in enumerate(schema.outputs):
         found |= {f"outputs.{number}.name": part.display_name, f"outputs.{number}.tooltip": part.tooltip}
     return {f"{schema.node_id}.{key}": text for key, text in found.items()}

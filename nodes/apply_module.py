@@ -21,6 +21,7 @@ class ApplyModule(io.ComfyNode):
     """MODEL -> MODEL that adds one concept's change to h."""
 
     @classmethod
+    @widgets.named(advanced=("fidelity", "start_percent", "end_percent", "enabled"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -24,6 +24,7 @@ class AssignLabels(io.ComfyNode):
     """Shares, and pictures that were drawn without Respo -> labels for Balance and for Save Labelled Images."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

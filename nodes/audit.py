@@ -15,6 +15,7 @@ from ..respo_train.core.counting.fairness import sentence as figures_of
 from ..respo_train.core.counting.target import plan
 from ..respo_train.core.judge import AnyJudge, look_at_all
 from .pictures.charts import fairness_chart, shown_chart
+from .shared import widgets
 from .shared.audit_page import write_page
 from .shared.wire import RespoJudge
 
@@ -23,6 +24,7 @@ class Audit(io.ComfyNode):
     """Pictures, a judge and a target -> shares of every attribute, and pass or fail, as chart, JSON, text and page."""
 
     @classmethod
+    @widgets.named(advanced=("tolerance",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -18,6 +18,7 @@ class Background(io.ComfyNode):
     """MODEL -> MODEL that adds a low band to h: that of h itself, or that of a recorded run."""
 
     @classmethod
+    @widgets.named(advanced=("levels", "start_percent", "end_percent", "guidance", "enabled"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

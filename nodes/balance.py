@@ -24,12 +24,17 @@ from .steering.patching import sigma_range, with_edits
 from .steering.seating import BalancedAttribute, edits_of, indices_of, require_different
 
 SEED_FROM = ("this node", "the sampler")
+ADVANCED = (
+    *("fidelity", "start_percent", "end_percent", "enabled", "only_open_prompts", "seed_from", "labels"),
+    *("scale", "distribution_2", "scale_2", "distribution_3", "scale_3"),
+)
 
 
 class Balance(io.ComfyNode):
     """MODEL -> MODEL that gives each picture of a batch a concept of each attribute, in exact shares; and labels."""
 
     @classmethod
+    @widgets.named(advanced=ADVANCED)
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -18,6 +18,7 @@ from ..respo_train.core.pictures.compare import (
     share_outside,
 )
 from .pictures.sheets import Scale, sheet, to_image, to_picture
+from .shared import widgets
 
 MOST_SHOWN = 64  # pictures on a sheet; the figures are of all pictures
 
@@ -26,6 +27,7 @@ class Compare(io.ComfyNode):
     """Pictures before and after -> a labelled sheet of both, a heat map of the change, and its share outside a mask."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

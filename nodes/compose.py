@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.module.compose import weighted_sum, without
+from .shared import widgets
 from .shared.composing import check_new_name, composed, concept_input, name_input, term_of
 from .shared.wire import LoadedModule, RespoModule
 
@@ -19,6 +20,7 @@ class Compose(io.ComfyNode):
     """Two concepts -> a module with one concept."""
 
     @classmethod
+    @widgets.named(advanced=("method", "name"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -16,6 +16,7 @@ from ..respo_train.core.counting.running_total import picture_key
 from ..respo_train.core.counting.workflow_key import prompt_texts, workflow_key
 from ..respo_train.core.judge import AnyJudge, Verdict, look
 from .pictures.charts import fairness_chart, shown_chart
+from .shared import widgets
 from .shared.totals import count
 from .shared.wire import RespoJudge
 
@@ -27,6 +28,7 @@ class FairnessReport(io.ComfyNode):
     """Pictures, a judge and what was asked for -> deviation ratio, counts and agreement as chart, JSON and sentence."""
 
     @classmethod
+    @widgets.named(advanced=("attribute", "concepts", "running_total"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.gate.is_open import is_open
+from .shared import widgets
 from .shared.wire import LoadedModule, RespoModule
 
 
@@ -12,6 +13,7 @@ class Gate(io.ComfyNode):
     """RESPO_MODULE and a prompt -> BOOLEAN to link to other nodes' `enabled`, and the reason."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -24,6 +24,7 @@ class ImportModule(io.ComfyNode):
     """A .pth or .pt file -> RESPO_MODULE, saved in the model folder."""
 
     @classmethod
+    @widgets.named(advanced=("only", "concepts", "base", "existing"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

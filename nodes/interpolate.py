@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..respo_train.core.module.compose import interpolation
+from .shared import widgets
 from .shared.composing import check_new_name, composed, concept_input, name_input, term_of
 from .shared.wire import LoadedModule, RespoModule
 
@@ -13,6 +14,7 @@ class Interpolate(io.ComfyNode):
     """Two concepts and a position between them -> a module with one concept."""
 
     @classmethod
+    @widgets.named(advanced=("name",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.judge import AnyJudge
+from .shared import widgets
 from .shared.judges import check_prompts, judge_names, load, require_known, state
 from .shared.wire import RespoJudge
 
@@ -14,6 +15,7 @@ class LoadJudge(io.ComfyNode):
     """A judge's name -> RESPO_JUDGE."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ModuleFileError
 from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
+from .shared import widgets
 from .shared.folders import module_names, resolve
 from .shared.wire import LoadedModule, RespoModule
 
@@ -14,6 +15,7 @@ class LoadModule(io.ComfyNode):
     """A file name -> RESPO_MODULE."""
 
     @classmethod
+    @widgets.named(advanced=("sha256",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

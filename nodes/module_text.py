@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.shrink import FORMS, Form, kept, shrunk
 from ..respo_train.core.files.text_form import from_text, to_text
+from .shared import widgets
 from .shared.wire import LoadedModule, RespoModule, size_of
 
 
@@ -14,6 +15,7 @@ class ModuleToText(io.ComfyNode):
     """RESPO_MODULE -> text."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(
@@ -62,6 +64,7 @@ class ModuleFromText(io.ComfyNode):
     """Text -> RESPO_MODULE."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

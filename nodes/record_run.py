@@ -19,6 +19,7 @@ class RecordRun(io.ComfyNode):
     """The host's KSampler, which also returns a record of the run."""
 
     @classmethod
+    @widgets.named(advanced=("denoise",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -26,6 +26,7 @@ class Safety(io.ComfyNode):
     """MODEL -> MODEL that adds the safety concepts' changes to h."""
 
     @classmethod
+    @widgets.named(advanced=("start_percent", "end_percent", "enabled"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change.
 

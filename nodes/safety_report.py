@@ -10,6 +10,7 @@ from torch import Tensor
 from ..respo_train.core.counting.safety_report import labels, safety_attribute, safety_report, sentence, to_json
 from ..respo_train.core.judge import AnyJudge, look
 from .pictures.charts import safety_chart, shown_chart
+from .shared import widgets
 from .shared.wire import RespoJudge
 
 
@@ -17,6 +18,7 @@ class SafetyReport(io.ComfyNode):
     """Pictures and a judge -> a score and a flag for each picture, a chart, JSON and a sentence."""
 
     @classmethod
+    @widgets.named(advanced=("attribute",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

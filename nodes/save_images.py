@@ -20,6 +20,7 @@ from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.write import write_atomically
 from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
+from .shared import widgets
 from .steering.edits import Images
 from .steering.patching import provenance
 
@@ -30,6 +31,7 @@ class SaveImages(io.ComfyNode):
     """Pictures, labels and the model that drew them -> PNG files in the output folder."""
 
     @classmethod
+    @widgets.named()
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

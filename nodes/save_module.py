@@ -13,6 +13,7 @@ class SaveModule(io.ComfyNode):
     """RESPO_MODULE -> a file, and the module under its new name."""
 
     @classmethod
+    @widgets.named(advanced=("existing",))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -25,6 +25,7 @@ class Where(io.ComfyNode):
     """MODEL -> MODEL whose modules act only on the subject."""
 
     @classmethod
+    @widgets.named(advanced=("threshold", "enabled"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

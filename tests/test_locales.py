@@ -23,7 +23,9 @@ _EVERYWHERE = {"sha256", "clip", "vae", "cfg", "t", "json"}
 SAME: dict[str, set[str]] = {
     "de": {"sha256", "t"},
     "es": _EVERYWHERE | {"base", "prompt"},
-    "fr": _EVERYWHERE | {"Audit", "base", "concept", "concepts", "images", "latent", "module", "page", "prompt"},
+    "fr": _EVERYWHERE
+    | {"Audit", "base", "concept", "concept a", "concept b", "concepts", "images", "latent", "page", "prompt"}
+    | {"module", "module 2", "module 3", "module a", "module b"},
     "ja": _EVERYWHERE,
     "ko": _EVERYWHERE,
     "zh": _EVERYWHERE,

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from typing import Any
 
 from comfy_api.latest import io
 
 from .wire import RespoRecord
+
+
+def named(advanced: Collection[str] = ()) -> Callable[[Callable[[Any], io.Schema]], Callable[[Any], io.Schema]]:
+    """Decorate a `define_schema`: give the inputs names that people read, and mark those of the `advanced` ids so.
+
+    Hosts that know "advanced" show such a widget when it is linked, or together with the others that are advanced. The
+    inputs of our oldest host take no argument of that name, but pass `extra_dict` on.
+    """
+
+    def decorate(define: Callable[[Any], io.Schema]) -> Callable[[Any], io.Schema]:
+        @wraps(define)
+        def define_schema(cls: Any) -> io.Schema:
+            schema = define(cls)
+            for part in schema.inputs:
+                if part.display_name is None and part.id.isidentifier():  # Safety's switches have files' names
+                    part.display_name = part.id.replace("_", " ")
+                if part.id in advanced:
+                    part.extra_dict = {**part.extra_dict, "advanced": True}
+            return schema
+
+        return define_schema
+
+    return decorate
 
 
 def strength() -> io.Float.Input:
@@ -58,7 +82,7 @@ def end_percent() -> io.Float.Input:
         max=1.0,
         step=0.01,
         tooltip="When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine "
-        "details. Nothing happens unless it is larger than start_percent.",
+        "details. Nothing happens unless it is larger than start percent.",
     )
 
 

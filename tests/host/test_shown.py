@@ -52,7 +52,7 @@ def test_the_english_locale_is_what_the_command_writes(pack):
 def test_help_page_explains_every_input(schema):
     page = (ROOT / "web/docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
     for part in own_inputs(schema):
-        assert f"**{part.id}**" in page, part.id
+        assert f"**{part.display_name or part.id}**" in page, part.id
 
 
 def test_help_page_has_a_picture(schema):

@@ -2,6 +2,9 @@
 // the host refused to run it.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+// Newer pages run all files at once, in any order. What these two put on a node stands above its text.
+import "./balance_bar.js";
+import "./module_text.js";
 
 const TEXT = "respo_text";
 const WITHOUT_TEXT = ["RespoSaveImages"]; // it shows the pictures that it saved
@@ -28,21 +31,38 @@ const reasonOf = ({ message, details, extra_info }) =>
     ? details.slice(extra_info.input_name.length + 3)
     : `${message}: ${details}`;
 
-// The host opens a dialog only where nothing of the workflow can run. With a row that can, it just leaves the other out.
-// A node that is no longer refused says again what it reported, as the host may have it cached and not run it.
-function showRefusals() {
-  for (const node of app.graph.nodes) {
+// Some pages open a dialog, and only where nothing of the workflow can run. With a row that can, they just leave the other
+// out. A node that is no longer refused says again what it reported, as the host may have it cached and not run it.
+// `errors`: {id of a node, within subgraphs "5:3": {errors: [...]}}.
+function showRefusals(errors, graph, place = "") {
+  for (const node of graph.nodes) {
+    const id = `${place}${node.id}`;
     const widget = node.widgets?.find((own) => own.name === TEXT);
-    const errors = app.lastNodeErrors?.[node.id]?.errors;
-    if (widget) widget.value = errors ? [...new Set(errors.map(reasonOf))].join("\n") : widget.report;
+    const own = errors[id]?.errors;
+    if (widget) widget.value = own ? [...new Set(own.map(reasonOf))].join("\n") : widget.report;
+    if (node.subgraph) showRefusals(errors, node.subgraph, `${id}:`);
   }
+}
+
+// The answer itself is asked: newer pages send the event "promptQueued" only if something was queued.
+function listen() {
+  const show = (answer) => showRefusals(answer?.node_errors ?? {}, app.rootGraph ?? app.graph);
+  const { queuePrompt } = api;
+  api.queuePrompt = async function () {
+    try {
+      const answer = await queuePrompt.apply(this, arguments);
+      show(answer);
+      return answer;
+    } catch (error) {
+      setTimeout(() => show(error.response)); // after what the page itself does
+      throw error;
+    }
+  };
 }
 
 app.registerExtension({
   name: "respo.NodeText",
-  setup() {
-    api.addEventListener("promptQueued", showRefusals);
-  },
+  setup: listen,
   nodeCreated(node) {
     const { nodeData } = node.constructor;
     if (nodeData?.category !== "Respo" || WITHOUT_TEXT.includes(nodeData.name)) return;
