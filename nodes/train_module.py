@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.checkpoint import load_hashed
+from ..respo_train.core.files.header import opened
 from .shared import widgets
 from .shared.folders import place_for
 from .shared.guard import architecture_of
@@ -145,6 +146,6 @@ class TrainModule(io.ComfyNode):
 
 def picture(path: Path) -> Tensor:
     """Read a picture file as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
-    with Image.open(path) as opened:
-        pixels = np.asarray(opened.convert("RGB"), dtype=np.float32)
+    with opened(path) as file, Image.open(file) as found:
+        pixels = np.asarray(found.convert("RGB"), dtype=np.float32)
     return torch.from_numpy(pixels / 255)[None]

@@ -14,7 +14,7 @@ import torch
 from .cli import examples
 from .cli.exchange import FOREIGN, describe_foreign, export_file, import_file
 from .cli.info import describe
-from .cli.messages import warnings_in_one_line
+from .cli.messages import say, warnings_in_one_line
 from .cli.words import OPTIONS
 from .core.errors import RespoError
 from .core.files.checkpoint import load_attribute
@@ -39,14 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.run(options)
             return code
     except RespoError as error:
-        print(f"{name}: {error.worded(OPTIONS)}", file=sys.stderr)
+        say(f"{name}: {error.worded(OPTIONS)}", sys.stderr)
         return 2
     except torch.OutOfMemoryError:
         advice = "train anew with a smaller --batch, --width and --height, or with --precision bfloat16"
-        print(f"{name}: the GPU has too little memory for this: {advice}", file=sys.stderr)
+        say(f"{name}: the GPU has too little memory for this: {advice}", sys.stderr)
+        return 2
+    except OSError as error:  # what no reader or writer has put into words
+        reason = error.strerror or error
+        say(f"{name}: cannot use {error.filename}: {reason}. Check its name and its rights.", sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: stopped at once; what was saved last is intact", file=sys.stderr)
+        say(f"{name}: stopped at once; what was saved last is intact", sys.stderr)
         return 130
 
 
@@ -230,19 +234,19 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     if options.file.suffix.lower() in FOREIGN:
-        print(describe_foreign(options.file, options.concepts))
+        say(describe_foreign(options.file, options.concepts))
     else:
-        print(describe(load_attribute(options.file)))
+        say(describe(load_attribute(options.file)))
     return 0
 
 
 def _import(options: argparse.Namespace) -> int:
-    print(import_file(options))
+    say(import_file(options))
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    print(export_file(options))
+    say(export_file(options))
     return 0
 
 

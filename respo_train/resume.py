@@ -157,7 +157,8 @@ def restore_state(path: Path, state: TrainState, team: Team = ALONE) -> None:
     """
     saved = read_saved(path)
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        with opened(path) as file:
+            tensors = safetensors.torch.load(file.read())
         if _digest(tensors) != saved.digest:
             raise ModuleFileError("its content is not what was written")
         numbers = json.loads(tensors.pop("numbers").numpy().tobytes())
@@ -242,6 +243,9 @@ def _saved(values: Any) -> Saved:
     tables = ("config", "base", "architecture", "compute")
     if not all(isinstance(identity[name], dict) for name in tables) or set(identity["base"]) != {"name", "sha256"}:
         raise ModuleFileError(f"expected {', '.join(tables)} as objects")
+    texts = (*identity["base"].values(), identity["checkpoint"], identity["architecture"].get("family", ""))
+    if not all(isinstance(text, str) for text in (*texts, values["digest"])):
+        raise ModuleFileError("expected texts as the names, the hashes and the path of its checkpoint")
     return Saved(step, Identity(**identity), values["digest"])
 
 

@@ -46,3 +46,12 @@ def test_links_and_names_of_files_lead_somewhere(note):
     assert [link for link in links if link and not (note.parent / link).exists()] == []
     named = re.findall(r"`((?:respo_train|nodes|tests|benchmarks|requirements)/[\w./]+)`", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_promise_of_security_has_a_test() -> None:
+    rows = [line for line in text_of(ROOT / "SECURITY.md").splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 5
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row.rsplit("|", 2)[1])
+        assert named, row
+        assert all((ROOT / name).is_file() for name in named), row

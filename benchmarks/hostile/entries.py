@@ -29,6 +29,7 @@ from respo_train.core.foreign.names import parse_concepts
 from respo_train.core.foreign.read import Imported, read_file
 from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation import cells, i2p, inception, real
+from respo_train.evaluation.folder import read_picture
 from respo_train.judges.clip import ClipJudge
 from respo_train.judges.clip_prompts import parse_prompts
 from respo_train.judges.emoji_world import load_judge
@@ -164,7 +165,8 @@ def _judged(path: Path) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = shutil.copytree(_CLIP, Path(made) / "clip")
         (folder / path.name).unlink()
-        os.link(path, folder / path.name, follow_symlinks=False)
+        put = os.link if path.is_file() and not path.is_symlink() else os.symlink
+        put(path, folder / path.name)
         if path.name == "tokenizer.json":  # else it is not looked at
             (folder / "vocab.json").unlink()
         ClipJudge(folder).verdicts(torch.zeros(1, 3, 8, 9))
@@ -203,6 +205,7 @@ ENTRIES: Mapping[str, Entry] = {
     "I2P's prompts": Entry(("prompts",), lambda path: i2p.read_prompts(path, 1, 0)),
     "real pictures": Entry(("pictures",), real._read_array),
     "real picture": Entry(("picture", "sheet"), lambda path: real._picture(path, (8, 8))),
+    "audited picture": Entry(("picture", "sheet"), read_picture),
     "sheet": Entry(("sheet", "picture"), Sheet.load),
 }
 

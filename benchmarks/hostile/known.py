@@ -67,9 +67,9 @@ def known_files(kind: str) -> list[HostileFile]:
     """Return the files of a kind that are always tried."""
     good = KINDS[kind].good()[0]
     everywhere = [HostileFile(kind, "hole", data, 300 << 20) for data in (b"", good)]
-    if kind in _LINKED:
+    everywhere += [HostileFile(kind, "link", link=link) for link in LINKS]
+    if kind in _LARGE:
         everywhere += [HostileFile(kind, "hole", good, 4000 << 20)]
-        everywhere += [HostileFile(kind, "link", link=link) for link in LINKS]
     return everywhere + [HostileFile(kind, how, *data) for how, *data in _KNOWN.get(kind, tuple)()]
 
 
@@ -129,7 +129,7 @@ def _json(**values: Any) -> Callable[[], list[tuple[Any, ...]]]:
     ]
 
 
-_LINKED = ("module", "archive", "state")  # found by a name in a folder; all others are given by their path, or our own
+_LARGE = ("module", "archive", "state")  # of which a file may be large
 _NO_HEADER = ("no header", b"\xff" * 100)
 _TOTAL = {"version": 1, "about": {}, "pictures": {"0123456789abcdef": ["woman"]}}
 _KNOWN: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {

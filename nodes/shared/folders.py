@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from pathlib import Path, PurePosixPath
 
@@ -106,7 +107,7 @@ def _inside(relative: PurePosixPath) -> Path | None:
     for root in map(Path, folder_paths.get_folder_paths(FOLDER)):
         found = root / relative
         if found.is_file():
-            if not found.resolve().is_relative_to(root.resolve()):
+            if not _real(found).is_relative_to(_real(root)):
                 raise ModuleFileError(
                     f"{str(relative)!r} is a link that leads out of {root}. Copy the file there, or add its own folder "
                     f"under '{FOLDER}:' in extra_model_paths.yaml."
@@ -129,9 +130,14 @@ def place_for(name: str) -> tuple[Path, str]:
         raise ModuleFileError(f"{given[:100]!r} is the name of a module that ships with Respo. Choose another name.")
     root = Path(folder_paths.get_folder_paths(FOLDER)[0])
     path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not _real(path).is_relative_to(_real(root)):
         raise ModuleFileError(f"{given!r} leads out of {root} by a link. Choose another name.")
     return path, str(relative)
+
+
+def _real(path: Path) -> Path:
+    """Follow links; unlike `resolve`, this also has an answer where they go round in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _is_too_long(path: PurePosixPath) -> bool:

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.files.text import limited
 from ...respo_train.core.judge import AnyJudge
+from ...respo_train.core.shown import printable
 from .wire import LoadedModule
 
 LONGEST_TEXT = 1_000_000  # characters: more than any module needs as text, and still fast to parse
@@ -43,12 +44,28 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
                 for value in given[wanted.id] if schema.is_input_list else [given[wanted.id]]:
                     check(wanted, value, wanted.id in own)
         _check_hidden(getattr(cls, "hidden", None))
-        return execute(cls, **given)
+        try:
+            return _printed(execute(cls, **given))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            reason = error.strerror or error
+            raise RespoError(f"cannot use {error.filename}: {reason}. Check its name and its rights.") from error
 
     own = inspect.signature(node.validate_inputs).parameters  # what the node checks itself, with its own messages
     functools.update_wrapper(run, execute)
     node.execute = classmethod(run)
     return node
+
+
+def _printed(output: io.NodeOutput) -> io.NodeOutput:
+    """Make the text on a node printable: it names files, and quotes what strangers wrote into them."""
+    shown = getattr(output, "ui", None)
+    if isinstance(shown, ui.PreviewText):
+        shown.value = printable(shown.value)
+    elif isinstance(shown, dict) and "text" in shown:
+        shown["text"] = tuple(map(printable, shown["text"]))
+    return output
 
 
 def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.files.checkpoint import to_bytes
+from ...respo_train.core.files.header import opened
 from ...respo_train.core.files.write import make_folder, write_atomically
 from ...respo_train.core.module.attribute import Attribute
 from .folders import place_for
@@ -54,8 +55,10 @@ def _write(path: Path, data: bytes, replace: bool) -> bool:
     """Write `data` unless the file holds it already; return whether it was written. Raises RespoError."""
     try:
         if os.path.lexists(path):
-            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
-                return False
+            if path.is_file() and path.stat().st_size == len(data):
+                with opened(path) as file:
+                    if file.read() == data:
+                        return False
             if not replace:
                 raise RespoError(
                     f"{path.name} already exists and holds a different module. Choose another name, or set existing to "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import folder_paths
 from ...respo_train.core.counting.fairness import Pair
 from ...respo_train.core.counting.running_total import LARGEST, MOST_PICTURES, Total, add, from_text, to_text
 from ...respo_train.core.errors import RespoError
+from ...respo_train.core.files.header import opened
 from ...respo_train.core.files.write import locked, make_folder, write_atomically
 
 
@@ -75,11 +77,13 @@ def _save(path: Path, total: Total) -> str:
 def _read(path: Path) -> tuple[Total, str]:
     """Return a total and a note. A broken file is renamed, never overwritten. Raises OSError."""
     try:
-        if path.stat().st_size > LARGEST:
+        if not os.path.lexists(path):
+            return Total(), ""
+        with opened(path) as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
             raise RespoError("far too large")
-        return from_text(path.read_bytes().decode("utf-8")), ""
-    except FileNotFoundError:
-        return Total(), ""
+        return from_text(data.decode("utf-8")), ""
     except (RespoError, UnicodeDecodeError) as error:
         number = 1
         while (aside := path.with_name(f"{path.stem}.broken-{number}.json")).exists():

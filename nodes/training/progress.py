@@ -11,6 +11,8 @@ import comfy.model_management as management
 import comfy.utils
 from PIL import Image
 
+from ...respo_train.core.files.header import opened
+
 _PREVIEW_SIZE = 1024  # pixels; the host shrinks larger previews
 
 
@@ -77,8 +79,8 @@ class HostProgress:
         sheet = self._report.sheet(step)
         preview = None
         if drawn and sheet.is_file():
-            with Image.open(sheet) as opened:
-                preview = ("JPEG", opened.convert("RGB"), _PREVIEW_SIZE)
+            with opened(sheet) as file, Image.open(file) as found:
+                preview = ("JPEG", found.convert("RGB"), _PREVIEW_SIZE)
         self._bar.update_absolute(step, self._steps, preview)
 
     def _written(self, step: int) -> int:

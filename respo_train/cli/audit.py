@@ -18,6 +18,7 @@ from ..evaluation.audit import FolderAudit, audited, look_at, write_json
 from ..evaluation.audit_page import write_audit_page
 from ..evaluation.folder import by_reason, find_pictures, name_of
 from ..judges import find_judge
+from .messages import say
 
 EVEN = "woman 1, man 1"  # the target where none is given, of a judge that knows both
 MOST_SHOWN = 50
@@ -34,18 +35,18 @@ def run(options: argparse.Namespace) -> int:
     if options.folder is None:
         for text in options.target or [EVEN]:
             target = parse_target(text, options.tolerance)
-            print(plan(", ".join(target.shares), target))
+            say(plan(", ".join(target.shares), target))
         return 0
     found = find_pictures(options.folder)
     judge = find_judge(options.judge)
     targets = _targets(options, judge)
     for name, target in targets.items():
-        print(plan(name, target), flush=True)
+        say(plan(name, target))
     try:
         with tqdm(total=len(found.pictures), unit="picture", disable=None) as bar:
             look = look_at(judge, found, options.show, bar.update)
     except KeyboardInterrupt:
-        print("stopped: nothing was written.", file=sys.stderr)
+        say("stopped: nothing was written.", sys.stderr)
         return 130
     done = audited(judge, look, targets, found.others, {"folder": name_of(found.root, found.root.parent)})
     make_folder(options.out)
@@ -64,7 +65,7 @@ def _say(done: FolderAudit, out: Path) -> None:
     for name, own in done.attributes.items():
         found = own.whole.found
         counts = ", ".join(f"{number} {concept}" for concept, number in found.seen.items())
-        print(f"{name}: {counts}, {found.unsure} unsure, {found.nobody} without anybody. {sentence(own)}".strip())
+        say(f"{name}: {counts}, {found.unsure} unsure, {found.nobody} without anybody. {sentence(own)}".strip())
     for line in by_reason(tuple(done.look.skipped)):
-        print(f"left out: {line}")
-    print(f"wrote {out / 'index.html'} and {out / 'results.json'}")
+        say(f"left out: {line}")
+    say(f"wrote {out / 'index.html'} and {out / 'results.json'}")

@@ -24,6 +24,7 @@ from ..judges.emoji_world import Judge
 from ..judges.segmenter import Segmenter, load_segmenter
 from ..provenance import Base
 from ..team import join_team, leave_team
+from .messages import say
 
 _SEGMENTER = Path(__file__).resolve().parents[2] / "emoji_world" / "judges" / "segmenter.safetensors"
 
@@ -37,10 +38,10 @@ def run(options: argparse.Namespace) -> int:
     judge = _judge(options, protocol)
     segmenter = _segmenter(options.segmenter, judge)
     try:
-        page = evaluate(_job(options, protocol, steering, judge, segmenter), team, lambda line: print(line, flush=True))
+        page = evaluate(_job(options, protocol, steering, judge, segmenter), team, say)
     except KeyboardInterrupt:
         if team.leads:
-            print(f"stopped: what was drawn is kept in {options.out}. The same command goes on.", file=sys.stderr)
+            say(f"stopped: what was drawn is kept in {options.out}. The same command goes on.", sys.stderr)
         return 130
     except torch.OutOfMemoryError as error:
         raise RespoError(
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     leave_team()
     if page is not None:
-        print(f"wrote {page} and {page.with_name('results.json')}")
+        say(f"wrote {page} and {page.with_name('results.json')}")
     return 0
 
 

@@ -17,6 +17,7 @@ from ..resume import read_saved
 from ..settings.config import TrainConfig
 from ..settings.preset_files import check_config, read_config
 from ..team import join_team, leave_team
+from .messages import say
 from .signals import StopSignals
 
 # Entries of a preset or recipe that are also command-line options.
@@ -42,6 +43,13 @@ def resume(options: argparse.Namespace) -> int:
     changes = {} if options.steps is None else {"steps": options.steps}
     config = check_config({**saved.config, **changes}, str(state))
     checkpoint = options.checkpoint or Path(saved.checkpoint)
+    if options.checkpoint is None:  # the state alone says what is opened, so it may name no file that can hold code
+        say(f"goes on with the checkpoint that the saved run names: {checkpoint}")
+        if checkpoint.suffix != ".safetensors":
+            raise RespoError(
+                f"expected the saved run to name a .safetensors file, found "
+                f"{str(checkpoint)[:200]!r}. Say yourself what to open, with --checkpoint PATH"
+            )
     if not checkpoint.is_file():
         raise RespoError(f"no checkpoint at {checkpoint}. Give its new place with --checkpoint PATH")
     options.out, options.overwrite = options.file, False
@@ -69,7 +77,7 @@ def _run(
     precision = _precision(precision, out, resume)
     unet = load.load_unet(checkpoint, precision, config.size, compile=compiled, block=config.block or 0)
     if team.leads:
-        print(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
+        say(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
     try:
         with ExitStack() as stack:
             # Last, so that the other watchers are done with a step when this one ends the run.
@@ -81,12 +89,12 @@ def _run(
             train_to_file(config, unet, base, out, watchers, team=team, save_every=options.save_every, **choice)
     except Stopped as stopped:
         if team.leads:
-            print(f"{stopped}: all is saved. Go on with: python -m respo_train resume {out}", file=sys.stderr)
+            say(f"{stopped}: all is saved. Go on with: python -m respo_train resume {out}", sys.stderr)
         leave_team()
         return 130
     leave_team()
     if team.leads:
-        print(f"wrote {out} and {out.with_suffix('.html')}; {training_folder(out)} is only needed to train longer")
+        say(f"wrote {out} and {out.with_suffix('.html')}; {training_folder(out)} is only needed to train longer")
     return 0
 
 

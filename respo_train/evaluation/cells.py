@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.files.checkpoint import file_sha256
+from ..core.files.text import read_text
 from ..core.files.write import make_folder, write_atomically
 from .on_disk import OnDisk
 from .protocol import Ask
@@ -61,7 +62,7 @@ class Store:
         if not note.exists():
             return "missing"
         try:
-            said = json.loads(note.read_text(encoding="utf-8"))
+            said = json.loads(read_text(note, "a cell's note"))
             good = said["about"] == _plain(cell.about) and said["sha256"] == file_sha256(pictures)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             # whatever is wrong with it: it can be drawn again

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import RespoError
+from ..core.files.header import opened
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _LARGEST = 100_000_000  # pixels of a file that is opened
@@ -69,7 +70,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises RespoError, whose text says why, for a file that is no picture, is damaged or too large.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
+        with warnings.catch_warnings(), opened(path) as file, Image.open(file) as picture:
             warnings.simplefilter("ignore")  # of odd metadata; the size is checked here
             if picture.width * picture.height > _LARGEST:
                 raise RespoError(f"larger than {_LARGEST // 10**6} megapixels")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..core.errors import RespoError
+from ..core.files.header import opened
 from .drawn import Drawn, to_tensor
 from .figure import Figure
 
@@ -68,7 +69,8 @@ def fid_and_kid(drawn: Sequence[Drawn], reference: Sequence[Drawn]) -> dict[str,
 def _refuse_code(path: Path) -> None:
     # torch-fidelity opens the file in a way that can run code in it, so check first that there is none.
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        with opened(path) as file:
+            torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load can raise anything
         raise RespoError(f"expected Inception's weights at {path}, found something else. Fetch them anew.") from error
 

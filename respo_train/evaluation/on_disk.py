@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RespoError
+from ..core.files.header import opened
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class OnDisk:
 
 def _open(path: Path) -> NDArray[np.uint8]:
     try:
+        with opened(path):  # raises for a pipe, which would be waited for
+            pass
         found: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise RespoError(f"the pictures at {path} cannot be read ({error}). Run it again to draw them anew.") from error

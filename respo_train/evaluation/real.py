@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import RespoError
+from ..core.files.header import opened
 from .drawn import Drawn
 
 MOST = 5000  # pictures that are looked at, evenly spaced
@@ -30,6 +31,8 @@ def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
 
 def _read_array(path: Path) -> Drawn:
     try:
+        with opened(path):  # raises for a pipe, which would be waited for
+            pass
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:  # the last for an empty file
         raise RespoError(f"cannot read real pictures from {path}: {error}") from error
@@ -43,7 +46,7 @@ def _read_array(path: Path) -> Drawn:
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with Image.open(file) as picture:
+        with opened(file) as data, Image.open(data) as picture:
             return np.asarray(ImageOps.fit(picture.convert("RGB"), (size[1], size[0])), dtype=np.uint8)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:  # the last for a broken PNG
         raise RespoError(f"cannot read the picture {file}: {error}") from error

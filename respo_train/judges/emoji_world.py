@@ -6,20 +6,22 @@ It has never seen output of the model, the autoencoder or a module that it judge
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import RespoError
+from ..core.files.header import header_of, opened, parse_json
 from ..core.judge import Verdict, decide
 
 INPUT_SIDE = 64  # pixels: every picture is resized to this
 WIDTHS = (32, 64, 128)
+_MOST_BYTES = 2**27
 _FILE = Path(__file__).resolve().parents[2] / "emoji_world" / "judges" / "judge.safetensors"
 
 
@@ -91,12 +93,11 @@ class Judge(nn.Module):
 def load_judge(path: Path) -> Judge:
     """Read a judge's safetensors file. Raises RespoError when it is not one."""
     try:
-        if path.is_fifo():
-            raise OSError("a pipe")  # opening one would wait for its other end
-        with safe_open(str(path), "pt") as file:
-            about = json.loads((file.metadata() or {})["judge"])
+        with opened(path) as file:
+            about = parse_json(header_of(file, path.name, _MOST_BYTES)["__metadata__"]["judge"], "what the judge knows")
             judge = Judge(about["classes"], about["thresholds"])
-            judge.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118 - not a dict
+            file.seek(0)
+            judge.load_state_dict({name: one.float() for name, one in load(file.read()).items()})
     except (
         OSError,
         MemoryError,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import RespoError
+from ..core.files.header import header_of, opened
 
 INPUT_SIDE = 64  # pixels
+_MOST_BYTES = 2**27
 WIDTHS = (16, 32, 64)
 
 
@@ -61,9 +63,10 @@ def load_segmenter(path: Path) -> Segmenter:
     """Read a segmenter's safetensors file. Raises RespoError when it is not one."""
     segmenter = Segmenter()
     try:
-        if path.is_fifo():
-            raise OSError("a pipe")  # opening one would wait for its other end
-        segmenter.load_state_dict({name: weight.float() for name, weight in load_file(str(path)).items()})
-    except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
+        with opened(path) as file:
+            header_of(file, path.name, _MOST_BYTES)
+            file.seek(0)
+            segmenter.load_state_dict({name: weight.float() for name, weight in load(file.read()).items()})
+    except (OSError, ValueError, SafetensorError, RuntimeError, MemoryError) as error:
         raise RespoError(f"expected a segmenter's .safetensors file at {path}, could not read one: {error}") from error
     return segmenter.eval()

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.errors import Remedy, RespoError
+from ..core.files.header import header_of, opened
 from ..core.files.write import make_folder, write_atomically
 from .randomness import generator_of, keyed_noise
 from .sampling import sample
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # the objectives import this file
     from ..objectives.objective import Setting
 
 AT_ONCE = 8  # pictures drawn together
+_MOST_BYTES = 32 * 2**30  # as of a state
 KEPT_EVERY = 40  # pictures of a part file: the most that a kill can lose
 
 
@@ -191,13 +193,20 @@ def _read(path: Path, signature: str) -> Tensor | None:
     """Return the pictures kept at `path`; None when there are none or they do not match."""
     # Whatever is wrong with the file, the pictures can be drawn again.
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError):
-        data = path.read_bytes()
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        if header["__metadata__"]["signature"] == signature:
-            return safetensors.torch.load(data)["latents"]
+        with opened(path) as file:
+            about = header_of(file, path.name, _MOST_BYTES)["__metadata__"]
+            file.seek(0)
+            latents = safetensors.torch.load(file.read())["latents"] if about["signature"] == signature else None
+        if latents is not None and about["sha256"] == _digest(latents):
+            return latents
     return None
 
 
 def _write(path: Path, latents: Tensor, signature: str) -> None:
     make_folder(path.parent)
-    write_atomically(path, safetensors.torch.save({"latents": latents}, {"signature": signature}))
+    about = {"signature": signature, "sha256": _digest(latents)}
+    write_atomically(path, safetensors.torch.save({"latents": latents}, about))
+
+
+def _digest(latents: Tensor) -> str:
+    return hashlib.sha256(latents.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from .. import __version__
 from ..core.errors import RespoError
 from ..core.files.checkpoint import file_sha256, read_metadata
+from ..core.files.header import opened
 from ..core.module.architecture import Architecture
 from ..job import training_folder
 from ..provenance import Base
@@ -53,7 +54,7 @@ def write_run_page(run: Run, effects: Mapping[int, Mapping[str, Effect]], sheets
         for name, concept in config.concepts.items()
     ]
     settings = list(_settings(config.trained(), TrainConfig))
-    heat_maps = [(path.stem, path.read_bytes()) for path in sorted(training_folder(run.out).glob("heat-*.png"))]
+    heat_maps = [(path.stem, _content(path)) for path in sorted(training_folder(run.out).glob("heat-*.png"))]
     losses = chart_svgs(loss_charts(run.losses)) if run.step else []
     sections = [
         _before_and_after(config, sheets),
@@ -179,3 +180,8 @@ def _origin(run: Run) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     return ", ".join(f"{key} {own}" for key, own in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _content(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.read()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..core.files.write import write_atomically
+from ..core.shown import printable
 from .grid import Group
 
 _LONGEST = 256  # pixels of a picture on a page
@@ -67,6 +68,7 @@ def write_page(path: Path, page: Page) -> None:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # prompts, names and paths may come from strangers
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

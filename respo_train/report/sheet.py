@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from ..core.files.header import opened
 from ..core.files.write import write_atomically
 from .grid import Layout, draw_grid
 
@@ -68,7 +69,7 @@ class Sheet:
     def load(cls, path: Path) -> Sheet | None:
         """Read a sheet that `save` wrote, its pictures bit by bit; None when the file is something else."""
         try:
-            with Image.open(path) as sheet:
+            with opened(path) as file, Image.open(file) as sheet:
                 if sheet.width * sheet.height > _MOST_PIXELS:
                     return None
                 said = json.loads(sheet.info[_KEY])

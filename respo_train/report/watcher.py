@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from ..core.files.text import read_text
 from ..core.files.write import make_folder, write_atomically
 from ..job import training_folder
 from ..network import SplitNetwork
@@ -21,6 +22,7 @@ from .sheet import Sheet, sheet_path
 
 _log = logging.getLogger(__name__)
 _EFFECTS = "effects.json"
+_MOST_BYTES = 2**25
 
 
 class Report:
@@ -93,7 +95,7 @@ class Report:
     def _effects(self) -> dict[int, dict[str, Effect]]:
         """Read what was measured at each step of this run."""
         try:
-            plain = json.loads((self._folder / _EFFECTS).read_text(encoding="utf-8"))
+            plain = json.loads(read_text(self._folder / _EFFECTS, "the effects", _MOST_BYTES))
             if plain["run"] != self._key:
                 return {}
             return {

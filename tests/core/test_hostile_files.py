@@ -66,6 +66,8 @@ NODE_READS = re.compile(r"(^|\.)(load_attribute|read_file|read_metadata|file_sha
 NO_ENTRY = {
     "cli/evaluate.py: _judge": "its text goes to a parser that has an entry",
     "cli/exchange.py: _read": "its text goes to a parser that has an entry",
+    "judges/face_networks.py: __init__": "a package's own files, by read_text",
+    "shared/shipped.py: _hashed": "a hash alone",
     "evaluation/drawing.py: draw_missing": "opens a painter, no file",
     "evaluation/drawing.py: work": "opens a painter, no file",
     "evaluation/protocol.py: read_protocol": "ships with us",
@@ -93,6 +95,31 @@ def readers() -> Iterator[tuple[str, str]]:
                 calls = [ast.unparse(call.func) for call in ast.walk(function) if isinstance(call, ast.Call)]
                 if any(READS.search(call) or (folder == "nodes" and NODE_READS.search(call)) for call in calls):
                     yield str(path.relative_to(ROOT)), function.name
+
+
+# What opens a file by its path without waiting for a pipe or a device: each of these asks `opened` before.
+RAW = re.compile(r"(^|\.)(read_bytes|read_text|safe_open|load_file|from_file)$|^open$|\.open$|^(np|torch)\.load$")
+OPENS_ITSELF = {
+    "respo_train/core/files/header.py: _without_waiting": "of opened, which the others ask",
+    "respo_train/core/files/header.py: opened": "the same",
+    "respo_train/core/files/write.py: _abandoned": "a regular file of our own, asked by lstat",
+    "respo_train/core/files/write.py: _put_new": "makes the file",
+    "respo_train/core/files/write.py: replacing": "makes the file",
+    "respo_train/core/foreign/unpickle.py: _tensors": "no file, but bytes",
+    "respo_train/evaluation/protocol.py: read_protocol": "ships with us",
+}
+
+
+def test_nothing_is_opened_that_could_be_a_pipe() -> None:
+    found = set()
+    for path in sorted(path for folder in ("respo_train", "nodes") for path in (ROOT / folder).rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                calls = [ast.unparse(call.func) for call in ast.walk(function) if isinstance(call, ast.Call)]
+                raw = [call for call in calls if RAW.search(call) and call not in ("read_text", "self.open")]
+                if raw and not {"opened", "read_text"} & set(calls):
+                    found.add(f"{path.relative_to(ROOT)}: {function.name}")
+    assert found == set(OPENS_ITSELF)
 
 
 @linux

@@ -19,9 +19,9 @@ from respo_train.__main__ import _parser, main
 from respo_train.core.errors import RespoError, RespoWarning
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.architecture import Architecture
-from respo_train.job import Base, check_job, state_path, train_to_file
+from respo_train.job import Base, check_job, state_path, train_to_file, training_folder
 from respo_train.network import Conditioning
-from respo_train.resume import read_saved
+from respo_train.resume import Identity, Saved, read_saved
 from respo_train.settings.preset_files import PRESETS, RECIPES, names, read_config
 from respo_train.trainer import TrainState
 
@@ -356,3 +356,25 @@ def test_help_names_presets_recipes_and_examples() -> None:
     assert "torchrun --nproc_per_node 2 -m respo_train train" in train
     assert "--resume" in train
     assert "resume gender.safetensors --steps 500" in groups[0].choices["resume"].format_help()
+
+
+def test_a_saved_run_alone_opens_no_file_that_can_hold_code(tmp_path, monkeypatch, capsys):
+    """A state may come from a stranger; with --checkpoint its user says what is opened."""
+    out, evil = tmp_path / "gender.safetensors", tmp_path / "evil.ckpt"
+    evil.touch()
+    training_folder(out).mkdir()
+    state_path(out).touch()
+    identity = Identity(read_config("gender").to_dict(), {"name": "a", "sha256": "b"}, {}, {}, str(evil))
+    monkeypatch.setattr("respo_train.cli.train.read_saved", lambda _: Saved(1, identity, ""))
+    assert main(["resume", str(out)]) == 2
+    assert "name a .safetensors file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "loop", "folder"])
+def test_a_name_that_cannot_be_opened_is_one_line(tmp_path, capsys, name):
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "loop.safetensors").symlink_to("loop.safetensors")
+    assert main(["info", str(tmp_path / f"{name}.safetensors")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("respo_train: cannot read")
+    assert told.count("\n") == 1
