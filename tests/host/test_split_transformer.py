@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -229,6 +230,39 @@ def test_a_borrowed_transformer_trains_as_the_loaded_one(split: Any, checkpoint:
     for one, other in zip(lent.modules().values(), few_steps(split).modules().values(), strict=True):
         torch.testing.assert_close(one.responsible.value(), other.responsible.value())
     assert model.model.diffusion_model.layers[0].forward == before  # the user's own network is as it was
+
+
+def test_the_nodes_apply_a_module_as_the_trainer_does(
+    split: Any, checkpoint: Path, prompts: list[Conditioning], run_node: Callable[..., Any], module: Any, pack: Any
+) -> None:
+    import comfy.sample
+    import comfy.samplers
+    import comfy.sd
+
+    model = comfy.sd.load_checkpoint_guess_config(str(checkpoint))[0]
+    concept = pack.core.module.concept.ConceptModule(192, 8, 8, map_width=4)
+    generator = torch.Generator().manual_seed(4)
+    for parameter in concept.parameters():
+        parameter.data.normal_(0, 0.5, generator=generator)
+    architecture = pack.guard.architecture_of(model, 2)
+    assert architecture.to_dict() == split.architecture.to_dict()
+    attribute = replace(module.attribute, architecture=architecture, concepts={"woman": concept}, base={}, probe=None)
+    own = replace(module, attribute=attribute, sha256="5" * 64)
+    patched = run_node("RespoApplyModule", model=model, module=own, concept="woman")[0]
+
+    # One step of the host's sampler from the trainer's latents to the picture, x - sigma v.
+    timesteps = torch.tensor([700, 700])
+    sigma = 701 / 1001
+    x = ((1 - sigma) ** 2 + sigma**2) ** 0.5 * LATENTS
+    prompt = [[prompts[0].context, {}]]
+    step = comfy.samplers.sampler_object("euler")
+    sigmas, empty = torch.tensor([sigma, 0.0]), torch.zeros_like(x)
+    picture = comfy.sample.sample_custom(patched, x / sigma, 1.0, step, sigmas, prompt, prompt, empty, seed=1) * 0.18215
+    encoded = split.encoder(LATENTS, timesteps, prompts[0])
+    with torch.no_grad():
+        expected = split.decoder(encoded, concept(encoded.h))
+    torch.testing.assert_close(x + (1 - sigma) * (x - picture) / sigma, expected, atol=1e-3, rtol=1e-3)
+    assert (expected - split.decoder(encoded, encoded.h)).abs().max() > 0.01
 
 
 def test_what_is_refused(split: Any, load: Callable[..., Any], prompts: list[Conditioning]) -> None:
