@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..core.counting.audit import RESULTS, Audited, Part, possible, sentence
+from ..core.counting.fairness import Report
 from ..core.counting.metrics import Interval
 from ..core.counting.target import FAIL, LEVEL, OPEN, PASS, POWER, Target, plan
 from ..report.charts import bars, drawing, svg
@@ -114,17 +115,14 @@ def _by_group(own: Audited) -> tuple[list[str], list[list[Cell]]]:
     for name, part in own.groups.items():
         found = part.found
         ratio = "" if found.deviation is None else _interval(found.deviation)
-        cells = [(name or "(the folder itself)", ""), *((str(found.seen[concept]), "") for concept in concepts)]
-        rows.append(
-            [
-                *cells,
-                (str(found.unsure), ""),
-                (str(found.nobody), ""),
-                (ratio, ""),
-                (RESULTS.get(part.result, ""), part.why),
-            ]
-        )
-    return ["subfolder", *concepts, "unsure", "nobody", "deviation ratio", "result"], rows
+        result = (RESULTS.get(part.result, ""), part.why)
+        seen = [(str(found.seen[concept]), "") for concept in concepts]
+        rows.append([(name or "(the folder itself)", ""), result, (ratio, ""), *seen, *_left(found)])
+    return ["subfolder", "result", "deviation ratio", *concepts, "unsure", "nobody"], rows
+
+
+def _left(found: Report) -> list[Cell]:
+    return [(str(found.unsure), ""), (str(found.nobody), "")]
 
 
 def _chart(name: str, own: Audited) -> tuple[str, str]:
