@@ -14,17 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {
-    "respo_train/core/files/text.py": "read_text itself",
-    "respo_train/core/files/checkpoint.py": "a module file, and writing one",
-    "respo_train/core/files/header.py": "a module file: its header is strict UTF-8",
-    "respo_train/evaluation/cells.py": "the note beside pictures that an evaluation drew",
+    "respo_train/core/files/write.py": "opens what it writes, and what it sweeps away to lock it",
+    "respo_train/core/files/header.py": "opens all that is read",
     "respo_train/evaluation/protocol.py": "a protocol that ships with the trainer",
-    "respo_train/report/page.py": "pictures of a run's own folder, and the page's template",
-    "respo_train/report/watcher.py": "what this run measured before it was interrupted",
-    "respo_train/resume.py": "a run's own state",
-    "respo_train/latents/pictures.py": "a run's own latents",
-    "nodes/shared/saving.py": "compares bytes with a file that is there",
-    "nodes/shared/totals.py": "a running total that the node wrote; a broken one is put aside",
 }
 BY_PATH = {"read_text", "read_bytes", "open", "fdopen"}
 BY_MODULE = {
