@@ -19,7 +19,7 @@ from .shared import widgets
 from .shared.folders import place_for
 from .shared.guard import architecture_of
 from .shared.wire import LoadedModule, RespoModule
-from .training.run import EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
+from .training.run import CHECKPOINTING, EXISTING, OWN_RECIPE, Existing, configuration, run, shipped
 
 
 class TrainModule(io.ComfyNode):
@@ -91,6 +91,14 @@ class TrainModule(io.ComfyNode):
                 io.Vae.Input(
                     "vae", optional=True, tooltip="Draws pictures during training. Without it there are none."
                 ),
+                io.Combo.Input(
+                    "checkpointing",
+                    options=list(CHECKPOINTING),
+                    default=CHECKPOINTING[0],
+                    optional=True,
+                    tooltip="Compute parts of a step twice instead of keeping them: less memory, about a fifth slower, "
+                    "the same module. auto: only if the memory would not suffice otherwise.",
+                ),
             ],
             outputs=[
                 RespoModule.Output(display_name="module", tooltip="The trained module, for Apply Module or Balance."),
@@ -129,6 +137,7 @@ class TrainModule(io.ComfyNode):
         preview_every: int,
         custom_preset: str,
         vae: Any = None,
+        checkpointing: str = CHECKPOINTING[0],
     ) -> io.NodeOutput:
         """Train a module, write its file, and return it with the last sheet of previews.
 
@@ -136,7 +145,7 @@ class TrainModule(io.ComfyNode):
         """
         architecture_of(model)
         path, listed = place_for(name)
-        config = configuration(str(preset), custom_preset, recipe, steps, seed)
+        config = configuration(str(preset), custom_preset, recipe, steps, seed, checkpointing)
         outcome = run(config, model, clip, vae, path, existing, preview_every)
         attribute, sha256 = load_hashed(path)
         loaded = LoadedModule(attribute, listed, sha256)

@@ -14,6 +14,7 @@ from .core.files.checkpoint import save_attribute, to_bytes
 from .core.files.write import locked, make_folder, sweep
 from .core.module.attribute import Attribute, check_name
 from .core.module.probe import PromptProbe
+from .memory import OutOfMemory, first_line, ran_out
 from .network import SplitNetwork
 from .probe.fit import fit_probe
 from .provenance import Base, attribute_of, compute_of
@@ -83,12 +84,14 @@ def train_to_file(
     overwrite: bool = False,
     team: Team = ALONE,
     save_every: int = 100,
+    advice: str = "",
 ) -> Attribute:
     """Train; save module and state every `save_every` steps, at the end, and when a watcher raises.
 
     `resume`: continue from an existing state, if there is one, to what an uninterrupted run gives. `overwrite`:
-    replace what exists, at the first save. Raises RespoError, NotFinite (the saved state is left as it was, and the
-    module is that of the last good step), and whatever a watcher raised.
+    replace what exists, at the first save. `advice`: what to say when memory runs out. Raises RespoError, NotFinite
+    (the saved state is left as it was, and the module is that of the last good step), OutOfMemory (all complete steps
+    are saved), and whatever a watcher raised.
     """
     check_job(config, out, base, resume=resume, overwrite=overwrite)
     team.rows(config.batch)
@@ -112,6 +115,10 @@ def train_to_file(
             run.save(state)
         except NotFinite as error:
             raise NotFinite(f"{error.message} {run.not_finite()}", Remedy("overwrite")) from error
+        except (OutOfMemory, MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            raise OutOfMemory(f"{run.without_memory(error)} {advice}".strip()) from error
         run.finish(state)
     return run.attribute(state)
 
@@ -210,6 +217,16 @@ class _Run:
                 self._save_module(state)
             self._finish_quietly(state)
         return self._on_disk()
+
+    def without_memory(self, error: Exception) -> str:
+        """Save all complete steps, where this process can do so alone; return what happened, as text."""
+        if not isinstance(error, OutOfMemory):
+            return f"out of memory beside the steps ({first_line(error)}). {self._on_disk()}"
+        state = self.current
+        if self.team.size == 1 and state is not None and state.step > 0:
+            self.save(state)
+            self._finish_quietly(state)
+        return f"{error.message} {self._on_disk()}"
 
     def _stop(self, state: TrainState) -> None:
         self.save(state)

@@ -26,7 +26,7 @@ from .core.errors import ModuleFileError, Remedy, RespoError
 from .core.files.header import header_of, opened, parse_json
 from .core.files.write import write_atomically
 from .optimizer import OneScaleAdam
-from .settings.config import without_words
+from .settings.config import as_trained
 from .team import ALONE, Team
 from .trainer import ConceptState, Losses, TrainState
 
@@ -52,11 +52,11 @@ class Identity:
     checkpoint: str
 
     def require_config(self, config: Mapping[str, Any]) -> None:
-        """Check that the run can continue with `config`: only the number of steps and the words may differ.
+        """Check that the run can continue with `config`: steps, words and checkpointing may differ.
 
         Raises RespoError, which names the first entry that differs.
         """
-        saved, asked = (dict(_flat({**without_words(values), "steps": 0})) for values in (self.config, config))
+        saved, asked = (dict(_flat({**as_trained(values), "steps": 0})) for values in (self.config, config))
         for key in [*asked, *saved]:
             if saved.get(key) != asked.get(key):
                 was, now = (_short(values[key]) if key in values else "nothing" for values in (saved, asked))

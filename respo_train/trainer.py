@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from .core.errors import RespoError
 from .core.module.concept import ConceptModule
 from .latents.randomness import keyed_noise
+from .memory import OutOfMemory, first_line, ran_out
 from .network import SplitNetwork
 from .objectives import OBJECTIVES
 from .objectives.objective import Setting, Source
@@ -85,7 +86,7 @@ def train(
 
     (With a single concept this also needs the same number of threads.) A GPU's kernels are not asked to be
     deterministic: there the last digits differ from run to run. Raises NotFinite when a loss or
-    gradient stops being finite.
+    gradient stops being finite, and OutOfMemory; then the state is that of the last complete step.
     """
     settings = settings_of(config, unet, team, folder)
     names = list(settings)
@@ -95,9 +96,10 @@ def train(
         if restore is not None:
             restore(state)
         while state.step < config.steps:
-            losses = for_each(lambda name: gradients(settings[name], state.concepts[name], state.step), names)
-            for name, loss in zip(names, losses, strict=True):
-                _share(settings[name], state.concepts[name], loss, team, state.step + 1)
+            with _unchanged_without_memory(state):
+                losses = for_each(lambda name: gradients(settings[name], state.concepts[name], state.step), names)
+                for name, loss in zip(names, losses, strict=True):
+                    _share(settings[name], state.concepts[name], loss, team, state.step + 1)
             for concept in state.concepts.values():
                 for optimizer in concept.optimizers.values():
                     optimizer.step()
@@ -105,6 +107,24 @@ def train(
             if on_step is not None:
                 on_step(state)
     return state
+
+
+@contextmanager
+def _unchanged_without_memory(state: TrainState) -> Iterator[None]:
+    """Undo what a step has done to `state` when memory runs out in the middle of it. Raises OutOfMemory."""
+    before = {}
+    for name, own in state.concepts.items():
+        tensors = {key: value.clone() for key, value in own.source.tensors().items()}  # small: latents
+        before[name] = tensors, own.source.numbers(), len(own.losses)
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        for name, (tensors, numbers, losses) in before.items():
+            state.concepts[name].source.restore(tensors, numbers)
+            del state.concepts[name].losses[losses:]
+        raise OutOfMemory(f"out of memory in step {state.step + 1} ({first_line(error)}).") from error
 
 
 @contextmanager
@@ -120,7 +140,13 @@ def each_on_its_core(concepts: int, unet: SplitNetwork) -> Iterator[Callable[...
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(min(concepts, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
+
+            def for_each(work: Callable[[str], Any], names: Iterable[str]) -> list[Any]:
+                running = [pool.submit(work, name) for name in names]
+                wait(running)  # also when one fails: then no other is still changing its state
+                return [each.result() for each in running]
+
+            yield for_each
     finally:
         torch.set_num_threads(threads)
 
@@ -132,7 +158,9 @@ def start(setting: Setting) -> ConceptState:
     latents = keyed_noise(unet.latent_shape, setting.key)[None].to(unet.alphas_cumprod)
     h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
     height, width = config.grid or (h.shape[2], h.shape[3])
-    module = ConceptModule(h.shape[1], height, width, config.kind, config.rank, config.map_width).to(h.device)
+    module = ConceptModule(h.shape[1], height, width, config.kind, config.rank, config.map_width)
+    if h.device.type != "cpu":  # tensors without numbers (plan/count.py) cannot be moved
+        module.to(h.device)
     rates = {
         "responsible": config.of(setting.name, "responsible_lr"),
         "semantic": config.of(setting.name, "semantic_lr"),

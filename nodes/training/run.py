@@ -6,6 +6,8 @@ The trainer is imported only when it is used: it needs more packages, and the ot
 from __future__ import annotations
 
 import importlib.util
+import logging
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Existing = Literal["continue", "start anew", "refuse"]
 EXISTING: tuple[Existing, ...] = get_args(Existing)
+CHECKPOINTING = ("auto", "on", "off")
 OWN_RECIPE = "the preset's"
 _TRAINER = Path(__file__).resolve().parents[2] / "respo_train" / "settings"
 _PACKAGES = ("pydantic", "matplotlib", "jinja2", "tqdm", "PIL")  # what only training needs
@@ -57,13 +60,20 @@ def shipped(kind: Literal["presets", "recipes"]) -> list[str]:
 
 
 def configuration(
-    preset: str, custom_preset: str, recipe: str = OWN_RECIPE, steps: int = 0, seed: int = 0
+    preset: str,
+    custom_preset: str,
+    recipe: str = OWN_RECIPE,
+    steps: int = 0,
+    seed: int = 0,
+    checkpointing: str = CHECKPOINTING[0],
 ) -> TrainConfig:
     """Build a configuration from the widgets' values. `custom_preset` replaces `preset`. Raises RespoError."""
     _require_packages()
     from ...respo_train.settings.preset_files import parse_config, read_config
 
-    overrides = {"seed": seed, **({"steps": steps} if steps else {})}
+    overrides: dict[str, Any] = {"seed": seed, **({"steps": steps} if steps else {})}
+    if checkpointing != CHECKPOINTING[0]:  # a line in custom_preset may say so, too
+        overrides["checkpointing"] = checkpointing
     wanted = None if recipe == OWN_RECIPE else recipe
     if custom_preset.strip():
         return parse_config(custom_preset, "custom_preset", overrides, wanted)
@@ -80,6 +90,7 @@ def run(
     Raises RespoError, and whatever the host raises when the user cancels.
     """
     from ...respo_train.host.borrow import borrowed
+    from ...respo_train.host.planned import prepare
     from ...respo_train.job import Base, training_folder
     from ...respo_train.report.sheet import sheet_path
 
@@ -90,16 +101,21 @@ def run(
         loan.unet.fingerprint = fingerprint(own_weight(model))
         done = existing == "continue" and _is_finished(path, config, base)
         every = 0 if vae is None else preview_every
-        warnings = {} if done else _train(config, loan.unet, base, path, existing, every)
+        plan = None if done else prepare(loan.unet, config)
+        planned = [] if plan is None else [_in_widgets(plan.sentence())]
+        for line in planned:
+            logging.info("Respo: %s", line)
+        advice = "" if plan is None else _in_widgets(plan.when_out_of_memory())
+        warnings = {} if done else _train(config, loan.unet, base, path, existing, every, advice)
     seconds = time.monotonic() - began
     first = "Already trained: used as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
-    summary = "\n".join([first, *(f"{name}: {warning}" for name, warning in warnings.items())])
+    summary = "\n".join([first, *planned, *(f"{name}: {warning}" for name, warning in warnings.items())])
     sheet = sheet_path(training_folder(path), config.steps)
     return Outcome(summary, sheet if sheet.is_file() else None)
 
 
 def _train(
-    config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int
+    config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int, advice: str
 ) -> dict[str, str]:
     """Train into `path`; return a warning for each concept with almost no effect or far too much."""
     from ...respo_train.job import train_to_file
@@ -112,7 +128,8 @@ def _train(
         report = Report(config, unet, base, path, preview_every)
         progress = HostProgress(report, config.steps, cancel, unet)
         with cancel.held_back():
-            train_to_file(config, unet, base, path, [progress], resume=resume, overwrite=overwrite)
+            choice: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "advice": advice}
+            train_to_file(config, unet, base, path, [progress], **choice)
         return report.verdicts
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error
@@ -135,6 +152,14 @@ def _name_of(model: Any) -> str:
     """Return a description of the model, as a node does not know which file its model came from."""
     patches = len(model.patches)
     return "a model loaded in ComfyUI" + (f", with {patches} of its weights patched (LoRA)" if patches else "")
+
+
+def _in_widgets(plan: str) -> str:
+    """Return what a plan says, which names options of the command line, in the words of the node."""
+    for option, words in (("--resume", "existing: continue"), ("--overwrite", "existing: start anew")):
+        plan = plan.replace(option, words)
+    plan = plan.replace("--checkpointing on", "checkpointing: on")
+    return re.sub(r"--(batch|width|height) (\d+)", r"`\1 = \2` in custom_preset", plan)
 
 
 def _require_packages() -> None:

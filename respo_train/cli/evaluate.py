@@ -22,9 +22,9 @@ from ..host import load
 from ..judges import BUILT_IN, find_judge
 from ..judges.emoji_world import Judge
 from ..judges.segmenter import Segmenter, load_segmenter
-from ..provenance import Base
 from ..team import join_team, leave_team
 from .messages import say
+from .model import base_of, required_model
 
 _SEGMENTER = Path(__file__).resolve().parents[2] / "emoji_world" / "judges" / "segmenter.safetensors"
 
@@ -56,10 +56,11 @@ def run(options: argparse.Namespace) -> int:
 def _job(
     options: argparse.Namespace, protocol: Protocol, steering: Steering, judge: AnyJudge, segmenter: Segmenter | None
 ) -> Job:
-    checkpoint = Base.of(options.checkpoint)
+    model = required_model(options)
+    checkpoint = base_of(model)
     # Of a transformer: h is where the modules have it. Modules for different blocks are refused below.
     block = steering.modules[0].attribute.architecture.block if steering.modules else 0
-    unet = load.load_unet(options.checkpoint, options.precision, block=block)
+    unet = load.load_unet(model, options.precision, block=block)
     for module in steering.modules:
         unet.architecture.require(module.attribute.architecture)
     steps = options.steps or protocol.steps
@@ -85,8 +86,7 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not least <= value <= most:  # NaN is neither
             raise RespoError(f"expected --{name} of {least} to {most}, found {value}")
-    if not options.checkpoint.is_file():
-        raise RespoError(f"no checkpoint at {options.checkpoint}. Give the path of a .safetensors checkpoint.")
+    required_model(options)
     if (options.csv is None) == (options.protocol == "i2p"):
         raise RespoError("the protocol i2p takes its prompts from --csv FILE, and no other protocol does")
     if options.out.exists() and not options.out.is_dir():

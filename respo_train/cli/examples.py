@@ -6,6 +6,7 @@ DESCRIPTION = """\
 Trains Respo modules: small files that make an image model fair or safe, loaded in ComfyUI by the node "Load Module".
 
   python -m respo_train train --preset gender --checkpoint model.safetensors --out gender.safetensors
+  python -m respo_train plan --preset gender --checkpoint model.safetensors
   python -m respo_train resume gender.safetensors
   python -m respo_train info gender.safetensors
   python -m respo_train evaluate --protocol winobias --checkpoint model.safetensors --module gender.safetensors ...
@@ -37,9 +38,20 @@ examples:
     ... --resume
   On two GPUs:
     torchrun --nproc_per_node 2 -m respo_train train ...
+  A model in separate files, here SDXL:
+    ... --unet unet.safetensors --clip clip_l.safetensors clip_g.safetensors --vae vae.safetensors
 
 Beside gender.safetensors you get gender.html, which shows what the module does, and the folder gender.training, from
 which a run can continue.
+"""
+PLAN = """\
+examples:
+  Will it fit on this machine, and how long does it take? Reads no more than the checkpoint's header.
+    python -m respo_train plan --preset gender --checkpoint model.safetensors
+  And on another card, with smaller batches?
+    ... --card "RTX 3060" --batch 4
+
+The exit code is 0 where it fits and 1 where it does not.
 """
 RESUME = """\
 examples:

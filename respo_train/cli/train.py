@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core.errors import RespoError
 from ..host import load
-from ..job import Base, Stopped, Watcher, check_job, state_path, train_to_file, training_folder
+from ..host.planned import prepare
+from ..job import Stopped, Watcher, check_job, state_path, train_to_file, training_folder
 from ..report import Report
 from ..report.progress import Progress
 from ..resume import read_saved
@@ -18,20 +19,27 @@ from ..settings.config import TrainConfig
 from ..settings.preset_files import check_config, read_config
 from ..team import join_team, leave_team
 from .messages import say
+from .model import Model, base_of, model_of, required_model
 from .signals import StopSignals
 
 # Entries of a preset or recipe that are also command-line options.
-_ENTRIES = ("steps", "seed", "batch", "lambda", "width", "height")
+_ENTRIES = ("steps", "seed", "batch", "lambda", "width", "height", "checkpointing")
 
 
 def train(options: argparse.Namespace) -> int:
     """Train an attribute on a checkpoint; return the exit code."""
+    config = configuration(options)
+    return _run(config, options, None, options.precision, options.compile, resume=options.resume)
+
+
+def configuration(options: argparse.Namespace) -> TrainConfig:
+    """Return the configuration of the preset, the recipe and the options. Raises RespoError."""
     given = {key: vars(options)[key] for key in _ENTRIES if vars(options)[key] is not None}
     config = read_config(options.preset, given, options.recipe)
     own = [name for name, concept in config.concepts.items() if concept.semantic_weight is not None]
     if "lambda" in given and own:
         raise RespoError(f"--lambda has no effect on {own[0]!r}, which has its own lambda: change it in the preset")
-    return _run(config, options, options.checkpoint, options.precision, options.compile, resume=options.resume)
+    return config
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -40,26 +48,29 @@ def resume(options: argparse.Namespace) -> int:
     if not state.is_file():
         raise RespoError(f"no saved run at {state}. Start one with: python -m respo_train train --help")
     saved = read_saved(state).identity
-    changes = {} if options.steps is None else {"steps": options.steps}
+    changes = {key: vars(options)[key] for key in ("steps", "checkpointing") if vars(options)[key] is not None}
     config = check_config({**saved.config, **changes}, str(state))
-    checkpoint = options.checkpoint or Path(saved.checkpoint)
-    if options.checkpoint is None:  # the state alone says what is opened, so it may name no file that can hold code
-        say(f"goes on with the checkpoint that the saved run names: {checkpoint}")
-        if checkpoint.suffix != ".safetensors":
+    named = model_of(options)
+    if named is None and not saved.checkpoint:
+        raise RespoError(f"this run is on {saved.base['name']}: give these files again with --unet and --clip")
+    model = named or Path(saved.checkpoint)
+    if named is None:  # the state alone says what is opened, so it may name no file that can hold code
+        say(f"goes on with the checkpoint that the saved run names: {model}")
+        if Path(saved.checkpoint).suffix != ".safetensors":
             raise RespoError(
                 f"expected the saved run to name a .safetensors file, found "
-                f"{str(checkpoint)[:200]!r}. Say yourself what to open, with --checkpoint PATH"
+                f"{saved.checkpoint[:200]!r}. Say yourself what to open, with --checkpoint PATH"
             )
-    if not checkpoint.is_file():
-        raise RespoError(f"no checkpoint at {checkpoint}. Give its new place with --checkpoint PATH")
+    if isinstance(model, Path) and not model.is_file():
+        raise RespoError(f"no checkpoint at {model}. Give its new place with --checkpoint PATH")
     options.out, options.overwrite = options.file, False
-    return _run(config, options, checkpoint, "auto", bool(saved.compute.get("compiled")), resume=True)
+    return _run(config, options, model, "auto", bool(saved.compute.get("compiled")), resume=True)
 
 
 def _run(
     config: TrainConfig,
     options: argparse.Namespace,
-    checkpoint: Path,
+    model: Model | None,
     precision: load.Precision,
     compiled: bool,
     resume: bool,
@@ -70,14 +81,16 @@ def _run(
         raise RespoError("expected --save-every of at least 1 and --preview-every of at least 0 (never)")
     choice: dict[str, Any] = {"resume": resume, "overwrite": options.overwrite}
     check_job(config, out, **choice)
-    if not checkpoint.is_file():
-        raise RespoError(f"no checkpoint at {checkpoint}. Give the path of a .safetensors checkpoint.")
-    base = Base.of(checkpoint)
+    model = model or required_model(options)
+    base = base_of(model)
     check_job(config, out, base, **choice)
     precision = _precision(precision, out, resume)
-    unet = load.load_unet(checkpoint, precision, config.size, compile=compiled, block=config.block or 0)
+    unet = load.load_unet(model, precision, config.size, compile=compiled, block=config.block or 0)
+    plan = prepare(unet, config, team)
     if team.leads:
         say(f"{', '.join(config.concepts)} on {unet.architecture.describe()}: {config.steps} steps, {_how(config)}")
+        if plan is not None:
+            say(plan.sentence())
     try:
         with ExitStack() as stack:
             # Last, so that the other watchers are done with a step when this one ends the run.
@@ -86,7 +99,9 @@ def _run(
             watchers: list[Watcher] = []
             if team.leads:
                 watchers = [progress, Report(config, unet, base, out, options.preview_every), stop]
-            train_to_file(config, unet, base, out, watchers, team=team, save_every=options.save_every, **choice)
+            advice = "" if plan is None else plan.when_out_of_memory()
+            choice |= {"team": team, "save_every": options.save_every, "advice": advice}
+            train_to_file(config, unet, base, out, watchers, **choice)
     except Stopped as stopped:
         if team.leads:
             say(f"{stopped}: all is saved. Go on with: python -m respo_train resume {out}", sys.stderr)

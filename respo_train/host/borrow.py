@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..core.errors import RespoError
 from ..network import Encoded
 from ..precision import Precision, choose_dtype
+from .fit import check_fit, check_weights
 from .host_network import HostNetwork, architecture_of
 from .split_transformer import HostTransformer
 from .split_unet import HostUNet
@@ -88,6 +89,7 @@ def borrowed(
 
     kind = LentUNet if architecture_of(model.model, block).block == 0 else LentTransformer
     model = _not_dynamic(model)
+    check_weights(model.model.diffusion_model)
     management.load_models_gpu([model], force_full_load=True)
     device = model.load_device
     with torch.inference_mode(False), _in_training(management):
@@ -101,7 +103,7 @@ def borrowed(
             # Only autocast takes weights of any precision.
             lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
             unet = kind(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True, block=block)
-            _check_fit(unet, clip, vae)
+            check_fit(unet.architecture, clip, vae, channels=unet.latent_shape[0])
             yield Loan(unet, sha256)
         finally:
             lent.diffusion_model.to("meta")
@@ -184,19 +186,3 @@ def _in_training(management: Any) -> Iterator[None]:
         yield
     finally:
         management.in_training = before
-
-
-def _check_fit(unet: HostNetwork, clip: Any, vae: Any) -> None:
-    width = clip.encode_from_tokens(clip.tokenize("")).shape[-1]
-    if width != unet.architecture.context_dim:
-        raise RespoError(
-            f"expected the text encoder (CLIP) of {unet.architecture.describe()}, which gives "
-            f"{unet.architecture.context_dim} numbers per token, found one that gives {width}. Link the CLIP of the "
-            "same checkpoint."
-        )
-    channels = getattr(vae, "latent_channels", None)
-    if channels not in (None, unet.latent_shape[0]):
-        raise RespoError(
-            f"expected a VAE of {unet.latent_shape[0]} latent channels, found one of {channels}. Link the VAE of the "
-            "same checkpoint."
-        )

@@ -51,8 +51,7 @@ class HostNetwork(ABC):
         # The host unloads a model when nothing refers to its patcher.
         self._patcher, self._clip, self._vae, self._device, self._dtype = patcher, clip, vae, device, dtype
         self._net = model.diffusion_model.requires_grad_(False).eval()
-        weight = weight_name(self._net, self.architecture.block)
-        self.fingerprint = fingerprint(self._net.get_parameter(weight))
+        self.fingerprint = self._fingerprint()
         self.latent_shape = _latent_shape(model, self.architecture, size)
         self.alphas_cumprod = self._read_schedule(model).to(device)
         self._replaces_attention = not has_gradient()
@@ -61,6 +60,13 @@ class HostNetwork(ABC):
         self.compiled = False
         if owned and dtype != torch.float32:
             store_as_computed(self._net, dtype)
+
+    def _fingerprint(self) -> tuple[float, ...]:
+        return fingerprint(self._net.get_parameter(weight_name(self._net, self.architecture.block)))
+
+    def use_checkpointing(self, on: bool) -> None:
+        """Recompute the decoder's activations in the backward pass or keep them. The results are the same bits."""
+        self._checkpointing = on
 
     @abstractmethod
     def _read_schedule(self, model: Any) -> Tensor:

@@ -98,6 +98,9 @@ class TrainConfig(Strict):
     optimizer: Literal["adam", "one_scale_adam"] = Field("adam", description="the paper's, or see optimizer.py")
     weight_decay: Weight = 0.0
     clip: Positive | None = Field(None, description="largest norm of a gradient")
+    checkpointing: Literal["auto", "on", "off"] = Field(
+        "auto", description="recompute activations in the backward pass: less memory, the same result; auto: if needed"
+    )
     kind: Literal["grid", "low_rank", "channel"] = "grid"
     rank: int | None = Field(None, ge=1, le=1024)
     grid: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] | None = Field(
@@ -154,13 +157,13 @@ class TrainConfig(Strict):
         return self.model_dump(by_alias=True, exclude_none=True, exclude=unset, mode="json")
 
     def trained(self) -> dict[str, Any]:
-        """Return `to_dict` without the words, which do not affect the training."""
-        return without_words(self.to_dict())
+        """Return `to_dict` without what does not affect the result: the words, and checkpointing."""
+        return as_trained(self.to_dict())
 
 
-def without_words(config: Mapping[str, Any]) -> dict[str, Any]:
+def as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
     """Convert the result of `TrainConfig.to_dict`, also of an older version, to that of `TrainConfig.trained`."""
-    return {key: value for key, value in config.items() if key != "words"}
+    return {key: value for key, value in config.items() if key not in ("words", "checkpointing")}
 
 
 def check(config: TrainConfig, source: str) -> None:
