@@ -72,16 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_train_options(train)
     train.set_defaults(run=_train)
-    plan = commands.add_parser(
-        "plan",
-        help="memory, time and disk of a training, before it starts",
-        epilog=examples.PLAN,
-        formatter_class=_plain,
-    )
-    add_what_and_how(plan)
-    elsewhere = 'a graphics card that is not here, "RTX 3060"; default: this machine'
-    plan.add_argument("--card", metavar="NAME", help=elsewhere)
-    plan.set_defaults(run=_plan)
+    _add_plan(commands)
     resume = commands.add_parser(
         "resume", help="continue an interrupted run, or train longer", epilog=examples.RESUME, formatter_class=_plain
     )
@@ -112,6 +103,19 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(run=_info)
     _add_exchange(commands)
     return parser
+
+
+def _add_plan(commands: argparse._SubParsersAction[_Parser]) -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="memory, time and disk of a training, before it starts",
+        epilog=examples.PLAN,
+        formatter_class=_plain,
+    )
+    add_what_and_how(plan)
+    elsewhere = 'a graphics card that is not here, "RTX 3060"; default: this machine'
+    plan.add_argument("--card", metavar="NAME", help=elsewhere)
+    plan.set_defaults(run=_plan)
 
 
 def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:

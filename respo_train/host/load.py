@@ -43,9 +43,9 @@ def load_unet(
 ) -> HostNetwork:
     """Load any checkpoint of a U-Net, or of a transformer of a known family, that ComfyUI can load.
 
-    `path`: of the checkpoint, or a model in separate files. `size`: (height, width) in pixels; default: the model's own. `compile`: use torch.compile, after a check that the
-    results are the same. `checkpointing`, `block`: see HostNetwork. Raises RespoError when it cannot be loaded or
-    trained on.
+    `path`: of the checkpoint, or a model in separate files. `size`: (height, width) in pixels; default: the model's
+    own. `compile`: use torch.compile, after a check that the results are the same. `checkpointing`, `block`: see
+    HostNetwork. Raises RespoError when it cannot be loaded or trained on.
     """
     files = path if isinstance(path, SeparateFiles) else Path(path)
     for file in files.all() if isinstance(files, SeparateFiles) else [files]:

@@ -26,6 +26,9 @@ def files(host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Emoji World in three files. The host knows its parts only together, so its loaders are stood in for."""
     import comfy.sd
 
+    from respo_train.host import emoji_world_model
+
+    emoji_world_model.register()
     whole = safetensors.torch.load_file(EMOJI_WORLD)
     parts = {"unet": "model.diffusion_model.", "clip": "cond_stage_model.", "vae": "first_stage_model."}
     paths = {name: tmp_path / f"{name}.safetensors" for name in parts}
