@@ -18,5 +18,6 @@ def run(options: argparse.Namespace) -> int:
     from ..host.planned import plan_checkpoint
 
     plan = plan_checkpoint(config, file, options.precision, options.card)
-    say("\n".join(plan.lines()))
+    for line in plan.lines():
+        say(line)
     return 0 if plan.fits else 1
