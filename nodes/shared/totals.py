@@ -13,7 +13,7 @@ import folder_paths
 
 from ...respo_train.core.counting.fairness import Pair
 from ...respo_train.core.counting.running_total import LARGEST, MOST_PICTURES, Total, add, from_text, to_text
-from ...respo_train.core.errors import RespoError
+from ...respo_train.core.errors import ModuleFileError, RespoError
 from ...respo_train.core.files.header import opened
 from ...respo_train.core.files.write import locked, make_folder, write_atomically
 
@@ -74,13 +74,21 @@ def _save(path: Path, total: Total) -> str:
     return ""
 
 
+def _content(path: Path) -> bytes:
+    """Return one byte more than a total may have, at most. Raises OSError for what cannot be read, or is no file."""
+    try:
+        with opened(path) as file:
+            return file.read(LARGEST + 1)
+    except ModuleFileError as error:
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from None
+
+
 def _read(path: Path) -> tuple[Total, str]:
     """Return a total and a note. A broken file is renamed, never overwritten. Raises OSError."""
     try:
         if not os.path.lexists(path):
             return Total(), ""
-        with opened(path) as file:
-            data = file.read(LARGEST + 1)
+        data = _content(path)
         if len(data) > LARGEST:
             raise RespoError("far too large")
         return from_text(data.decode("utf-8")), ""
