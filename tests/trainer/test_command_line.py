@@ -110,14 +110,14 @@ def test_options_reach_the_configuration(
     config = load_attribute(out).training["config"]
     wanted = {"steps": 2, "seed": 7, "batch": 3, "lambda": 2.5, "width": 128, "height": 64}
     assert {key: config[key] for key in wanted} == wanted
-    assert asked == [((checkpoint, "bfloat16", (64, 128)), {"compile": True})]
+    assert asked == [((checkpoint, "bfloat16", (64, 128)), {"compile": True, "block": 0})]
 
 
 def test_a_run_keeps_its_precision(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that would choose another one when it goes on."""
     asked = []
 
-    def load_unet(path: Path, precision: str, size: object, compile: bool) -> ToyUNet:  # noqa: A002
+    def load_unet(path: Path, precision: str, size: object, compile: bool, block: int) -> ToyUNet:  # noqa: A002
         asked.append((precision, compile))
         unet = ToyUNet()
         unet.compute = {"precision": "bfloat16" if precision == "auto" else precision, "compiled": compile}
