@@ -20,7 +20,7 @@ from ..speed.geometry import TOKENS, random_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "respo_pack"
-GRID = (1280, 8, 8)
+GRID = (8, 8)
 CFG = 7.5
 
 
@@ -45,25 +45,25 @@ def run_node(node_id: str, **given: Any) -> Any:
     return node.execute(**{**defaults, **given})[0]
 
 
-def random_patcher(dtype: torch.dtype) -> Any:
-    """Return a host MODEL of SD 1.5's geometry."""
+def random_patcher(dtype: torch.dtype, **changes: Any) -> Any:
+    """Return a host MODEL of SD 1.5's geometry; `changes`: of the U-Net's configuration."""
     use_host()
     import comfy.model_management as management
     import comfy.model_patcher
 
     device = management.get_torch_device()
-    return comfy.model_patcher.ModelPatcher(random_model("sd15", dtype, device), device, device)
+    return comfy.model_patcher.ModelPatcher(random_model("sd15", dtype, device, **changes), device, device)
 
 
 def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: tuple[str, ...]) -> Path:
     """Write an attribute of random numbers for `model`; return its path."""
     core = load_pack().respo_train.core
+    architecture = load_pack().nodes.shared.guard.architecture_of(model)
     modules = {}
     for concept in concepts:
-        modules[concept] = core.module.concept.ConceptModule(*GRID)
+        modules[concept] = core.module.concept.ConceptModule(architecture.middle_channels, *GRID)
         for parameter in modules[concept].parameters():
             parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(modules)))
-    architecture = load_pack().nodes.shared.guard.architecture_of(model)
     probe = open_to_all(architecture.context_dim) if purpose == "fairness" else None
     attribute = core.module.attribute.Attribute(name, purpose, modules, architecture, {}, {}, probe=probe)
     core.files.checkpoint.save_attribute(folder / f"{name}.safetensors", attribute)
@@ -90,27 +90,39 @@ def seconds_to_load(path: Path, rounds: int = 20) -> float:
     return statistics.median(found)
 
 
-def full_chain(model: Any, folder: Path) -> Any:
-    """Return the MODEL behind Balance, Safety and Background, as an artist chains them."""
+def balanced(model: Any, folder: Path) -> Any:
+    """Return the MODEL behind Balance, whose module is written into `folder`."""
     import folder_paths
 
     folder_paths.add_model_folder_path("respo", str(folder))
     gender = random_module(model, folder, "gender", "fairness", ("woman", "man"))
+    return run_node("RespoBalance", model=model, module=run_node("RespoLoadModule", module=gender.name))
+
+
+def safe(model: Any, folder: Path) -> Any:
+    """Return the MODEL behind Safety, whose module is written into `folder`, one that the host knows."""
     random_module(model, folder, "safe", "safety", ("anti-violence", "anti-weapons"))
-    model = run_node("RespoBalance", model=model, module=run_node("RespoLoadModule", module=gender.name))
-    return run_node("RespoBackground", model=run_node("RespoSafety", model=model))
+    return run_node("RespoSafety", model=model)
 
 
-def sampler(model: Any, size: int, steps: int) -> Callable[[], Tensor]:
-    """Return what runs `steps` guided Euler steps on one picture of `size` pixels."""
+def full_chain(model: Any, folder: Path) -> Any:
+    """Return the MODEL behind Balance, Safety and Background, as an artist chains them."""
+    return run_node("RespoBackground", model=safe(balanced(model, folder), folder))
+
+
+def sampler(
+    model: Any, size: int, steps: int, count: int = 1, mode: Callable[[], Any] = torch.inference_mode
+) -> Callable[[], Tensor]:
+    """Return what runs `steps` guided Euler steps on `count` pictures of `size` pixels, in PyTorch's `mode`."""
     import comfy.sample
 
+    width = load_pack().nodes.shared.guard.architecture_of(model).context_dim
     generator = torch.Generator().manual_seed(1)
-    texts = [[[torch.randn(1, TOKENS, 768, generator=generator), {}]] for _ in range(2)]
-    noise = torch.randn(1, 4, size // 8, size // 8, generator=generator)
+    texts = [[[torch.randn(1, TOKENS, width, generator=generator), {}]] for _ in range(2)]
+    noise = torch.randn(count, 4, size // 8, size // 8, generator=generator)
 
     def run() -> Tensor:
-        with torch.inference_mode():
+        with mode():
             given = {"latent_image": torch.zeros_like(noise), "disable_pbar": True, "seed": 1}
             return comfy.sample.sample(model, noise, steps, CFG, "euler", "normal", *texts, **given)
 

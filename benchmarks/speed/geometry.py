@@ -65,21 +65,21 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def host_model(family: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """Return the host's model of `family`, its weights not filled in."""
+def host_model(family: str, dtype: torch.dtype, device: torch.device, **changes: Any) -> Any:
+    """Return the host's model of `family`, its weights not filled in; `changes`: of the U-Net's configuration."""
     use_host()
     import comfy.model_base
     import comfy.supported_models as models
 
     base, kind = (models.SDXL, comfy.model_base.SDXL) if family == "sdxl" else (models.SD15, comfy.model_base.BaseModel)
-    settings = base({**CONFIGS[family], "dtype": dtype})
+    settings = base({**CONFIGS[family], **changes, "dtype": dtype})
     settings.set_inference_dtype(dtype, None)
     return kind(settings, device=device)
 
 
-def random_model(family: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """Return the host's model of `family`, its weights random and kept in `dtype`."""
-    model = host_model(family, dtype, device)
+def random_model(family: str, dtype: torch.dtype, device: torch.device, **changes: Any) -> Any:
+    """Return the host's model of `family`, its weights random and kept in `dtype`; `changes`: see `host_model`."""
+    model = host_model(family, dtype, device, **changes)
     generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.diffusion_model.named_parameters():

@@ -29,8 +29,18 @@ def argument(given: tuple, named: Mapping[str, Any], name: str) -> Any:
 
 
 def bring_prompts(executor: Callable, *given: Any, **named: Any) -> Any:
-    """Wrap each call of the model: pass the encoded prompts to its patches."""
-    return with_options(executor, given, named, {_ENCODED: argument(given, named, "c_crossattn")})
+    """Wrap each call of the model: pass the encoded prompts to its patches.
+
+    The host keeps prompts on the CPU and moves them inside of the call. They are moved here in its place, once.
+    """
+    encoded, place = argument(given, named, "c_crossattn"), _PLACES["c_crossattn"]
+    if encoded is not None:
+        encoded = encoded.to(argument(given, named, "x").device)
+        if "c_crossattn" in named:
+            named["c_crossattn"] = encoded
+        else:
+            given = (*given[:place], encoded, *given[place + 1 :])
+    return with_options(executor, given, named, {_ENCODED: encoded})
 
 
 def prompts_of(transformer_options: Mapping[str, Any], rows: slice) -> Tensor | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -85,7 +85,7 @@ class Pictures:
 class Chunk:
     """The rows of a call that belong to one prompt, and to one tile where there are several."""
 
-    rows: slice
+    rows: slice = field(hash=False)
     cond: Cond
     pictures: Pictures
 
@@ -170,12 +170,3 @@ def window_of(transformer_options: Mapping[str, Any]) -> Sequence[int] | None:
         return [*before, *window.index_list]
     evolved = (transformer_options.get("ad_params") or {}).get("sub_idxs")
     return None if evolved is None else list(evolved)
-
-
-def sigmas_of(transformer_options: Mapping[str, Any], rows: int) -> Tensor | None:
-    """Return the sigmas of the `rows` rows of a chunk, `[rows or 1]`; None where the call does not tell.
-
-    All rows of a call are at one sigma, so that where their number does not fit (tiles, windows), the first one does.
-    """
-    sigmas: Tensor | None = transformer_options.get("sigmas")
-    return sigmas if sigmas is None or len(sigmas) == rows else sigmas[:1]

@@ -30,7 +30,8 @@ class _Run:
 def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
     """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE) for a run that follows `record`.
 
-    `guidance`: the side of guidance whose recorded values are needed. The wrapper raises RespoError before anything is
+    `guidance`: the side of guidance whose recorded values are needed. For as long as the run goes on the record is on
+    its device, so that no step waits for a copy. The wrapper raises RespoError before anything is
     computed when the record belongs to a different run.
     """
 
@@ -42,7 +43,7 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
         _require_guidance(record, guidance, guider, options)
         inner = dict(options.get("transformer_options", {}))
         others = inner[_RUN].records if _RUN in inner else ()
-        inner[_RUN] = _Run(Pace(), (*others, record))
+        inner[_RUN] = _Run(Pace(), (*others, record.to(guider.model_patcher.load_device)))
         options["transformer_options"] = inner
         samples: Tensor = executor(guider, sigmas, {**extra, "model_options": options}, callback, noise, *rest)
         return samples
@@ -51,7 +52,10 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
 
 
 def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch."""
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch.
+
+    Its sigma is read, which waits for the device once a step: nothing else tells for every sampler which step it is.
+    """
     options = dict(model_options or {})
     inner = dict(options.get("transformer_options", {}))
     run: _Run | None = inner.get(_RUN)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.pictures.frequency import block_means, spread
-from ..calls.rows import Chunk, Pictures
+from ..calls.rows import Chunk, Pictures, Size
 from .run_identity import RunIdentity
 
 CallKey = tuple[float, int]  # (sigma, which of the calls at this sigma, from 0)
@@ -44,21 +44,43 @@ class Band:
     width: int
 
     @classmethod
-    def of(cls, h: Tensor, device: torch.device) -> Band:
-        """Compute it from the h of one prompt, `[b, C, H, W]`. Only the block means are kept, on `device`."""
+    def of(cls, h: Tensor) -> Band:
+        """Compute it from the h of one prompt, `[b, C, H, W]`. Only the block means are kept."""
         dtype = torch.float16 if h.dtype.itemsize > 2 else h.dtype
-        return cls(block_means(h.detach().float()).to(device, dtype), h.shape[2], h.shape[3])
+        return cls(block_means(h.detach().float()).to(dtype), h.shape[2], h.shape[3])
 
-    def low_band(self, like: Tensor, levels: int, pictures: Pictures) -> Tensor:
-        """Return it for the h of `pictures`, float32, on its device. Raises RespoError for an h of another size."""
-        own = self.means if pictures.whole else self.means[list(pictures.known())]
-        shape = [*own.shape[:2], self.height, self.width]
-        if list(like.shape) != shape:
+    def of_pictures(self, pictures: Pictures) -> Band:
+        """Return the band of some of the run's pictures, in their order."""
+        if pictures.whole:
+            return self
+        rows = torch.stack([self.means[place] for place in pictures.known()])  # not by a list: that waits on a GPU
+        return Band(rows, self.height, self.width)
+
+    def zeros(self, rows: int) -> Band:
+        """Return a band of `rows` rows of the same size without anything."""
+        return Band(self.means.new_zeros(rows, *self.means.shape[1:]), self.height, self.width)
+
+    @classmethod
+    def joined(cls, bands: Sequence[Band]) -> Band:
+        """Join the bands of a call's prompts. Raises RespoError when their sizes differ."""
+        first, *others = bands
+        for band in others:
+            first.require(band.height, band.width, band.means.shape[1])
+        return cls(torch.cat([band.means for band in bands]), first.height, first.width)
+
+    def low_band(self, like: Tensor, levels: int) -> Tensor:
+        """Return it for an h, float32. Raises RespoError for an h of another size."""
+        self.require(like.shape[2], like.shape[3], like.shape[1])
+        return spread(self.means.float(), self.height, self.width, levels)
+
+    def require(self, height: int, width: int, channels: int) -> None:
+        """Raise RespoError for an h of another size."""
+        own, found = [self.means.shape[1], self.height, self.width], [channels, height, width]
+        if own != found:
             raise RespoError(
-                f"The record holds an h of {shape}, but here it is {list(like.shape)}: something between the "
-                "loader and this sampler changes its size. Put the same nodes before Record Run."
+                f"The record holds an h of {own} (channels, height, width), but here it is {found}: something between "
+                "the loader and this sampler changes its size. Put the same nodes before Record Run."
             )
-        return spread(own.to(like.device, torch.float32), self.height, self.width, levels)
 
 
 class Bands:
@@ -72,7 +94,7 @@ class Bands:
         self.found: dict[PromptKey, Band] = {}
         self._have: dict[PromptKey, set[int]] = {}
 
-    def add(self, h: Tensor, chunk: Chunk, device: torch.device) -> None:
+    def add(self, h: Tensor, chunk: Chunk) -> None:
         """Keep what is new in the h of one chunk, `[b, C, H, W]`. Raises RespoError for tiles of pictures."""
         chunk.require_whole("A record")
         key, pictures = (chunk.cond.name, chunk.cond.index), chunk.pictures
@@ -80,12 +102,13 @@ class Bands:
         new = [place for place in pictures.known() if place not in have]
         if not new:
             return
-        band = Band.of(h, device)
+        band = Band.of(h)
         if not pictures.whole:
             rows = [pictures.known().index(place) for place in new]
             before = self.found.get(key)
             means = band.means.new_zeros(pictures.count, *band.means.shape[1:]) if before is None else before.means
-            means[new] = band.means[rows]
+            for place, row in zip(new, rows, strict=True):  # not by lists: that waits on a GPU
+                means[place] = band.means[row]
             band = Band(means, band.height, band.width)
         self.found[key] = band
         have.update(new)
@@ -100,6 +123,16 @@ class RecordedCall:
 
     denoised: Tensor
     bands: Mapping[PromptKey, Band]
+
+    def to(self, device: torch.device) -> RecordedCall:
+        """Return the call with its tensors on `device`."""
+        bands = {key: Band(band.means.to(device), band.height, band.width) for key, band in self.bands.items()}
+        return RecordedCall(self.denoised.to(device), bands)
+
+    def nothing(self, size: Size) -> Band:
+        """Return a band of no rows for an h of `size`."""
+        means = next(iter(self.bands.values())).means
+        return Band(means.new_zeros(0, means.shape[1], -(-size[0] // 2), -(-size[1] // 2)), *size)
 
     def band(self, name: str, index: int) -> Band:
         """Return the band of prompt `index` in the guider's list `name`. Raises RespoError when there is none."""
@@ -129,6 +162,10 @@ class Record:
             for tensor in (call.denoised, *(band.means for band in call.bands.values())):
                 digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return cls(run, dict(calls), digest.hexdigest())
+
+    def to(self, device: torch.device) -> Record:
+        """Return the record with its tensors on `device`."""
+        return Record(self.run, {key: call.to(device) for key, call in self.calls.items()}, self.sha256)
 
     @property
     def names(self) -> frozenset[str]:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management
+import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ..calls.rows import chunks_of
-from .record import Bands, CallKey, Pace, Record, RecordedCall
+from .record import Bands, Pace, Record, RecordedCall
 from .run_identity import RunIdentity
 
 _BANDS = "respo_bands"  # in transformer_options: the Bands of the call that runs now
 
 
 class Tape:
-    """Recorder of one run of the model. Use it on a clone of the model that nothing else uses."""
+    """Recorder of one run of the model. Use it on a clone of the model that nothing else uses.
+
+    What it keeps stays on the run's device until the run is over: a step must not wait for copies.
+    """
 
     def __init__(self) -> None:
         self._run: RunIdentity | None = None
-        self._pace = Pace()
-        self._calls: dict[CallKey, RecordedCall] = {}
+        self._calls: list[tuple[Tensor, RecordedCall]] = []  # (sigma `[1]`, what was recorded), in order
 
     def begin(
         self, executor: Any, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Tensor, *rest: Any
@@ -36,8 +39,7 @@ class Tape:
         options, bands = dict(model_options or {}), Bands()
         options["transformer_options"] = {**options.get("transformer_options", {}), _BANDS: bands}
         denoised: Tensor = executor(x, timestep, options, seed)
-        kept = denoised.detach().to(comfy.model_management.intermediate_device(), copy=True)
-        self._calls[self._pace.next(float(timestep[0]))] = RecordedCall(kept, bands.found)
+        self._calls.append((timestep[:1].clone(), RecordedCall(denoised.detach().clone(), bands.found)))
         return denoised
 
     def read(self, h: Tensor, transformer_options: Any) -> Tensor:
@@ -45,11 +47,14 @@ class Tape:
         bands = transformer_options.get(_BANDS)
         if bands is not None:
             for chunk in chunks_of(len(h), transformer_options):
-                bands.add(h[chunk.rows], chunk, comfy.model_management.intermediate_device())
+                bands.add(h[chunk.rows], chunk)
         return h
 
     def record(self) -> Record:
         """Return the record. Raises RespoError when nothing ran: at denoise 0 the host does not sample."""
         if self._run is None:
             raise RespoError("There was nothing to record: with a denoise of 0 nothing is sampled. Set it above 0.")
-        return Record.of(self._run, self._calls)
+        pace, kept = Pace(), comfy.model_management.intermediate_device()
+        sigmas = torch.cat([sigma for sigma, _ in self._calls]).tolist()
+        calls = zip(map(pace.next, sigmas), (call.to(kept) for _, call in self._calls), strict=True)
+        return Record.of(self._run, dict(calls))

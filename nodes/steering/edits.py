@@ -1,17 +1,14 @@
-"""What Respo can do to h, the output of the U-Net's middle block: immutable values, and the tensors that they add.
+"""What Respo can do to h, the output of the U-Net's middle block: immutable values.
 
-Nothing here depends on the host. When a model is patched, `addition` is called once for each edit. It returns a closure
-that caches resized and moved tensors: the host deep-copies patch objects and may call them from several threads.
+Nothing here depends on the host. `plan.py` turns edits into the tensors that they add in one call of the model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -20,42 +17,34 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.concept import ConceptModule
 from ...respo_train.core.module.grid import resize
-from ...respo_train.core.module.h_map import HMap
 from ...respo_train.core.module.probe import PromptProbe
 from ..calls.conds import Guidance
 from ..calls.rows import Chunk, Size
-from ..recording.record import RecordedCall
 
 WHOLE_RUN = (math.inf, 0.0)
-_SIZES_KEPT = 8  # sizes of h whose tensors are cached: enough for a second pass and a few area prompts
 
 
-@dataclass(frozen=True)
-class Moment:
-    """The context of one chunk in one call of the U-Net.
+class Part(Protocol):
+    """What an edit adds in one call, its tensors on the call's device. `limited`: whether regions limit it."""
 
-    `sigmas`: noise levels of its rows `[b or 1]`; `recorded`: recorded data for this U-Net call, keyed by the record's
-    SHA-256; `prompts`: the chunk's encoded prompts `[b or 1, places, D]`. None when unknown.
-    """
-
-    chunk: Chunk
-    sigmas: Tensor | None
-    recorded: Mapping[str, RecordedCall] = field(default_factory=dict)
-    prompts: Tensor | None = None
-
-
-# (a chunk's h `[b, C, H, W]`, its context) -> what to add to it, `[C, H, W]` or `[b, C, H, W]`, float32
-Addition = Callable[[Tensor, Moment], Tensor]
+    @property
+    def limited(self) -> bool: ...
+    def terms(self, h: Tensor) -> Sequence[Tensor]:
+        """Return the summands for `h` `[rows, C, H, W]`, in order: each `[rows, C, H, W]`, float32."""
+        ...
 
 
 class Images(Protocol):
     """Which pictures of a run an edit changes. Equal ones choose the same pictures.
 
-    `follows`: whether that depends on the run's noise seed.
+    `follows`: whether that depends on the run's noise seed. `choice`: edits with the same first entry and another
+    second one never change the same picture.
     """
 
     @property
     def follows(self) -> bool: ...
+    @property
+    def choice(self) -> tuple[Hashable, Hashable]: ...
     def __call__(self, count: int, seed: int | None) -> Sequence[bool]:
         """Return a flag for each of `count` pictures of a run; `seed`: its noise seed, None where nothing asks for it.
 
@@ -68,8 +57,8 @@ class Edit(Protocol):
     """One addition to h. Equal edits add the same values. Edits are sorted by their repr, so it shows the whole value.
 
     `sigmas`: (high, low); the edit acts where high >= sigma > low. `guidance`: the side of guidance that it changes.
-    `images`: chooses the pictures that it changes; None means all of them. `block`: the block of a transformer behind
-    which it acts.
+    `images`: chooses the pictures that it changes; None means all of them. `probe`: decides from the encoded prompt
+    whether to act; None means always. `block`: the block of a transformer behind which it acts.
     """
 
     @property
@@ -80,7 +69,8 @@ class Edit(Protocol):
     def guidance(self) -> Guidance: ...
     @property
     def images(self) -> Images | None: ...
-    def addition(self) -> Addition: ...
+    @property
+    def probe(self) -> PromptProbe | None: ...
 
 
 @dataclass(frozen=True)
@@ -103,25 +93,28 @@ class Area:
         sizes = f"{tuple(mask.shape)}".encode()
         return cls(hashlib.sha256(sizes + mask.numpy().tobytes()).hexdigest(), mask.clamp(0, 1))
 
-    def at(self, size: Size, moment: Moment) -> Tensor:
-        """Return the mask for the part of the picture that a chunk covers, resized: `[b or 1, 1, *size]`.
+    def over(self, chunks: Sequence[Chunk], size: Size) -> Tensor:
+        """Return the mask for each row of a call, resized: `[rows, 1, *size]`, on the CPU.
 
         Raises RespoError for a tile of the picture, whose place in it is unknown.
         """
-        moment.chunk.require_whole("A mask")
-        mask, area, latent = moment.chunk.pictures.pick(self.mask), moment.chunk.cond.area, moment.chunk.pictures.latent
+        return torch.cat([self._over(chunk, size) for chunk in chunks])
+
+    def _over(self, chunk: Chunk, size: Size) -> Tensor:
+        chunk.require_whole("A mask")
+        mask, area, latent = chunk.pictures.pick(self.mask), chunk.cond.area, chunk.pictures.latent
         if area is not None and latent is not None:
             height, width, y, x = area
             mask = resize(mask, *latent)[:, y : y + height, x : x + width]
-        return resize(mask, *size)[:, None]
+        return resize(mask, *size)[:, None].expand(chunk.rows.stop - chunk.rows.start, -1, -1, -1)
 
 
 @dataclass(frozen=True)
 class ModuleEdit:
     """A concept's change of h, the same at every step (RespoDiff, arXiv 2509.15257, section 3).
 
-    `file`, `sha256` and `concept` identify the tensors, which `module` holds. `probe`: decides from the encoded prompt
-    whether to act; None means always. Raises RespoError when strength or fidelity is not finite.
+    `file`, `sha256` and `concept` identify the tensors, which `module` holds. Raises RespoError when strength or
+    fidelity is not finite.
     """
 
     sha256: str
@@ -152,35 +145,3 @@ class ModuleEdit:
         whole = self.sigmas == WHOLE_RUN
         span = {"start_sigma": None if whole else start, "end_sigma": None if whole else end}
         return {**named, **amounts, **span, "images": self.images}
-
-    def addition(self) -> Addition:
-        """See `Edit`."""
-
-        @lru_cache(maxsize=_SIZES_KEPT)
-        def constant(height: int, width: int, device: torch.device) -> Tensor:
-            return self.module.delta(height, width, self.strength, self.fidelity).to(device, torch.float32)
-
-        # Copies, because the module's own tensors are shared by every node that uses the module.
-        @lru_cache(maxsize=1)
-        def map_on(device: torch.device) -> HMap | None:
-            return None if self.module.map is None else deepcopy(self.module.map).to(device)
-
-        @lru_cache(maxsize=1)
-        def probe_on(device: torch.device) -> PromptProbe | None:
-            return None if self.probe is None else deepcopy(self.probe).to(device)
-
-        @torch.no_grad()
-        def add(h: Tensor, moment: Moment) -> Tensor:
-            value, map_of_h = constant(h.shape[2], h.shape[3], h.device), map_on(h.device)
-            if map_of_h is not None:
-                value = value + self.strength * map_of_h(h)
-            if self.area is not None:
-                mask = self.area.at((h.shape[2], h.shape[3]), moment).to(h.device)
-                value = value * mask
-            probe = probe_on(h.device)
-            if probe is None or moment.prompts is None:
-                return value
-            is_open = probe.leaves_open(moment.prompts.to(h.device))
-            return torch.where(is_open[:, None, None, None], value, 0.0)
-
-        return add

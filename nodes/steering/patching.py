@@ -8,31 +8,34 @@ is a closure, because the host deep-copies patch *objects* with every clone and 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import comfy.patcher_extension
-import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.architecture import tokens_of
-from ..calls.conds import name_conds, name_numbers
-from ..calls.prompts import bring_prompts, prompts_of
-from ..calls.rows import Chunk, Pictures, chunks_of, name_pictures, name_seed, require_seed, sigmas_of
-from ..recording.playback import follow, look_up, recorded_calls
+from ..calls.call import Call, size_of_h
+from ..calls.conds import Guidance, name_conds, name_numbers
+from ..calls.prompts import argument, bring_prompts, with_options
+from ..calls.rows import name_pictures, name_seed, require_seed
+from ..recording.playback import follow, look_up
 from ..recording.record import Record
 from ..recording.rest import keep_rest
 from ..recording.tape import Tape
 from ..shared.guard import architecture_of
 from .blocks import Steer, steering
-from .edits import WHOLE_RUN, Addition, Edit, Guidance, Images, ModuleEdit, Moment
+from .edits import WHOLE_RUN, Edit, ModuleEdit
 from .low_band import LowBand
-from .regions import Region, WordAttention, fresh_word_attention, listening, product
+from .plan import planner, product
+from .regions import Region, fresh_word_attention, listening, mark_words, subject_in
 
 _KEY = "respo"
 _MARK = "respo_edits"  # the attribute of a patch in which a later node finds the edits of an earlier one
+_PLANNER = "respo_planner"  # the attribute of a patch or of what it does with h: a key, and what plans its calls
+_PLANS = "respo_plans"  # in transformer_options of a call: the Plan of each patch, by its key
 
 
 def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
@@ -42,8 +45,10 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
     """
     patched, kinds = model.clone(), comfy.patcher_extension.WrappersMP
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
-    if any(isinstance(edit, ModuleEdit) and edit.probe is not None for edit in merged):
+    if _is_transformer(patched):
         _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
+    else:
+        _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} plans", _prepare)
     if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
         _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
         _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} seed", name_seed)
@@ -61,7 +66,9 @@ def with_region(model: Any, region: Region) -> Any:
         )
     patched = with_edits(model, [region])
     if region.words is not None:
-        _wrap_once(patched, comfy.patcher_extension.WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
+        kind = comfy.patcher_extension.WrappersMP.APPLY_MODEL
+        _wrap_once(patched, kind, _KEY, fresh_word_attention)
+        _wrap_once(patched, kind, f"{_KEY} {region.words}", mark_words(region.words))
         # A patch, not a replacement: only one node can replace the attention, and IPAdapter and the like do so.
         patched.set_model_attn2_patch(listening(region.words))
     return patched
@@ -151,6 +158,7 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | R
         return steer(h, transformer_options), hsp
 
     setattr(patch, _MARK, edits)
+    setattr(patch, _PLANNER, getattr(steer, _PLANNER, None))
     patched.set_model_output_block_patch(patch)
 
 
@@ -183,76 +191,40 @@ def _steers(merged: Sequence[Edit | Region]) -> dict[int, Steer]:
 
 
 def _steer(merged: Sequence[Edit | Region]) -> Steer:
-    """Return the function that changes h. It caches, and hosts may call it from several threads: so lru_cache."""
+    """Return the function that changes h: as planned before the network ran, or else as it plans now."""
     regions = [part for part in merged if isinstance(part, Region)]
-    edits = [part for part in merged if not isinstance(part, Region)]
-    additions = [edit.addition() for edit in edits]
-
-    @lru_cache(maxsize=32)
-    def selected(pictures: Pictures, device: torch.device) -> tuple[Tensor | None, ...]:
-        return tuple(None if edit.images is None else _rows_of(edit.images, pictures).to(device) for edit in edits)
-
-    def addition_to(chunk: Chunk, h: Tensor, options: Mapping[str, Any]) -> Tensor | None:
-        recorded, prompts = recorded_calls(options), prompts_of(options, chunk.rows)
-        moment = Moment(chunk, sigmas_of(options, len(h)), recorded, prompts)
-        attention = WordAttention.of(options, chunk.rows)
-        limit = product([region.weight(h, moment, attention) for region in regions])
-        return _sum_edits(h, edits, additions, selected(chunk.pictures, h.device), moment, limit)
+    areas = [region.area for region in regions if region.area is not None]
+    words = [region.words for region in regions if region.words is not None]
+    plan_for = planner([part for part in merged if not isinstance(part, Region)], areas)
+    key = hashlib.sha256(repr(merged).encode()).hexdigest()  # equal for patches that add the same
 
     def steer(h: Tensor, transformer_options: Mapping[str, Any]) -> Tensor:
-        parts = []
-        for chunk in chunks_of(len(h), transformer_options):
-            own = h[chunk.rows]
-            extra = addition_to(chunk, own, transformer_options)
-            parts.append(own if extra is None else own + extra.to(h.dtype))  # rounded once, to h's precision
-        return torch.cat(parts)
+        size = h.shape[2], h.shape[3]
+        plan = transformer_options.get(_PLANS, {}).get(key)
+        if plan is None or not plan.fits(h):
+            plan = plan_for(Call.of(len(h), h.device, transformer_options), size)
+        change = plan.change(h, product([subject_in(transformer_options, own, size) for own in words]))
+        return h.clone() if change is None else h + change.to(h.dtype)  # rounded once, to h's precision
 
+    setattr(steer, _PLANNER, (key, plan_for))
     return steer
 
 
-def _sum_edits(
-    h: Tensor,
-    edits: Sequence[Edit],
-    additions: Sequence[Addition],
-    selected: Sequence[Tensor | None],
-    moment: Moment,
-    limit: Tensor | None,
-) -> Tensor | None:
-    """Sum, in the given order, what one chunk gets: `[C, H, W]`, or `[b, C, H, W]` where its images differ.
+def _prepare(executor: Any, *given: Any, **named: Any) -> Any:
+    """Wrap each call of a U-Net (WrappersMP.APPLY_MODEL): plan what its patches add, before the network runs.
 
-    `limit`: the factor on the modules' changes, `[b or 1, 1, H, W]`; None for no limit.
-
-    Sigmas are compared with masks, not branches: no synchronisation with the device, and nothing to be frozen by a
-    compiler.
+    The patches are those of the call, and so is the network: the host may sample with another copy of the model.
     """
-    total = None
-    for edit, addition, images in zip(edits, additions, selected, strict=True):
-        if edit.guidance == "conditional" and not moment.chunk.cond.conditional:
-            continue
-        value = addition(h, moment)
-        if limit is not None and isinstance(edit, ModuleEdit):
-            value = value * limit
-        if edit.sigmas != WHOLE_RUN:
-            if moment.sigmas is None:
-                raise RespoError(
-                    "This call of the model does not tell its sigma, so a start or end percent has no meaning here. "
-                    "Set them to 0 and 1, or bypass the node that calls the model past the host's sampler."
-                )
-            high, low = edit.sigmas
-            acting = _column((moment.sigmas <= high) & (moment.sigmas > low))
-            images = acting if images is None else acting & images
-        if images is not None:
-            value = torch.where(images, value, 0.0)
-        total = value if total is None else total + value
-    return total
 
+    def planned(*given: Any, **named: Any) -> Any:
+        x, options = argument(given, named, "x"), argument(given, named, "transformer_options")
+        if options is None:
+            return executor(*given, **named)
+        size = size_of_h(executor.class_obj.diffusion_model, x)
+        call = Call.of(len(x), x.device, {**options, "original_shape": x.shape})
+        patches = options.get("patches", {}).get("output_block_patch", [])
+        planners = [own for patch in patches if (own := getattr(patch, _PLANNER, None)) is not None]
+        plans = {key: plan_for(call, size) for key, plan_for in planners}
+        return with_options(executor, given, named, {_PLANS: plans})
 
-def _rows_of(images: Images, pictures: Pictures) -> Tensor:
-    """Return which rows get an edit, `[b, 1, 1, 1]`. Raises RespoError where nothing tells whose rows they are."""
-    flags = images(pictures.count, pictures.seed)
-    return _column(torch.tensor([flags[place] for place in pictures.known()]))
-
-
-def _column(flags: Tensor) -> Tensor:
-    """Reshape flags `[b]` to `[b, 1, 1, 1]`, to select images of `[b, C, H, W]`."""
-    return flags[:, None, None, None]
+    return bring_prompts(planned, *given, **named)

@@ -6,21 +6,23 @@ modules act, from the first step on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...respo_train.core.pictures.attention import attention_weights, fitted, layer_size
-from ...respo_train.core.pictures.region import share_of_words, subject
-from ..calls.prompts import with_options
+from ...respo_train.core.pictures.attention import layer_size
+from ...respo_train.core.pictures.region import attention_to_words, shares_at, subject, word_marks
+from ..calls.prompts import argument, with_options
 from ..calls.rows import Size
-from .edits import Area, Moment
+from .edits import Area
 
-_SHARES = "respo_shares"  # in transformer_options of a call: {Words: [share of attention `[n * b, 1, H, W]` per layer]}
+_SHARES = "respo_shares"  # in transformer_options of a call: {Words: [what each layer so far gives to them]}
+_MARKS = "respo_marks"  # in transformer_options of a call: {Words: their marks on its device}
+_MARKS_KEPT = 16  # lengths of prompts, and devices
 _NETWORK = "respo_network"  # in transformer_options of a call: the network that runs it
 
 
@@ -33,42 +35,17 @@ class Words:
 
 
 @dataclass(frozen=True)
-class WordAttention:
-    """The attention that the current call has read so far, for the images in `rows` of its batch."""
-
-    heard: Mapping[Words, Sequence[Tensor]]
-    rows: slice
-
-    @classmethod
-    def of(cls, transformer_options: Mapping[str, Any], rows: slice) -> WordAttention:
-        """Read a call's options. It is empty when no patch reads the attention."""
-        return cls(transformer_options.get(_SHARES) or {}, rows)
-
-    def subject(self, words: Words, size: Size) -> Tensor | None:
-        """Return where the image attends to `words`, `[b, 1, *size]`; None when no layer has been read."""
-        layers = self.heard.get(words)
-        return subject(torch.stack([fitted(layer[self.rows], size) for layer in layers]).mean(0)) if layers else None
-
-
-@dataclass(frozen=True)
 class Region:
     """Where modules may act: inside `area` and where the image attends to `words`; None means no limit."""
 
     area: Area | None
     words: Words | None
 
-    def weight(self, h: Tensor, moment: Moment, attention: WordAttention) -> Tensor | None:
-        """Return the factor on one chunk's changes of h, `[b or 1, 1, H, W]`; None when there is no limit."""
-        size = h.shape[2], h.shape[3]
-        area = None if self.area is None else self.area.at(size, moment).to(h.device)
-        words = None if self.words is None else attention.subject(self.words, size)
-        return product([area, words])
 
-
-def product(weights: Sequence[Tensor | None]) -> Tensor | None:
-    """Multiply masks `[b or 1, 1, H, W]`; None is no limit."""
-    limits = [weight for weight in weights if weight is not None]
-    return reduce(torch.mul, limits) if limits else None
+def subject_in(transformer_options: Mapping[str, Any], words: Words, size: Size) -> Tensor | None:
+    """Return where each row of a call attends to `words`, `[rows, 1, *size]`; None when no layer was read."""
+    layers = transformer_options.get(_SHARES, {}).get(words)
+    return subject(shares_at(layers, size)) if layers else None
 
 
 def fresh_word_attention(executor: Any, *given: Any, **named: Any) -> Any:
@@ -80,17 +57,34 @@ def fresh_word_attention(executor: Any, *given: Any, **named: Any) -> Any:
     return with_options(executor, given, named, more)
 
 
+def mark_words(words: Words) -> Callable:
+    """Build a wrapper of each call of the model (WrappersMP.APPLY_MODEL): bring the marks of `words` to its device."""
+
+    @lru_cache(maxsize=_MARKS_KEPT)
+    def marks(places: int, device: torch.device) -> Tensor:
+        return word_marks(words.chosen, words.others, places).to(device)
+
+    def bring(executor: Any, *given: Any, **named: Any) -> Any:
+        encoded = argument(given, named, "c_crossattn")
+        if encoded is None or max(words.chosen + words.others) >= encoded.shape[1]:
+            return executor(*given, **named)
+        before = (argument(given, named, "transformer_options") or {}).get(_MARKS, {})
+        own = marks(encoded.shape[1], argument(given, named, "x").device)
+        return with_options(executor, given, named, {_MARKS: {**before, words: own}})
+
+    return bring
+
+
 def listening(words: Words) -> Callable:
     """Build the host's `fn(n, context, value, options)` that reads the attention to `words` and changes nothing."""
 
     def listen(n: Tensor, context: Tensor, value: Any, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Any]:
-        heard = options.get(_SHARES)
-        layer = None if heard is None else _cross_attention(options[_NETWORK], options)
-        if heard is None or layer is None or max(words.chosen + words.others) >= context.shape[1]:
+        heard, marks = options.get(_SHARES), options.get(_MARKS, {}).get(words)
+        layer = None if heard is None or marks is None else _cross_attention(options[_NETWORK], options)
+        if heard is None or marks is None or layer is None or len(marks) != context.shape[1]:
             return n, context, value
-        weights = attention_weights(layer.to_q(n), layer.to_k(context), options["n_heads"])
-        shares = share_of_words(weights, words.chosen, words.others)
-        heard.setdefault(words, []).append(shares.unflatten(1, _size(options, n.shape[1]))[:, None])
+        attention = attention_to_words(layer.to_q(n), layer.to_k(context), marks, options["n_heads"])
+        heard.setdefault(words, []).append((attention, _size(options, n.shape[1])))
         return n, context, value
 
     return listen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -41,6 +41,11 @@ class PicturesWithConcept:
     def follows(self) -> bool:
         """Whether that depends on the run's noise seed."""
         return self.seats.follows
+
+    @property
+    def choice(self) -> tuple[Hashable, Hashable]:
+        """See `edits.Images`: one concept of an attribute excludes the others."""
+        return (self.seats, self.place), self.concept
 
     def __call__(self, count: int, seed: int | None) -> list[bool]:
         """Return one flag for each of `count` pictures."""

@@ -4,7 +4,19 @@ import pytest
 import torch
 
 from respo_train.core.errors import RespoError
-from respo_train.core.pictures.region import blurred, changed, places_of, share_of_words, subject
+from respo_train.core.pictures import region
+from respo_train.core.pictures.attention import attention_weights, fitted
+from respo_train.core.pictures.region import (
+    attention_to_words,
+    blurred,
+    changed,
+    places_of,
+    quantile_of,
+    share_of_words,
+    shares_at,
+    subject,
+    word_marks,
+)
 
 PROMPT = (None, 7, 8, 7, 9, 4, None, None)  # begin, "a photo a police officer", end, padding
 
@@ -28,8 +40,37 @@ def test_share_is_among_the_prompts_words_only() -> None:
     weights = torch.zeros(1, 2, 8)
     weights[0, 0] = torch.tensor([0.9, 0.01, 0.01, 0.0, 0.06, 0.0, 0.02, 0.0])
     weights[0, 1] = torch.tensor([0.2, 0.2, 0.1, 0.0, 0.1, 0.0, 0.4, 0.0])
-    assert share_of_words(weights, [4, 5], [1, 2, 3])[0].tolist() == pytest.approx([0.75, 0.25])
-    assert share_of_words(torch.zeros(1, 1, 8), [4], [1]).tolist() == [[0.0]]
+    attention = (weights @ word_marks([4, 5], [1, 2, 3], 8))[..., :2]
+    assert share_of_words(attention)[0].tolist() == pytest.approx([0.75, 0.25])
+    assert share_of_words(torch.zeros(1, 1, 2)).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("width", [4, 320])  # of a head: narrower and wider than the marks
+def test_attention_to_words_is_the_layers_own(width: int, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(region, "fuses_exactly", lambda device: fused)
+    heads, drawn = 3, torch.Generator().manual_seed(0)
+    q, k = (torch.randn(2, n, heads * width, generator=drawn) / width**0.25 for n in (10, 8))
+    weights = attention_weights(q, k, heads)
+    found = attention_to_words(q, k, word_marks([4, 5], [1, 2, 3], 8), heads)
+    torch.testing.assert_close(found[..., 0], weights[:, :, [4, 5]].sum(2))
+    torch.testing.assert_close(found[..., 1], weights[:, :, 1:4].sum(2))
+
+
+def test_shares_of_layers_of_several_sizes_are_averaged() -> None:
+    sizes = [(4, 4), (4, 4), (2, 2), (4, 4)]
+    layers = [(torch.rand(3, height * width, 2) + 0.1, (height, width)) for height, width in sizes]
+    pictures = [share_of_words(own).unflatten(1, size)[:, None] for own, size in layers]
+    wanted = torch.stack([fitted(picture, (2, 2)) for picture in pictures]).mean(0)
+    torch.testing.assert_close(shares_at(layers, (2, 2)), wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 101, 4096])
+def test_quantiles_are_those_of_torch(count: int) -> None:
+    values = torch.randn(3, count, generator=torch.Generator().manual_seed(count))
+    for q in (0.1, 0.9):
+        found = quantile_of(values.sort(dim=1).values, q)
+        assert torch.equal(found, torch.quantile(values, q, dim=1))
 
 
 def test_subject_is_where_the_share_is_large() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+
+from benchmarks.overhead.kernels import PROMPT, Tokens
 
 
 @pytest.fixture
@@ -33,3 +37,41 @@ def test_traced(compiled, steered, sample, model):
     wanted = sample(steered)
     assert torch.equal(sample(compiled(steered, "eager")), wanted)
     assert not torch.equal(wanted, sample(model))
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """graphs(compiled model) -> how many graphs its network is traced as, in a run of one kind of call.
+
+    With PyTorch's own attention, as on a GPU: the one that the host chooses on a CPU reads a file.
+    """
+    from comfy.ldm.modules import attention
+
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    monkeypatch.setattr(attention, "optimized_attention_masked", attention.attention_pytorch)
+    found = []
+
+    def count(graph, inputs):
+        found.append(graph)
+        return graph.forward
+
+    return SimpleNamespace(backend=count, found=found)
+
+
+@pytest.fixture
+def chain(run_node, model, module):
+    """Balance -> Safety's kind of edit -> Where by mask and words -> Background, with a range and a map."""
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 4:] = 1
+    steered = run_node("RespoBalance", model=model, module=module)[0]
+    steered = run_node("RespoApplyModule", model=steered, module=module, end_percent=0.8)[0]
+    steered = run_node("RespoApplyModule", model=steered, module=module, mask=mask, concept="man")[0]
+    words = {"words": "doctor", "clip": Tokens(), "prompt": PROMPT}
+    steered = run_node("RespoWhere", model=steered, mask=mask, **words)[0]
+    return run_node("RespoBackground", model=steered)[0]
+
+
+def test_a_chain_is_one_graph(compiled, chain, sample, graphs):
+    wanted = sample(chain)
+    assert torch.equal(sample(compiled(chain, graphs.backend)), wanted)
+    assert len(graphs.found) == 1

@@ -218,11 +218,11 @@ def test_what_a_call_brings(pack: SimpleNamespace) -> None:
         seen[:] = [named.get("transformer_options", given[5] if len(given) > 5 else None)]
         return "out"
 
-    encoded, mine = torch.arange(12.0).reshape(4, 3, 1), {"other": 1}
+    x, encoded, mine = torch.zeros(4, 4, 2, 2), torch.arange(12.0).reshape(4, 3, 1), {"other": 1}
     for given, named in (
-        (("x", "t", None, encoded, None, mine), {}),
-        (("x", "t"), {"c_crossattn": encoded, "transformer_options": mine}),
-        (("x", "t", None, encoded), {"transformer_options": mine}),
+        ((x, "t", None, encoded, None, mine), {}),
+        ((x, "t"), {"c_crossattn": encoded, "transformer_options": mine}),
+        ((x, "t", None, encoded), {"transformer_options": mine}),
     ):
         assert options.bring_prompts(call, *given, **named) == "out"
         assert seen[0]["other"] == 1
@@ -230,11 +230,11 @@ def test_what_a_call_brings(pack: SimpleNamespace) -> None:
         assert mine == {"other": 1}
     assert options.prompts_of({}, slice(0, 1)) is None
     one = encoded[:1]
-    options.bring_prompts(call, "x", "t", None, one, None, mine)
+    options.bring_prompts(call, x, "t", None, one, None, mine)
     assert torch.equal(options.prompts_of(seen[0], slice(2, 4)), one)  # one prompt for all rows
-    options.bring_prompts(call, "x", "t", transformer_options=mine)
+    options.bring_prompts(call, x, "t", transformer_options=mine)
     assert options.prompts_of(seen[0], slice(0, 1)) is None
-    assert options.bring_prompts(call, "x", "t") == "out"  # nowhere to put it
+    assert options.bring_prompts(call, x, "t") == "out"  # nowhere to put it
     assert seen == [None]
 
 

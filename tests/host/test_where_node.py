@@ -121,8 +121,8 @@ def test_words_limit_by_the_same_steps_attention(name, where, steered, by_hand, 
 
 def test_listens_before_the_bottleneck_only(where, steered, sample, pack, monkeypatch):
     regions, asked = pack.root.nodes.steering.regions, []
-    weigh = regions.attention_weights
-    monkeypatch.setattr(regions, "attention_weights", lambda *given: asked.append(1) or weigh(*given))
+    weigh = regions.attention_to_words
+    monkeypatch.setattr(regions, "attention_to_words", lambda *given: asked.append(1) or weigh(*given))
     sample(where(model=steered(), words="photo", clip=Clip(), prompt=WORDS))
     assert len(asked) == 3 * 4  # layers, steps
 

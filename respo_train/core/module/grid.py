@@ -74,26 +74,31 @@ class Grid(nn.Module):
 
 def resize(value: Tensor, height: int, width: int) -> Tensor:
     """Resize `[C, H, W]`: area average along an axis that shrinks, bilinear along one that grows, exact otherwise."""
-    if value.shape[1:] == (1, 1):
-        return value.expand(-1, height, width)
-    smaller = (min(height, value.shape[1]), min(width, value.shape[2]))
-    if value.shape[1:] != smaller:
+    return resize_pictures(value[None], height, width)[0]
+
+
+def resize_pictures(value: Tensor, height: int, width: int) -> Tensor:
+    """Resize `[B, C, H, W]` as `resize` does."""
+    if value.shape[2:] == (1, 1):
+        return value.expand(-1, -1, height, width)
+    smaller = (min(height, value.shape[2]), min(width, value.shape[3]))
+    if value.shape[2:] != smaller:
         value = _area(value, smaller)
-    if value.shape[1:] != (height, width):
-        value = F.interpolate(value[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    if value.shape[2:] != (height, width):
+        value = F.interpolate(value, size=(height, width), mode="bilinear", align_corners=False)
     return value
 
 
 def _area(value: Tensor, size: tuple[int, int]) -> Tensor:
-    divides = value.shape[1] % size[0] == 0 and value.shape[2] % size[1] == 0
+    divides = value.shape[2] % size[0] == 0 and value.shape[3] % size[1] == 0
     if value.device.type == "mps" and not divides:  # PyTorch has no kernel for it there
         return area_by_products(value, size)
-    return F.interpolate(value[None], size=size, mode="area")[0]
+    return F.interpolate(value, size=size, mode="area")
 
 
 def area_by_products(value: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return what `F.interpolate(mode="area")` does for `[C, H, W]`, by one matrix product for each axis."""
-    rows, columns = (_means(old, new).to(value) for old, new in zip(value.shape[1:], size, strict=True))
+    """Return what `F.interpolate(mode="area")` does for `[…, H, W]`, by one matrix product for each axis."""
+    rows, columns = (_means(old, new).to(value) for old, new in zip(value.shape[-2:], size, strict=True))
     return rows @ value @ columns.T
 
 

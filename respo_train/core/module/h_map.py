@@ -52,10 +52,15 @@ class HMap(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Return what is added to `h`, `[B, C, H, W]` with any H and W: the same shape, float32."""
-        h = h.float()
-        size = h.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(torch.finfo(h.dtype).tiny)
-        heard = torch.einsum("kc,bchw->bkhw", self.inward, h / size) + self.bias[:, None, None]
-        return torch.einsum("ck,bkhw->bchw", self.outward, F.gelu(heard))
+        return map_of_h(h, self.inward, self.bias, self.outward)
+
+
+def map_of_h(h: Tensor, inward: Tensor, bias: Tensor, outward: Tensor) -> Tensor:
+    """Return what a map with these weights, `[K, C]`, `[K]` and `[C, K]`, adds to `h`; see `HMap.forward`."""
+    h = h.float()
+    size = h.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(torch.finfo(h.dtype).tiny)
+    heard = torch.einsum("kc,bchw->bkhw", inward, h / size) + bias[:, None, None]
+    return torch.einsum("ck,bkhw->bchw", outward, F.gelu(heard))
 
 
 @torch.no_grad()

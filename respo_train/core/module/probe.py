@@ -10,6 +10,7 @@ looks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -64,15 +65,44 @@ class PromptProbe(nn.Module):
         `context`: encoded prompts `[B, tokens, D]`. Repeating an encoding along its tokens, as hosts do to equalise
         lengths, does not change the scores.
         """
+        return torch.stack(self.on(context.device).scores(context), dim=1) + self.bias
+
+    def leaves_open(self, context: Tensor) -> Tensor:
+        """Return for each prompt whether there is a person and nothing states who: bool `[B]`."""
+        return self.on(context.device).leaves_open(context)
+
+    @torch.no_grad()
+    def on(self, device: torch.device) -> Reader:
+        """Return what reads prompts on `device`, for many calls."""
+        longest = max(map(len, self.words))
+        # A word's first token again does not change the least of its likenesses.
+        words = [F.normalize(torch.cat([word, word[:1].expand(longest - len(word), -1)]), dim=1) for word in self.words]
+        tensors = (self.mean, self.scale, self.somebody, torch.stack(words), -self.bias)
+        return Reader(*(tensor.to(device) for tensor in tensors))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A probe ready to read on one device. `words`: `[W, n, D]`, tokens of length 1; `thresholds`: `[2]`."""
+
+    mean: Tensor
+    scale: Tensor
+    somebody: Tensor
+    words: Tensor
+    thresholds: Tensor
+
+    def scores(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for each prompt the scores of "there is a person" and of "it is stated who", `[B]` each."""
         tokens = (context.float() - self.mean) / self.scale
-        stated = torch.stack([likeness(tokens, word) for word in self.words]).amax(0)
-        return torch.stack([tokens.mean(1) @ self.somebody, stated], dim=1) + self.bias
+        cosines = F.normalize(tokens, dim=2) @ self.words.flatten(0, 1).T
+        stated = cosines.amax(1).unflatten(1, self.words.shape[:2]).amin(2).amax(1)  # see `likeness`
+        return tokens.mean(1) @ self.somebody, stated
 
     @torch.no_grad()
     def leaves_open(self, context: Tensor) -> Tensor:
-        """Return for each prompt whether there is a person and nothing states who: bool `[B]`."""
-        somebody, stated = self(context).unbind(1)
-        return (somebody > 0) & (stated <= 0)
+        """See `PromptProbe.leaves_open`."""
+        (somebody, stated), (person, word) = self.scores(context), self.thresholds.unbind()
+        return (somebody > person) & (stated <= word)
 
 
 def likeness(tokens: Tensor, word: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ def low_band(h: Tensor, levels: int = 1) -> Tensor:
 def block_means(h: Tensor) -> Tensor:
     """Return the mean of each 2 x 2 block of h, `[B, C, ceil(H / 2), ceil(W / 2)]`: all that `low_band` uses of h."""
     height, width = h.shape[-2:]
-    return F.avg_pool2d(F.pad(h, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+    even = height % 2 == width % 2 == 0
+    return F.avg_pool2d(h if even else F.pad(h, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
 def spread(means: Tensor, height: int, width: int, levels: int = 1) -> Tensor:
