@@ -1,4 +1,4 @@
-"""`python -m benchmarks.inference_overhead [--steps N] [--json FILE]`: what Respo's nodes cost while sampling.
+"""`python -m benchmarks.inference_overhead [--steps N] [--kernels] [--json FILE]`: what nodes cost while sampling.
 
 SD 1.5's U-Net with random weights in the real host, one picture of 512 pixels, guidance 7.5: the unpatched model, ours
 behind Balance, Safety and Background, and the second paper's own two passes restated. The chain's overhead is the time
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.overhead import chain
+from benchmarks.overhead import chain, kernels
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
 from benchmarks.overhead.two_pass import TwoPass
 from benchmarks.speed.cost import peak_bytes
@@ -107,9 +107,17 @@ def main() -> int:
         "--steps", type=at_least(1), default=2, metavar="N", help="sampling steps of each run (default 2)"
     )
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of weights and sums")
+    parser.add_argument(
+        "--kernels", action="store_true", help="only count the kernels of a step, on a narrow network: two minutes"
+    )
     options = parser.parse_args()
-    figures = measure(options.steps, choose_dtype(options.precision))
-    print(report(figures))
+    if options.kernels:
+        with tempfile.TemporaryDirectory() as folder:
+            figures: dict[str, Any] = kernels.measure(Path(folder))
+        print(kernels.report(figures))
+    else:
+        figures = measure(options.steps, choose_dtype(options.precision))
+        print(report(figures))
     write_figures(options.json, figures)
     return 0
 

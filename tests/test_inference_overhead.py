@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks import inference_overhead as command
 from benchmarks.overhead.hooks import CountedCalls, Stopwatch, time_hooks
+from benchmarks.overhead.kernels import Counted
 from benchmarks.overhead.two_pass import LOW_BAND_WEIGHT, VECTOR_SCALE, TwoPass
 from respo_train.core.pictures.frequency import low_band
 
@@ -77,6 +78,17 @@ def test_forward_passes_are_counted() -> None:
         network(torch.zeros(1, 3))
     network(torch.zeros(1, 3))
     assert counted.calls == 2
+
+
+def test_kernels_are_counted_without_views() -> None:
+    x = torch.zeros(4, 4)
+    with Counted() as counter:
+        (x.T.unsqueeze(0)[0, 1:] + 1).sum()
+        x.new_empty(3)
+    assert (counter.kernels, counter.waits) == (2, 0)
+    with Counted() as counter:
+        x[0, 0].item()
+    assert counter.waits == 1
 
 
 class Network(nn.Module):

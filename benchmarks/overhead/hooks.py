@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ class Stopwatch:
     def timed(self, work: Callable) -> Callable:
         """Return `work`, its time added to the sum."""
 
+        @wraps(work)  # with its attributes, in which wrappers find what a patch plans
         def run(*arguments: Any, **named: Any) -> Any:
             started = self.now()
             try:
