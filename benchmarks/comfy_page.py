@@ -78,7 +78,7 @@ def browse_templates(page: Any) -> None:
 def press_run(page: Any) -> dict[str, Any]:
     """Press the Run button; return what the server answered: "prompt_id", "node_errors", and "error" if it refused."""
     with page.expect_response(lambda reply: reply.request.method == "POST" and reply.url.endswith("/prompt")) as reply:
-        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_test_id("queue-button").click()
     answer: dict[str, Any] = reply.value.json()
     return answer
 

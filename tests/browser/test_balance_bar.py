@@ -24,7 +24,7 @@ def test_bars_follow_what_is_typed_and_what_came(page, comfy_path, server):
     assert page.evaluate(BARS)[1] == [["equal shares", 1]]
     take_picture(page, "balance_bars")
     page.evaluate(FEW_STEPS, 2)
-    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_test_id("queue-button").click()
     counted = "() => document.querySelector('.respo-bars')?.textContent.includes('woman 9man 3')"
     page.wait_for_function(counted, timeout=10 * SLOW)
     assert [label for label, _ in page.evaluate(BARS)[1]] == ["light 4", "medium 4", "dark 4"]

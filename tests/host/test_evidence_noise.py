@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from benchmarks.evidence.methods import METHODS
 
 def latent_of(graph: graphs.Graph, link: list[Any], host: Any) -> dict[str, Any]:
     """Run the host's own nodes that a latent comes from."""
+    importlib.import_module("comfy_extras.nodes_post_processing")  # first: newer hosts' two files import each other
     import comfy_extras.nodes_latent as more
 
     kind, inputs = graph[link[0]]["class_type"], dict(graph[link[0]]["inputs"])
