@@ -89,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_evaluate_options(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    _add_audit(commands)
+    info = commands.add_parser("info", help="show what a module file holds, also one of another project")
+    info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
+    _add_concepts(info)
+    info.set_defaults(run=_info)
+    _add_exchange(commands)
+    return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[_Parser]) -> None:
     audit = commands.add_parser(
         "audit",
         help="count who is in a folder of pictures, against a target",
@@ -97,12 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_audit_options(audit)
     audit.set_defaults(run=_audit)
-    info = commands.add_parser("info", help="show what a module file holds, also one of another project")
-    info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
-    _add_concepts(info)
-    info.set_defaults(run=_info)
-    _add_exchange(commands)
-    return parser
 
 
 def _add_plan(commands: argparse._SubParsersAction[_Parser]) -> None:

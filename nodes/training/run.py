@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +101,10 @@ def run(
         done = existing == "continue" and _is_finished(path, config, base)
         every = 0 if vae is None else preview_every
         plan = None if done else prepare(loan.unet, config)
-        planned = [] if plan is None else [_in_widgets(plan.sentence())]
+        planned = [] if plan is None else [plan.sentence()]
         for line in planned:
             logging.info("Respo: %s", line)
-        advice = "" if plan is None else _in_widgets(plan.when_out_of_memory())
+        advice = "" if plan is None else plan.when_out_of_memory()
         warnings = {} if done else _train(config, loan.unet, base, path, existing, every, advice)
     seconds = time.monotonic() - began
     first = "Already trained: used as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
@@ -152,14 +151,6 @@ def _name_of(model: Any) -> str:
     """Return a description of the model, as a node does not know which file its model came from."""
     patches = len(model.patches)
     return "a model loaded in ComfyUI" + (f", with {patches} of its weights patched (LoRA)" if patches else "")
-
-
-def _in_widgets(plan: str) -> str:
-    """Return what a plan says, which names options of the command line, in the words of the node."""
-    for option, words in (("--resume", "existing: continue"), ("--overwrite", "existing: start anew")):
-        plan = plan.replace(option, words)
-    plan = plan.replace("--checkpointing on", "checkpointing: on")
-    return re.sub(r"--(batch|width|height) (\d+)", r"`\1 = \2` in custom_preset", plan)
 
 
 def _require_packages() -> None:

@@ -82,7 +82,7 @@ def _load(path: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     if patcher is None or clip is None:
         raise RespoError(
             f"{path.name} has no text encoder inside. Use a full checkpoint (the kind that goes into "
-            "models/checkpoints), or give its U-Net, text encoders and VAE as --unet, --clip and --vae."
+            "models/checkpoints), or give its U-Net, text encoders and VAE as separate files."
         )
     return patcher, clip, vae
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..core.errors import RespoError
+from ..core.errors import Remedy, RespoError
 from ..core.module.architecture import Architecture, family_named
 from ..plan.cards import REACHED, card_named
 from ..plan.count import StepCost, count_step
@@ -76,7 +76,7 @@ def machine_with(card: str, precision: Precision = "auto") -> Machine:
     """Return a machine with the card of that name and nothing else on it. Raises RespoError for an unknown one."""
     name, known = card_named(card)
     if precision == "bfloat16" and not known.bfloat16:
-        raise RespoError(f"{name} has no bfloat16: it trains in float32. Leave out --precision.")
+        raise RespoError(f"{name} has no bfloat16: it trains in float32", Remedy("precision", "float32"))
     dtype = torch.float32 if precision == "float32" or not known.bfloat16 else torch.bfloat16
     return Machine(name, torch.device("cuda"), dtype, known.gb * GB, REACHED * known.tflops * 1e12, measured=False)
 

@@ -106,11 +106,11 @@ class Plan:
             return ""
         recomputed = self.recomputed
         if not self.checkpointing and self.needed(recomputed) <= self.machine.free:
-            return f"use --checkpointing on: {_gb(self.needed(recomputed))} then"
+            return f"turn checkpointing on: {_gb(self.needed(recomputed))} then"
         for change, share in self._smaller():
             if self.needed(recomputed, share) <= self.machine.free:
-                also = "" if self.checkpointing else "--checkpointing on "
-                return f"use {also}{change}: about {_gb(self.needed(recomputed, share))} then"
+                also = "" if self.checkpointing else "turn checkpointing on and "
+                return f"{also}use {change}: about {_gb(self.needed(recomputed, share))} then"
         least = self.needed(recomputed, 0)
         return f"its weights alone take {_gb(least)}: train on a machine with more memory"
 
@@ -118,19 +118,19 @@ class Plan:
         batch = self.config.batch
         while batch > 1:
             batch //= 2
-            yield f"--batch {batch}", batch / self.config.batch
+            yield f"a batch of {batch}", batch / self.config.batch
         for eighths in range(7, 1, -1):
             height, width = (max(64, side * eighths // 8 // 64 * 64) for side in self.size)
             share = height * width / (self.size[0] * self.size[1])
-            yield f"--batch 1 --width {width} --height {height}", share / self.config.batch
+            yield f"a batch of 1, {width} x {height} pixels", share / self.config.batch
 
     def when_out_of_memory(self) -> str:
         """Return what to say when memory ran out although or because the plan said what it said."""
-        less = next(self._smaller())[0] if self.checkpointing else "--checkpointing on"
-        advice = self.advice() or f"use {less}"
+        less = f"use {next(self._smaller())[0]}" if self.checkpointing else "turn checkpointing on"
+        advice = self.advice() or less
         needed, free = _gb(self.needed(self.cost)), _gb(self.machine.free)
-        same = "--batch" not in advice
-        go_on = "It goes on with --resume" if same else "That makes another module: train anew with --overwrite"
+        same = "batch" not in advice
+        go_on = "The run can then be continued" if same else "That makes another module, so start it anew"
         return f"A step was counted to need {needed}, and {free} were free: {advice}. {go_on}."
 
     def sentence(self) -> str:
@@ -159,7 +159,7 @@ class Plan:
             chosen = " (chosen)" if own is cost else ""
             yield (
                 f"        {_gb(self.needed(own))} and {len(config.concepts) * own.flops / 1e12:.3g} TFLOP a step with "
-                f"--checkpointing {name}{chosen}"
+                f"checkpointing {name}{chosen}"
             )
         how = "measured in two seconds" if machine.measured else "assumed from its maker's figures"
         yield (

@@ -53,11 +53,11 @@ def test_auto_recomputes_only_where_it_must(free: float, asked: str, used: bool,
 @pytest.mark.parametrize(
     ("free", "asked", "advice"),
     [
-        (6.0, "off", "use --checkpointing on: 5.0 GB then"),
-        (4.5, "off", "use --checkpointing on --batch 4: about 4.0 GB then"),
-        (4.5, "auto", "use --batch 4: about 4.0 GB then"),
-        (3.28, "auto", "use --batch 1: about 3.3 GB then"),
-        (3.2, "auto", "use --batch 1 --width 384 --height 384: about 3.2 GB then"),
+        (6.0, "off", "turn checkpointing on: 5.0 GB then"),
+        (4.5, "off", "turn checkpointing on and use a batch of 4: about 4.0 GB then"),
+        (4.5, "auto", "use a batch of 4: about 4.0 GB then"),
+        (3.28, "auto", "use a batch of 1: about 3.3 GB then"),
+        (3.2, "auto", "use a batch of 1, 384 x 384 pixels: about 3.2 GB then"),
         (2.9, "auto", "its weights alone take 3.0 GB: train on a machine with more memory"),
     ],
 )
@@ -68,8 +68,9 @@ def test_says_what_to_change(free: float, asked: str, advice: str) -> None:
 
 
 def test_a_change_that_makes_another_module_does_not_resume() -> None:
-    assert "use --checkpointing on. It goes on with --resume." in plan(24).when_out_of_memory()
-    assert "use --batch 4. That makes another module: train anew" in plan(24, checkpointing="on").when_out_of_memory()
+    assert "turn checkpointing on. The run can then be continued." in plan(24).when_out_of_memory()
+    smaller = plan(24, checkpointing="on").when_out_of_memory()
+    assert "use a batch of 4. That makes another module, so start it anew." in smaller
     assert "needed 9.0 GB" not in plan(24).when_out_of_memory()
     assert "counted to need 9.0 GB, and 24.0 GB were free" in plan(24).when_out_of_memory()
 
