@@ -36,6 +36,8 @@ class Copies(TorchDispatchMode):
         tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
         # A single number off the card is an argument of its kernel.
         places = {x.device.type for x in tensors if x.dim() or x.device == CARD}
+        if func._schema.name.startswith("aten::empty"):
+            return result  # room for numbers, of the shape of some that are elsewhere
         if len(places) > 1 or (CARD.type in places and func._schema.name in WAITS):
             self.found[func._schema.name] += 1
         return result
