@@ -26,7 +26,7 @@ class TrainModule(io.ComfyNode):
     """MODEL, CLIP and a preset -> a trained module as RESPO_MODULE and as a file, and pictures before and after."""
 
     @classmethod
-    @widgets.named(advanced=("recipe", "seed", "existing", "custom_preset"))
+    @widgets.named(advanced=("recipe", "seed", "existing", "custom_preset", "checkpointing"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change: saved workflows store widget values by position."""
         return io.Schema(

@@ -59,7 +59,9 @@ class Run:
     @property
     def configuration(self) -> str:
         """Return 64 hexadecimal digits: what is trained on which checkpoint, with whatever code and machine."""
-        decisive = {name: value for name, value in self.values.items() if name not in ("words", "preview")}
+        decisive = {
+            name: value for name, value in self.values.items() if name not in ("words", "preview", "checkpointing")
+        }
         return digest_of([decisive, file_sha256(CHECKPOINT)])
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RespoError
+from ..core.files.header import opened
 from ..network import Conditioning, SplitNetwork
 from .locate import use_host
 from .split_unet import HostUNet
@@ -114,7 +115,7 @@ def _shapes(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
         return load_torch_file(str(path), safe_load=True), None
     state: dict[str, Tensor] = {}
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
+        with opened(path), safetensors.safe_open(str(path), framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a dict
                 there = file.get_slice(key)
                 shape, dtype = there.get_shape(), _DTYPES.get(there.get_dtype(), torch.uint8)

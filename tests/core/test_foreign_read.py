@@ -311,7 +311,7 @@ def test_below_state_dict(path: Path) -> None:
         ('{"a.b": 0}', "concept's name"),
         ('{"../x": 0}', "concept's name"),
         ("[" * 50_000, "not valid JSON"),
-        ("[" + '"a",' * 50_000 + '"a"]', "at most 100000"),
+        ("[" + '"a",' * 50_000 + '"a"]', "at most 100,000"),
     ],
 )
 def test_lists_of_concepts_that_are_none(text: str, message: str) -> None:

@@ -74,6 +74,8 @@ NO_ENTRY = {
     "evaluation/on_disk.py: _open": "its hash was compared by `state`",
     "files/write.py: _abandoned": "opens a file to lock it, and reads nothing",
     "report/page.py: write_run_page": "what this run has written",
+    "report/page.py: _content": "what this run has written",
+    "host/outline.py: _shapes": "a checkpoint, which the host reads; its names and sizes alone, by safetensors",
     "nodes/safety.py: fingerprint_inputs": "a hash alone",
     "nodes/safety.py: edits_of": "the reader of modules, which has an entry",
     "nodes/safety.py: require_known": "asks only where a module is",

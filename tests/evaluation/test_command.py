@@ -69,7 +69,7 @@ def test_says_what_is_wrong(
 def test_each_process_has_its_own_gpu_before_a_judge_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr(command, "join_team", lambda: done.append("join") or ALONE)
-    monkeypatch.setattr(command, "load_judge", lambda *_, **__: done.append("judge") or ColourJudge())
+    monkeypatch.setattr(command, "find_judge", lambda *_, **__: done.append("judge") or ColourJudge())
     monkeypatch.setattr(command, "evaluate", lambda *_: None)
     assert run(folder, "--judge", "nowhere/clip", protocol="winobias") == 0
     assert done == ["join", "judge"]

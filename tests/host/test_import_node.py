@@ -87,7 +87,7 @@ def test_another_content_is_another_file(host: Any, folder: Path) -> None:
         ({"only": "old, a white-race person"}, "are both number 3"),
         ({"concepts": "{"}, "not valid JSON"),
         ({"concepts": '{"a": 99}'}, "room for 10"),
-        ({"concepts": "[" * 900_000}, "at most 100000 characters"),
+        ({"concepts": "[" * 900_000}, "at most 100,000 characters"),
         ({"base": "flux"}, "'base'"),
         ({"name": "../x"}, "inside the 'respo' model folder"),
         ({"name": "x.pth/../../y"}, "inside the 'respo' model folder"),

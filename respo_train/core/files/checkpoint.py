@@ -59,7 +59,7 @@ def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:
     `dtype`: of the stored tensors; with float16 the file has half the size, and still loads as float32. Raises
     RespoError when a number is NaN or does not fit into `dtype`, and for whatever `from_bytes` would refuse.
     """
-    tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute).items()}
+    tensors = {key: tensor.to(dtype) for key, tensor in _tensors(attribute, dtype).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise RespoError(
             f"{attribute.name!r} holds NaN or numbers beyond {torch.finfo(dtype).max:.0e} and was not saved; was it "
@@ -167,11 +167,11 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _tensors(attribute: Attribute) -> dict[str, Tensor]:
+def _tensors(attribute: Attribute, dtype: torch.dtype) -> dict[str, Tensor]:
     tensors = {}
     for name, module in attribute.concepts.items():
         for part, own in module.named_children():
-            if part == "semantic" and module.semantic_is_missing:
+            if part == "semantic" and module.semantic_may_be_left_out(dtype):
                 continue
             for key, parameter in own.named_parameters():
                 suffix = "" if key == "full" else f".{key}"

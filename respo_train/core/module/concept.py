@@ -5,6 +5,7 @@ Training and inference use the same code.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import RespoError
@@ -65,11 +66,10 @@ class ConceptModule(nn.Module):
         """Number of channels of the h that this module is made for."""
         return self.responsible.shape[0]
 
-    @property
-    def semantic_is_missing(self) -> bool:
-        """Whether the semantic part is what `from_parts` makes where none is given: a file need not store it."""
+    def semantic_may_be_left_out(self, dtype: torch.dtype) -> bool:
+        """Return whether the semantic part, stored as `dtype`, is what `from_parts` makes where none is given."""
         part = self.semantic
-        return part.kind != "low_rank" and part.shape == self.responsible.shape and not part.value().any()
+        return part.kind != "low_rank" and part.shape == self.responsible.shape and not part.value().to(dtype).any()
 
     def delta(self, height: int, width: int, strength: float = 1.0, fidelity: float = 1.0) -> Tensor:
         """Return the constants, `strength * (responsible + fidelity * semantic)`: float32 `[C, height, width]`."""
