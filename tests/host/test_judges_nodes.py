@@ -287,7 +287,7 @@ def test_load_judge(host, run_node, pack, tmp_path):
     (tmp_path / "my-clip").mkdir()
     (tmp_path / "my-clip" / "config.json").write_text("{}")
     host.folder_paths.add_model_folder_path("respo_judges", str(tmp_path))
-    assert pack.root.nodes.shared.judges.judge_names() == ["Emoji World", "NudeNet", "Open-NSFW", "my-clip"]
+    assert pack.root.nodes.shared.judges.judge_names() == ["Emoji World", "NudeNet", "Open-NSFW", "Faces", "my-clip"]
     assert node.validate_inputs("my-clip", "") is True
     before = node.fingerprint_inputs("my-clip")
     (tmp_path / "my-clip" / "config.json").write_text("{} ")
