@@ -196,7 +196,7 @@ def test_models_that_cannot_be_trained_on(pack: Any, run_node: Any, make_model: 
     flux.model.model_config.unet_config = {"image_model": "flux"}
     cut = make_model()
     cut.model.diffusion_model.middle_block = None
-    for model, words in [(flux, "flux"), (cut, "UNetModel")]:
+    for model, words in [(flux, "these transformers"), (cut, "UNetModel")]:
         with pytest.raises(pack.core.errors.RespoError, match=words):
             run_node("RespoTrainModule", model=model, clip=object())
 
