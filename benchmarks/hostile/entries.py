@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.comfy_server import require_host
 from emoji_world.__main__ import JUDGE, SEGMENTER
-from respo_train.core.errors import ModuleFileError
+from respo_train.core.errors import ModuleFileError, RespoError
 from respo_train.core.files.checkpoint import load_attribute, read_metadata
 from respo_train.core.files.text import read_text
 from respo_train.core.files.text_form import from_text
@@ -177,6 +177,14 @@ def _stand_in(**attributes: Any) -> Any:
     return SimpleNamespace(**attributes)
 
 
+def _running_total(path: Path) -> Any:
+    """Read a running total as its only caller does, which puts an OSError into words."""
+    try:
+        return _shared("totals")._read(path)
+    except OSError as error:
+        raise RespoError(f"cannot read {path}: {error.strerror}. Check its name.") from error
+
+
 def _shared(name: str) -> Any:
     """Return a module of nodes/shared, as the host has loaded it."""
     return sys.modules[_host()["RespoLoadModule"].__module__.rpartition(".")[0] + f".shared.{name}"]
@@ -195,7 +203,7 @@ ENTRIES: Mapping[str, Entry] = {
     "segmenter": Entry(("segmenter", "module"), load_segmenter),
     "training state": Entry(("state", "module"), _restored, check_state),
     "latents kept": Entry(("latents",), lambda path: pictures._read(path, _SIGNATURE)),
-    "running total": Entry(("total",), lambda path: _shared("totals")._read(path)),
+    "running total": Entry(("total",), _running_total),
     "effects": Entry(("effects",), lambda path: Report._effects(_stand_in(_folder=path.parent, _key=_RUN))),
     "cell": Entry(("cell",), lambda path: cells.Store(path.parent).state(_stand_in(key=path.stem, about={}))),
     "CLIP's folder": Entry(tuple(f"CLIP's {name}" for name in _OF_CLIP), _judged),
