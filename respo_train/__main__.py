@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -64,18 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("python -m respo_train", description=examples.DESCRIPTION, formatter_class=_plain)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    train = commands.add_parser(
-        "train",
-        help="train all concepts of an attribute on your checkpoint",
-        epilog=examples.TRAIN,
-        formatter_class=_plain,
-    )
+    train = _command(commands, "train", _train, "train all concepts of an attribute on your checkpoint", examples.TRAIN)
     add_train_options(train)
-    train.set_defaults(run=_train)
-    _add_plan(commands)
-    resume = commands.add_parser(
-        "resume", help="continue an interrupted run, or train longer", epilog=examples.RESUME, formatter_class=_plain
-    )
+    plan = _command(commands, "plan", _plan, "memory, time and disk of a training, before it starts", examples.PLAN)
+    add_what_and_how(plan)
+    elsewhere = 'a graphics card that is not here, "RTX 3060"; default: this machine'
+    plan.add_argument("--card", metavar="NAME", help=elsewhere)
+    resume = _command(commands, "resume", _resume, "continue an interrupted run, or train longer", examples.RESUME)
     resume.add_argument("file", type=Path, help="the module file, with its folder NAME.training beside it")
     add_model(resume, again="the same checkpoint, if it has been moved")
     resume.add_argument(
@@ -83,63 +78,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_checkpointing(resume)
     add_saving_options(resume)
-    resume.set_defaults(run=_resume)
-    evaluate = commands.add_parser(
-        "evaluate", help="draw with and without modules, judge, count", epilog=examples.EVALUATE, formatter_class=_plain
+    evaluate = _command(
+        commands, "evaluate", _evaluate, "draw with and without modules, judge, count", examples.EVALUATE
     )
     add_evaluate_options(evaluate)
-    evaluate.set_defaults(run=_evaluate)
-    _add_audit(commands)
-    info = commands.add_parser("info", help="show what a module file holds, also one of another project")
+    audit = _command(
+        commands, "audit", _audit, "count who is in a folder of pictures, against a target", examples.AUDIT
+    )
+    add_audit_options(audit)
+    info = _command(commands, "info", _info, "show what a module file holds, also one of another project")
     info.add_argument("file", type=Path, help="a module file, NAME.safetensors; or NAME.pth, as import takes it")
     _add_concepts(info)
-    info.set_defaults(run=_info)
     _add_exchange(commands)
     return parser
 
 
-def _add_audit(commands: argparse._SubParsersAction[_Parser]) -> None:
-    audit = commands.add_parser(
-        "audit",
-        help="count who is in a folder of pictures, against a target",
-        epilog=examples.AUDIT,
-        formatter_class=_plain,
-    )
-    add_audit_options(audit)
-    audit.set_defaults(run=_audit)
-
-
-def _add_plan(commands: argparse._SubParsersAction[_Parser]) -> None:
-    plan = commands.add_parser(
-        "plan",
-        help="memory, time and disk of a training, before it starts",
-        epilog=examples.PLAN,
-        formatter_class=_plain,
-    )
-    add_what_and_how(plan)
-    elsewhere = 'a graphics card that is not here, "RTX 3060"; default: this machine'
-    plan.add_argument("--card", metavar="NAME", help=elsewhere)
-    plan.set_defaults(run=_plan)
+def _command(
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    purpose: str,
+    example: str | None = None,
+) -> _Parser:
+    """Return the parser of a command that `run` carries out; `example` ends its help."""
+    parser = commands.add_parser(name, help=purpose, epilog=example, formatter_class=_plain)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def _add_exchange(commands: argparse._SubParsersAction[_Parser]) -> None:
     replace = "replace what is there"
-    read = commands.add_parser(
-        "import", help="convert another project's file to a module", epilog=examples.IMPORT, formatter_class=_plain
-    )
+    read = _command(commands, "import", _import, "convert another project's file to a module", examples.IMPORT)
     read.add_argument("file", type=Path, help="NAME.pth or NAME.pt, as the project released it")
     _add_concepts(read)
     read.add_argument("--base", help="what it was trained on: sd15 or sdxl; default: as in the paper")
     read.add_argument("--only", nargs="+", metavar="NAME", help="the concepts to take; default: all that were trained")
     read.add_argument("--out", required=True, type=Path, help="the module file to write, NAME.safetensors")
     read.add_argument("--overwrite", action="store_true", help=replace)
-    read.set_defaults(run=_import)
-    write = commands.add_parser("export", help="convert a module to another project's file")
+    write = _command(commands, "export", _export, "convert a module to another project's file")
     write.add_argument("file", type=Path, help="a module file, NAME.safetensors")
     write.add_argument("--to", required=True, metavar="FORMAT", help="respodiff, sdisc or where")
     write.add_argument("--out", required=True, type=Path, help="the file to write, NAME.pth; the concepts: NAME.json")
     write.add_argument("--overwrite", action="store_true", help=replace)
-    write.set_defaults(run=_export)
 
 
 def _add_concepts(parser: argparse.ArgumentParser) -> None:

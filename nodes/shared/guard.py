@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...respo_train.core.errors import RespoError
-from ...respo_train.core.module.architecture import Architecture, tokens_of
+from ...respo_train.core.module.architecture import Architecture
 from ...respo_train.core.module.fingerprint import fingerprint, same_checkpoint, weight_name
 from .wire import LoadedModule
 
@@ -38,16 +38,7 @@ def architecture_of(model: Any, block: int = 0) -> Architecture:
 
     Raises RespoError when the model is of no kind that can be steered.
     """
-    network, config = model.get_model_object("diffusion_model"), model.model.model_config.unet_config
-    if tokens_of(network) is not None or "model_channels" not in config:
-        return Architecture.from_network(network, block)
-    architecture = Architecture.from_unet_config(config)
-    if getattr(network, "middle_block", None) is None:
-        raise RespoError(
-            f"Respo steers the middle block of a U-Net, but this model ({type(network).__name__}) has none. "
-            "Use an SD 1.x, SD 2.x or SDXL checkpoint that was not cut down."
-        )
-    return architecture
+    return Architecture.of(model.get_model_object("diffusion_model"), model.model.model_config.unet_config, block)
 
 
 def own_weight(model: Any, block: int = 0) -> Any:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +43,10 @@ class _Call:
         self._left.discard(block)
         return self._grid.change(output, blocks.stream, lambda h: self._steers[block](h, self._options))
 
+    def note_text(self, output: Any) -> None:
+        """Note how many tokens the text has in the network: other nodes add some to those of the prompt."""
+        self._grid = replace(self._grid, text=output[1].shape[1])
+
     def require_all(self) -> None:
         """Raise RespoError when a block was not reached: a picture that was not steered must not look as if it was."""
         if self._left:
@@ -62,16 +67,17 @@ def steering(steers: Mapping[int, Steer]) -> Callable:
         network = getattr(network, "_orig_mod", network)  # of one that is compiled
         tokens = tokens_of(network)
         assert tokens is not None  # or the host would not have been given this wrapper
-        text = argument(given, named, "c_crossattn")
-        latent = argument(given, named, "x")
-        grid = grid_of(network, latent.shape[-2], latent.shape[-1], None if text is None else text.shape[1])
+        grid = grid_of(network, *argument(given, named, "x").shape[-2:])
         call = _Call(grid, steers, argument(given, named, "transformer_options") or {})
+        traced = "torch._dynamo" in sys.modules
         with ExitStack() as undo:
             undo.callback(_CALL.reset, _CALL.set(call))
             for block in steers:
                 blocks, index = tokens.place(network, block)
-                handle = getattr(network, blocks.name)[index].register_forward_hook(_hook(blocks, block))
+                handle = getattr(network, blocks.name)[index].register_forward_hook(_hook(blocks, block, traced))
                 undo.callback(handle.remove)
+            if (before := tokens.both_streams(network)) is not None:
+                undo.callback(before.register_forward_hook(_note(traced)).remove)
             result = executor(*given, **named)
         call.require_all()
         return result
@@ -80,12 +86,31 @@ def steering(steers: Mapping[int, Steer]) -> Callable:
 
 
 @lru_cache(maxsize=256)
-def _hook(blocks: Blocks, block: int) -> Callable:
+def _hook(blocks: Blocks, block: int, traced: bool) -> Callable:
     """Return the hook of a block: it does what the running call wants, and nothing outside of one."""
 
     def hook(module: Any, given: Any, output: Any) -> Any:
         call = _CALL.get()
         return None if call is None else call.output(blocks, block, output)
 
-    # A compiler must not look into it: it would keep the values of the first call.
-    return torch.compiler.disable(hook) if "torch._dynamo" in sys.modules else hook
+    return _opaque(hook, traced)
+
+
+@lru_cache(maxsize=2)
+def _note(traced: bool) -> Callable:
+    """Return the hook that notes how many tokens the text has."""
+
+    def hook(module: Any, given: Any, output: Any) -> None:
+        call = _CALL.get()
+        if call is not None:
+            call.note_text(output)
+
+    return _opaque(hook, traced)
+
+
+def _opaque(hook: Callable, traced: bool) -> Callable:
+    """Return a hook that no compiler looks into: it would keep the values of the first call.
+
+    `traced`: whether there may be a compiler. Asking for one takes seconds.
+    """
+    return torch.compiler.disable(hook) if traced else hook

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections import Counter
@@ -71,9 +70,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises RespoError, whose text says why, for a file that is no picture, is damaged or too large.
     """
     try:
-        with opened(path) as file:
-            content = io.BytesIO(file.read())  # `opened` would take Pillow's errors for those of reading
-        with warnings.catch_warnings(), Image.open(content) as picture:
+        with warnings.catch_warnings(), opened(path) as file, Image.open(file) as picture:
             warnings.simplefilter("ignore")  # of odd metadata; the size is checked here
             if picture.width * picture.height > _LARGEST:
                 raise RespoError(f"larger than {_LARGEST // 10**6} megapixels")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import RespoError, RespoWarning
-from ..core.module.architecture import Architecture, family_named, tokens_of
+from ..core.module.architecture import Architecture, family_named
 from ..core.module.fingerprint import fingerprint, weight_name
 from ..core.pictures.attention import word_tokens
 from ..network import AttentionHook, Conditioning, Encoded
@@ -147,14 +147,13 @@ class HostNetwork(ABC):
 
 
 def architecture_of(model: Any, block: int = 0) -> Architecture:
-    """Return the architecture of a host's model; `block`: of a transformer. Raises RespoError for other networks."""
-    if tokens_of(model.diffusion_model) is not None or "model_channels" not in model.model_config.unet_config:
-        return Architecture.from_network(model.diffusion_model, block)
-    if block:
+    """Return the architecture of a host's model. Raises RespoError for a network that has none, or not that block."""
+    found = Architecture.of(model.diffusion_model, model.model_config.unet_config, block)
+    if block and not found.block:
         raise RespoError(
             f"expected a transformer, since block = {block} is a setting for one, found a U-Net. Leave it out."
         )
-    return Architecture.from_unet_config(model.model_config.unet_config)
+    return found
 
 
 def _warn_if_long(prompt: str, tokens: Any) -> None:

@@ -26,7 +26,8 @@ _BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading bytes; everything that reads files comes here, for opening a pipe could wait for ever.
 
-    Raises ModuleFileError for what cannot be read or is no file, also when reading fails later.
+    Raises ModuleFileError for what cannot be read or is no file, also when reading fails later. Errors of whoever
+    reads it (Pillow's are OSErrors, too, without the system's number) are left as they are.
     """
     try:
         if "\0" in str(path):
@@ -36,7 +37,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 raise OSError(errno.EINVAL, "expected a file, found a folder, a pipe or a device")
             yield file
     except OSError as error:
-        reason = str(error.strerror or error)
+        if error.errno is None:
+            raise
+        reason = str(error.strerror)
         raise ModuleFileError(f"cannot read {path}: {reason[:1].lower()}{reason[1:]}. Check its name.") from error
 
 

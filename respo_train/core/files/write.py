@@ -28,7 +28,7 @@ except ImportError:  # Windows, which does not remove a file that somebody has o
     fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger(__name__)
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]+\.tmp")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _NO_LINKS = (*_NO_LOCKS, errno.EPERM, errno.EMLINK, errno.EXDEV)
 _swept: set[Path] = set()

@@ -119,6 +119,22 @@ class Architecture:
     block: int = 0
 
     @classmethod
+    def of(cls, network: Any, config: Mapping[str, Any], block: int = 0) -> Architecture:
+        """Read a host's network and its `unet_config`. `block`: of a transformer, see `from_network`.
+
+        Raises RespoError for a network that cannot be steered.
+        """
+        if tokens_of(network) is not None or "model_channels" not in config:
+            return cls.from_network(network, block)
+        architecture = cls.from_unet_config(config)
+        if getattr(network, "middle_block", None) is None:
+            raise RespoError(
+                f"Respo steers the middle block of a U-Net, but this model ({type(network).__name__}) has none. "
+                "Use an SD 1.x, SD 2.x or SDXL checkpoint that was not cut down."
+            )
+        return architecture
+
+    @classmethod
     def from_network(cls, network: Any, block: int = 0) -> Architecture:
         """Read a transformer's sizes off the network itself. `block`: 0 for the default, two thirds of its blocks.
 

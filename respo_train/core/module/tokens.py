@@ -51,6 +51,14 @@ class Tokens:
         """Return how many blocks the network has."""
         return sum(len(getattr(network, own.name)) for own in self.lists)
 
+    def both_streams(self, network: Any) -> Any | None:
+        """Return the last block that gives image and text apart, None for a family without such blocks.
+
+        In the blocks behind it the image stands behind as many tokens as its text has.
+        """
+        lists = [getattr(network, own.name) for own in self.lists if own.stream == "first"]
+        return lists[-1][-1] if lists and len(lists[-1]) else None
+
     def place(self, network: Any, block: int) -> tuple[Blocks, int]:
         """Return the list and the index in it of the block with which `block` blocks have run.
 
@@ -79,7 +87,7 @@ def default_block(depth: int) -> int:
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The image tokens of one call. `text`: tokens of the text that stand before them, None where it does not matter.
+    """The image tokens of one call. `text`: tokens of the text that stand before them, None where it is not known.
 
     `rows`, `columns`: of patches. `multiple`: the image's tokens are filled up to a multiple of it.
     """
@@ -118,7 +126,9 @@ class TokenGrid:
     def _start(self, row: Tensor, stream: Stream) -> int:
         if stream == "at the end":
             return row.shape[1] - self.count - -self.count % self.multiple
-        return (self.text or 0) if stream == "behind the text" else 0
+        if stream == "behind the text":
+            return -1 if self.text is None else self.text
+        return 0
 
 
 def grid_of(network: Any, height: int, width: int, text: int | None = None) -> TokenGrid:
