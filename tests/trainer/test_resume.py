@@ -384,9 +384,14 @@ def test_a_full_disk_keeps_the_files_that_were_there(filling_disk: Path) -> None
 def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path: Path) -> None:
     out = tmp_path / "gender [1].safetensors"
     interrupted(out, 3)
-    other = tmp_path / ".other.safetensors.12.tmp"
-    page = tmp_path / f".{out.stem}.html.12.tmp"
-    for path in (training_folder(out) / ".state.respo.12.tmp", tmp_path / f".{out.name}.12.tmp", page, other):
+    other = tmp_path / ".other.safetensors.0123456789abcdef.tmp"
+    page = tmp_path / f".{out.stem}.html.0123456789abcdef.tmp"
+    for path in (
+        training_folder(out) / ".state.respo.0123456789abcdef.tmp",
+        tmp_path / f".{out.name}.0123456789abcdef.tmp",
+        page,
+        other,
+    ):
         path.write_bytes(b"half a fi")
     train_to_file(config(), ToyUNet(), BASE, out, resume=True)
     assert sorted(os.listdir(tmp_path)) == [other.name, out.name, "gender [1].training"]
