@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from emoji_world import world
@@ -10,8 +11,25 @@ from respo_train.evaluation.protocol import Ask
 
 Graph = dict[str, dict[str, Any]]
 Link = list[Any]  # [node id, number of its output]
-CHECKPOINT = "emoji_world.safetensors"
 STEPS, GUIDANCE = 20, 3.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """One of Emoji World's networks. `sampler`, `scheduler`: the host's; `prefix`: of its modules' files."""
+
+    checkpoint: str
+    sampler: str
+    scheduler: str
+    prefix: str = ""
+
+
+UNET = Network("emoji_world.safetensors", "ddim", "ddim_uniform")
+# A flow begins with nothing but noise, which "ddim_uniform" leaves out.
+TRANSFORMER = Network("emoji_world_transformer.safetensors", "euler", "simple", "transformer-")
+CHECKPOINT = UNET.checkpoint
+Size = tuple[int, int]  # height and width in pixels
+NATIVE: Size = (world.IMAGE_SIZE, world.IMAGE_SIZE)
 SAVE = "save"
 BASE_MODEL: Link = ["checkpoint", 0]
 CLIP: Link = ["checkpoint", 1]
@@ -31,12 +49,12 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
 
-def loaded(count: int) -> Graph:
+def loaded(count: int, network: Network = UNET, size: Size = NATIVE) -> Graph:
     """Return a graph with the checkpoint and an empty latent of `count` pictures."""
-    side = world.IMAGE_SIZE
+    height, width = size
     return {
-        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
-        "latent": node("EmptyLatentImage", width=side, height=side, batch_size=count),
+        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=network.checkpoint),
+        "latent": node("EmptyLatentImage", width=width, height=height, batch_size=count),
     }
 
 
@@ -66,6 +84,7 @@ def sampled(
     seed: int,
     latent: Sequence[Any] = ("latent", 0),
     sampler: str = "KSampler",
+    network: Network = UNET,
 ) -> Link:
     """Add both prompts and a sampler, "sampler <name>"; return the link to its latent."""
     for side, text in (("positive", positive), ("negative", negative)):
@@ -79,8 +98,8 @@ def sampled(
         seed=seed,
         steps=STEPS,
         cfg=GUIDANCE,
-        sampler_name="ddim",
-        scheduler="ddim_uniform",
+        sampler_name=network.sampler,
+        scheduler=network.scheduler,
         denoise=1.0,
     )
     return [f"sampler {name}", 0]

@@ -23,7 +23,6 @@ from respo_train.evaluation.drawing import draw_missing
 from respo_train.precision import choose_dtype
 
 from . import bench, cost, report
-from .ablations import ROWS
 from .asks import TASKS
 from .drawing import Drawer
 from .extent import CHECK, EXTENTS, WHOLE, Extent
@@ -97,16 +96,16 @@ def _parser() -> argparse.ArgumentParser:
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return what to do. Raises RespoError for a row that is not there."""
     extent: Extent = options.extent
-    unknown = [name for name in options.only or () if name not in ROWS]
+    unknown = [name for name in options.only or () if name not in extent.methods]
     if unknown:
-        raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join(ROWS)}")
+        raise RespoError(f"no row {unknown[0]!r}. Rows: {', '.join(extent.methods)}")
     scale = extent.scale
     if options.images is not None:
         n = options.images
         scale = replace(scale, own=n, own_side=n, others=n, others_side=min(scale.others_side, n))
     dtype = choose_dtype()  # of training; the server has its own
     return Plan(
-        chosen(options.only or extent.rows),
+        chosen(options.only or extent.rows, extent.methods),
         scale,
         "bfloat16" if dtype == torch.bfloat16 else "float32",
         tuple(options.sets) if options.sets else extent.tasks,

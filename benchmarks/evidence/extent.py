@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import report
-from .ablations import ABLATIONS, BASES, SETS
+from . import report, transformer
+from .ablations import ABLATIONS, BASES, ROWS, SETS
 from .bench import ROOT
-from .methods import METHODS
-from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, Scale
+from .methods import METHODS, Method
+from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, TRANSFORMER, Scale
 
 PUBLISHED = ROOT / "benchmarks"
 
@@ -19,17 +19,18 @@ PUBLISHED = ROOT / "benchmarks"
 class Extent:
     """What a run covers when nothing else is said.
 
-    `tasks`, `groups`: only these; None: all. `trains`: modules that are not there are trained, else their rows are left
-    out; `takes_kept`: not those that an earlier whole run kept. `keeps`: the run's own modules and figures are kept for
-    later ones; `finds_figures`: it finds such figures. `rounds`: timings of each row, and pictures in each.
-    `published`: where the page goes when a run leaves nothing out, if anywhere; `partial`: the folder in `out` where it
-    goes otherwise.
+    `rows`: what is drawn, out of `methods`. `tasks`, `groups`: only these; None: all. `trains`: modules that are not
+    there are trained, else their rows are left out; `takes_kept`: not those that an earlier whole run kept. `keeps`:
+    the run's own modules and figures are kept for later ones; `finds_figures`: it finds such figures. `rounds`: timings
+    of each row, and pictures in each. `published`: where the page goes when a run leaves nothing out, if anywhere;
+    `partial`: the folder in `out` where it goes otherwise.
     """
 
     help: str
     partial: str
     page: report.Page = report.RESULTS
     rows: tuple[str, ...] = tuple(METHODS)
+    methods: Mapping[str, Method] = field(default_factory=lambda: ROWS)
     scale: Scale = FULL
     tasks: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
@@ -73,5 +74,14 @@ EXTENTS: Mapping[str, Extent] = {
         scale=ABLATION,
         tasks=SETS,
         published=PUBLISHED / "ablations",
+    ),
+    "transformer": Extent(
+        help="the transformer's rows instead of the U-Net's",
+        partial="transformer",
+        page=report.TRANSFORMER,
+        rows=tuple(transformer.ROWS),
+        methods=transformer.ROWS,
+        scale=TRANSFORMER,
+        published=PUBLISHED / "transformer",
     ),
 }

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.graph import DEFAULTS, Graph, loaded, node, sampled
+from benchmarks.graph import DEFAULTS, Graph, Link, loaded, node, sampled
 from benchmarks.graph import saved as save_pictures
 
-from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask
+from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask, size_of
 from .methods import Method
 
 Files = Mapping[str, str]  # attribute -> module file
@@ -37,18 +37,27 @@ def pieces(method: Method, ask: Ask, files: Files, batch: int) -> list[Piece]:
 
 def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
     if method.how == "plain":
-        return _plain(ask, start, count)
+        return _plain(method, ask, start, count)
     return _modules(method, ask, files, start, count) if method.how == "modules" else _apart(method, ask, start, count)
 
 
-def _plain(ask: Ask, start: int, count: int) -> Piece:
-    graph = loaded(count)
-    save_pictures(graph, "all", sampled(graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start))
+def _plain(method: Method, ask: Ask, start: int, count: int) -> Piece:
+    graph = _loaded(method, ask, count)
+    link = _sampled(method, graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start)
+    save_pictures(graph, "all", link)
     return Piece(graph, (("all", tuple(range(start, start + count))),))
 
 
+def _loaded(method: Method, ask: Ask, count: int) -> Graph:
+    return loaded(count, method.network, size_of(ask.part))
+
+
+def _sampled(method: Method, graph: Graph, *settings: Any, **more: Any) -> Link:
+    return sampled(graph, *settings, network=method.network, **more)
+
+
 def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
-    graph, seed, text = loaded(count), ask.seed + start, ask.prompt
+    graph, seed, text = _loaded(method, ask, count), ask.seed + start, ask.prompt
     enabled: Any = True
     if TASKS[ask.part].gate:
         graph["gate"] = node("RespoGate", module=["module 1", 0], prompt=text, words="")
@@ -63,9 +72,9 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
         where = method.where.get(ask.part)
     model = ["changed", 0]
     if where is not None or method.background is not None:
-        sampled(graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
+        _sampled(method, graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
         model = _held_to_record(graph, model, where, method, enabled)
-    save_pictures(graph, "all", sampled(graph, "all", model, text, "", seed))
+    save_pictures(graph, "all", _sampled(method, graph, "all", model, text, "", seed))
     return Piece(graph, (("all", tuple(range(start, start + count))),))
 
 
@@ -97,14 +106,14 @@ def _held_to_record(graph: Graph, model: list[Any], where: float | None, method:
 
 def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
     """Draw the pictures of each concept (combination) apart, as they differ in their prompts, on their own noise."""
-    graph, seed = loaded(count), ask.seed + start
+    graph, seed = _loaded(method, ask, count), ask.seed + start
     wishes, saved = ask.wishes(start, count), []
     for number, concepts in enumerate(dict.fromkeys(wishes)):
         own = [index for index, wish in enumerate(wishes) if wish == concepts]
         latent = _taken(graph, f"latent {number}", own, count)
         positive, negative = texts(method, ask, concepts)
         name = str(number)
-        save_pictures(graph, name, sampled(graph, name, ["checkpoint", 0], positive, negative, seed, latent))
+        save_pictures(graph, name, _sampled(method, graph, name, ["checkpoint", 0], positive, negative, seed, latent))
         saved.append((name, tuple(start + index for index in own)))
     return Piece(graph, tuple(saved))
 

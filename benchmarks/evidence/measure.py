@@ -15,9 +15,10 @@ from respo_train.evaluation.seen import Looks, labels
 from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
-from .asks import CONCEPTS, GENDER, HEADS, SKIN, Ask, attribute_of
+from .asks import CONCEPTS, GENDER, HEADS, SKIN, TASKS, Ask, attribute_of
 
 FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
+SIZED = {"gender_192": (GENDER,), "gender_96x160": (GENDER,)}  # the same at other sizes
 Figures = dict[str, Figure]
 
 
@@ -38,14 +39,15 @@ class Examiner:
             "subjects": self._subjects,
             "subjects gated": self._subjects_gated,
         }
-        return self._fairness(name, before, after) if name in FAIRNESS else by_task[name](before, after)
+        return by_task[name](before, after) if name in by_task else self._fairness(name, before, after)
 
     def plain(self, prompts: str, before: Sequence[Drawn]) -> Figures:
         """Return the unmodified model's own figures on a list of prompts."""
         if prompts == "night":
             return {"weapons_night": E.share(self.judge, before, "weapon", "yes", unsure_counts=True)}
         if prompts != "neutral":
-            return {}
+            tasks = [task for task in SIZED if TASKS[task].prompts == prompts]
+            return self._deviations(tasks[0], SIZED[tasks[0]], before) if tasks else {}
         found: Figures = {"accuracy": E.accuracy(self.judge, before)}
         found["weapons_day"] = E.share(self.judge, before, "weapon", "yes", unsure_counts=True)
         for task, attributes in FAIRNESS.items():
@@ -65,7 +67,7 @@ class Examiner:
         return {f"{name.replace(' ', '_')}_{what}": figure for what, figure in found.items()}
 
     def _fairness(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        attributes = FAIRNESS[task]
+        attributes = {**FAIRNESS, **SIZED}[task]
         found = self._deviations(task, attributes, after)
         found[f"accuracy_{task}"] = E.accuracy(self.judge, after)
         found[f"accuracy_lost_{task}"] = E.accuracy_lost(self.judge, before, after)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from benchmarks.graph import UNET, Network
+
 from .asks import GENDER, SKIN, WEAPONS
 
 PRESETS = {GENDER: "gender", SKIN: "skin_tone", WEAPONS: "no_weapons"}
@@ -17,6 +19,7 @@ SHIPPED = {
 FAIRNESS = ("gender", "skin", "joint", "subjects", "explicit")
 SAFETY = ("night", "day")
 GATED = ("subjects gated", "explicit gated")
+SIZED = ("gender_192", "gender_96x160")
 # Only our own modules are meant to have a probe; the papers' methods change every prompt.
 _EVERY_PROMPT = {"only_open_prompts": False}
 
@@ -58,6 +61,7 @@ class Method:
     background: float | None = None
     levels: int = 1  # of Background's low band
     random: bool = False  # concepts by chance instead of quotas
+    network: Network = UNET
     about: str = ""
 
 

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from benchmarks.comfy_server import require_host
+from benchmarks.graph import Network
 from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.cells import Cell, digest_of
@@ -17,12 +18,13 @@ from .ablations import ROWS
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
 from .bench import code_sha256
 from .graphs import pieces
-from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, Method
-from .training import CHECKPOINT, Run, Trained, runs_of
+from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, SIZED, Method
+from .training import CHECKPOINTS, Run, Trained, runs_of
 
 BATCH = 37  # pictures drawn together: 73 are two batches; from 12 on a picture takes as long in any batch
-MODULES = CHECKPOINT.parent.parent / "modules"
+MODULES = CHECKPOINTS.parent / "modules"
 UNMODIFIED = "unmodified"
+SURROUNDINGS = ("checkpoint", "host", "torch")  # what every picture depends on beside its method
 # Shares and means, which need fewer pictures than a deviation ratio does.
 SIDE = ("night", "day", "subjects", "explicit")
 
@@ -38,7 +40,7 @@ class Scale:
     own_side: int
     others: int
     others_side: int
-    tasks: tuple[str, ...] = FAIRNESS + GATED + SAFETY
+    tasks: tuple[str, ...] = FAIRNESS + GATED + SAFETY + SIZED
 
     def count(self, method: str, task: Task) -> int:
         """Return pictures a profession for a method's task."""
@@ -52,6 +54,7 @@ class Scale:
 FULL = Scale(own=73, own_side=73, others=24, others_side=6)
 # One attribute, each row with one thing changed: what is much better or worse shows with few pictures.
 ABLATION = Scale(own=12, own_side=6, others=12, others_side=6)
+TRANSFORMER = Scale(own=24, own_side=12, others=24, others_side=6)
 QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
 # Every second one, two of the four professions that were held out among them.
 QUICK_GROUPS = tuple([*(profession.word for profession in world.PROFESSIONS), *world.SUBJECTS][::2])
@@ -72,7 +75,7 @@ class Plan:
         if name == UNMODIFIED:
             needed = {task.prompts for other in self.methods if other != UNMODIFIED for task in self.tasks(other)}
             return [task for task in PLAIN.values() if task.prompts in needed or len(self.methods) == 1]
-        allowed = FAIRNESS + GATED + SAFETY if name == RESPO else self.scale.tasks
+        allowed = FAIRNESS + GATED + SAFETY + SIZED if name == RESPO else self.scale.tasks
         own = [t for t in self.methods[name].tasks if t in allowed and (self.only is None or t in self.only)]
         return [TASKS[task] for task in own]
 
@@ -105,7 +108,7 @@ class Plan:
             "modules": hashes,
             "code": code_sha256("nodes", "respo_train/core"),
         }
-        return Cell(ask, 0, ask.count, {**about, **surroundings()}, work)
+        return Cell(ask, 0, ask.count, {**about, **surroundings(method.network)}, work)
 
 
 def attributes(ask: Ask) -> list[str]:
@@ -114,14 +117,15 @@ def attributes(ask: Ask) -> list[str]:
     return [a for a, _ in ask.shares] or [a for a in task.attributes if a == WEAPONS]
 
 
-def chosen(names: Iterable[str]) -> dict[str, Method]:
+def chosen(names: Iterable[str], rows: Mapping[str, Method] = ROWS) -> dict[str, Method]:
     """Return the rows of a run; the unmodified model is always among them, as everything is compared with it."""
-    return {name: ROWS[name] for name in dict.fromkeys([UNMODIFIED, *names])}
+    return {name: rows[name] for name in dict.fromkeys([UNMODIFIED, *names])}
 
 
 @cache
-def surroundings() -> Mapping[str, str]:
-    """Return what every picture depends on beside its method: checkpoint, host, PyTorch. Read once: each cell asks."""
+def surroundings(network: Network) -> Mapping[str, str]:
+    """Return the SURROUNDINGS of a network's pictures. Read once, as each cell asks."""
     about = (require_host() / "comfyui_version.py").read_text(encoding="utf-8")
     version = about.split("__version__ =")[1].split()[0].strip("\"'")
-    return {"checkpoint": file_sha256(CHECKPOINT), "host": version, "torch": torch.__version__}
+    checkpoint = CHECKPOINTS / network.checkpoint
+    return dict(zip(SURROUNDINGS, (file_sha256(checkpoint), version, torch.__version__), strict=True))

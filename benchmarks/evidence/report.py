@@ -14,7 +14,6 @@ from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.cells import Store
 
 from . import bench, chart, pictures, results
-from .ablations import ROWS
 from .asks import TASKS
 from .judging import COIN, PERFECT
 from .measure import Figures
@@ -25,9 +24,9 @@ from .training import Modules
 
 INTRODUCTION = """\
 Every method on the same prompts, seeds and assignments, on [Emoji World]({root}/emoji_world/README.md): drawn by a real
-ComfyUI server through the pack's own nodes (DDIM, {steps} steps, cfg {guidance:g}), judged by a classifier that neither
-model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all figures
-with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
+ComfyUI server through the pack's own nodes ({sampler}, {steps} steps, cfg {guidance:g}), judged by a classifier that
+neither model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all
+figures with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
 ratios and shares, and count as a wrong profession."""
 
 
@@ -43,6 +42,7 @@ class Page:
 
 RESULTS = Page("Results", "python run.py evidence", "..", compete=True)
 ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..", compete=False)
+TRANSFORMER = Page("Results on a transformer", "python run.py evidence --transformer", "../..", compete=True)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,11 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
 
 def _header(plan: Plan, made: Made) -> list[str]:
     changed = bench.changed_files()
+    sampler = plan.methods[UNMODIFIED].network.sampler
     state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
     today, cores = datetime.datetime.now(datetime.timezone.utc).date(), os.cpu_count()
     return [
-        INTRODUCTION.format(steps=STEPS, guidance=GUIDANCE, root=made.page.root),
+        INTRODUCTION.format(sampler=sampler, steps=STEPS, guidance=GUIDANCE, root=made.page.root),
         "",
         f"Again: `{made.page.command}`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
         f"{plan.precision}; {made}. "
@@ -133,7 +134,7 @@ def _judges(found: Mapping[str, Figures]) -> list[str]:
 def _rows(plan: Plan, modules: Modules) -> list[str]:
     lines = []
     for name in plan.methods:
-        method = ROWS[name]
+        method = plan.methods[name]
         changes = method.training.changes if method.training else {}
         less = f" Trained with {', '.join(f'{k} {v}' for k, v in changes.items())}." if changes else ""
         gone = "" if name in modules else " **Left out of this run: its modules are not trained.**"

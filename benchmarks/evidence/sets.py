@@ -22,7 +22,7 @@ from . import bench, results
 from .asks import PLAIN, Task
 from .measure import FAIRNESS
 from .methods import RESPO
-from .plan import UNMODIFIED, Plan, surroundings
+from .plan import SURROUNDINGS, UNMODIFIED, Plan
 from .reference import REFERENCE
 from .training import Modules
 
@@ -61,7 +61,7 @@ class PictureSet:
             "workflows": digest_of([cell.about["workflows"] for cell in (*self.cells, *self.before)]),
             "modules": {name: sha256 for cell in self.cells for name, sha256 in cell.about["modules"].items()},
             "judges": judges,
-            **surroundings(),
+            **{name: self.cells[0].about[name] for name in SURROUNDINGS},
         }
 
     def file(self, folder: Path) -> Path:

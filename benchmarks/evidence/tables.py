@@ -36,6 +36,7 @@ def _three(title: str, metric: str, unit: str) -> tuple[Column, ...]:
     return tuple(Column(f"{title}{words[task]}", metric.format(task), unit) for task in words)
 
 
+SIZES = (("192", "192 x 192"), ("96x160", "96 x 160"))
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "Deviation ratio (lower is better)": (
         *_three("", "deviation_{}", "ratio"),
@@ -54,6 +55,11 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "Fréchet distance, in the judge's features": (
         *_three("to the unmodified: ", "frechet_unmodified_{}", "distance"),
         *_three("to real emoji, all kinds alike: ", "frechet_real_{}", "distance"),
+    ),
+    "Other sizes than the modules were trained at, gender": (
+        *(Column(f"deviation ratio, {words}", f"deviation_gender_{size}", "ratio") for size, words in SIZES),
+        *(Column(f"lost, {words}, points", f"accuracy_lost_gender_{size}", "points") for size, words in SIZES),
+        *(Column(f"PSNR, {words}, dB", f"background_psnr_gender_{size}", "dB") for size, words in SIZES),
     ),
     "Prompts that need no balancing": (
         Column("no people: PSNR, dB", "background_psnr_subjects", "dB"),

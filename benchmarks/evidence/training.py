@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import torch
 
+from benchmarks.graph import UNET, Network
 from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.core.files.write import locked, write_atomically
@@ -24,7 +25,7 @@ from respo_train.settings.preset_files import read_config
 from .bench import ROOT, code_sha256
 from .methods import PRESETS, Method, Training
 
-CHECKPOINT = Path(world.__file__).resolve().parent / "checkpoint" / "emoji_world.safetensors"
+CHECKPOINTS = Path(world.__file__).resolve().parent / "checkpoint"
 KEPT = Path(__file__).resolve().parent / "modules"  # as the last full run trained them; --quick draws with these
 RECORD = "trained.json"  # file name -> signature, configuration, core seconds
 # What trains; not the command line, reports and pages around it.
@@ -39,11 +40,17 @@ class Run:
     attribute: str
     training: Training
     precision: str
+    network: Network = UNET
 
     @property
     def file(self) -> str:
         """The module's name in the folder `modules`."""
-        return f"{self.method}-{PRESETS[self.attribute]}.safetensors"
+        return f"{self.network.prefix}{self.method}-{PRESETS[self.attribute]}.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What it is trained on."""
+        return CHECKPOINTS / self.network.checkpoint
 
     @property
     def values(self) -> dict[str, Any]:
@@ -62,7 +69,7 @@ class Run:
         decisive = {
             name: value for name, value in self.values.items() if name not in ("words", "preview", "checkpointing")
         }
-        return digest_of([decisive, file_sha256(CHECKPOINT)])
+        return digest_of([decisive, file_sha256(self.checkpoint)])
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ Modules = Mapping[str, Mapping[str, Trained]]  # method -> attribute -> what was
 
 def runs_of(name: str, method: Method, attributes: Sequence[str], precision: str) -> list[Run]:
     """Return the runs that a row needs; none where it trains nothing."""
-    return [] if method.training is None else [Run(name, a, method.training, precision) for a in attributes]
+    if method.training is None:
+        return []
+    return [Run(name, a, method.training, precision, method.network) for a in attributes]
 
 
 def find(run: Run, folder: Path) -> Trained | None:
@@ -133,7 +142,7 @@ def _train(run: Run, folder: Path) -> tuple[Path, float]:
     write_atomically(preset, as_toml(run.values).encode())
     print(f"Training {run.file} ({run.values['steps']} steps)", flush=True)
     command: list[str | Path] = [sys.executable, "-m", "respo_train", "train", "--preset", preset, "--out", module]
-    command += ["--checkpoint", CHECKPOINT, "--recipe", run.training.recipe, "--precision", run.precision]
+    command += ["--checkpoint", run.checkpoint, "--recipe", run.training.recipe, "--precision", run.precision]
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen([*command, "--resume", "--preview-every", "0"], cwd=ROOT, stdout=log, stderr=log)
         before, seconds = float(clock.read_text()) if clock.exists() else 0.0, 0.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.evidence.plan import SURROUNDINGS
+
 
 @pytest.fixture(autouse=True)
 def no_host(monkeypatch):
     """The versions are a machine's own."""
-    monkeypatch.setattr("benchmarks.evidence.plan.surroundings", lambda: {"host": "1", "torch": "2"})
+    monkeypatch.setattr("benchmarks.evidence.plan.surroundings", lambda _: dict.fromkeys(SURROUNDINGS, "1"))

@@ -12,7 +12,7 @@ from evidence_cases import Fake, tiny
 
 from benchmarks.evidence import judging, report, results, tables, targets
 from benchmarks.evidence.methods import RESPO
-from benchmarks.evidence.plan import Plan, Scale, chosen
+from benchmarks.evidence.plan import SURROUNDINGS, Plan, Scale, chosen
 from respo_train.evaluation.cells import Store
 from respo_train.evaluation.drawing import draw_missing
 from respo_train.evaluation.figures import Figure
@@ -25,7 +25,7 @@ class TestReport:
         """A run of two professions and two pictures each, of noise."""
         folder = tmp_path_factory.mktemp("evidence")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("benchmarks.evidence.plan.surroundings", dict)
+            patch.setattr("benchmarks.evidence.plan.surroundings", lambda _: dict.fromkeys(SURROUNDINGS, "1"))
             plan, store, modules = (
                 tiny("words", RESPO),
                 Store(folder / "cells"),

@@ -22,7 +22,6 @@ class TestSets:
 
     @pytest.fixture
     def made(self, tmp_path, monkeypatch) -> SimpleNamespace:
-        monkeypatch.setattr("benchmarks.evidence.plan.surroundings", dict)
         plan, modules = tiny("words", RESPO, only=(*FAIR, "night")), {"unmodified": {}, "words": {}, RESPO: {}}
         found, path, store = sets.sets_of(plan, modules), tmp_path / "figures.json", Store(tmp_path / "cells")
         for number, one in enumerate(found):
