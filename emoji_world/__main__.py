@@ -93,9 +93,10 @@ def measure_transformer(arguments: argparse.Namespace) -> None:
     count = arguments.steps or 7
     result = figures.measure_explicit(model, examiner, count, 1_000_000)
     result |= figures.measure_bias(model, examiner, 2 * count, 2_000_000)
+    known: figures.Verdicts = {}
     for block in range(1, len(model.denoiser.transformer.layers) + 1):
         model.block = block
-        carried = figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000)
+        carried = figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000, known)
         result |= {f"block_{block}_{name}": value for name, value in carried.items()}
     _record("transformer", result)
 

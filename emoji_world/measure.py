@@ -107,22 +107,38 @@ def _mean_ratio(labels: Sequence[str], jobs: Sequence[str], classes: Sequence[st
     return float(np.mean(ratios))
 
 
-def measure_bottleneck(model: World, judge: Judge, per_profession: int, seed: int) -> dict[str, float]:
+Verdicts = dict[tuple[str, str | None], dict[str, Verdict]]  # (prompt, prompt whose h it has) -> of its pictures
+
+
+def measure_bottleneck(
+    model: World, judge: Judge, per_profession: int, seed: int, known: Verdicts | None = None
+) -> dict[str, float]:
     """Return for each attribute which share of the explicit prompt's effect `h` alone has.
 
     The picture is drawn from the neutral prompt, but with the explicit prompt's `h`:
     (its rate - the neutral prompt's rate) / (the explicit prompt's rate - the neutral prompt's rate), over all
-    professions, with the same seeds.
+    professions, with the same seeds. `known`: verdicts that do not depend on where h is, found by an earlier call.
     """
+    known = {} if known is None else known
     gains: dict[str, list[tuple[float, float]]] = {}
     for attribute, neutral, other, label in H_PROBES:
         rates = []
-        for which in ("neutral", "h", "prompt"):
-            asked = Asked()
-            for p in world.PROFESSIONS:
-                plain, switched = (w.format(a=article(p.word), job=p.word) for w in (neutral, other))
-                words = switched if which == "prompt" else plain
-                asked.add(words, label, p.word, per_profession, switched if which == "h" else None)
-            rates.append(share(judge_prompts(model, judge, asked, seed)[attribute].labels, asked.expected))
+        for words, h_from in ((neutral, None), (neutral, other), (other, None)):
+            found = known.get((words, h_from))
+            if found is None:
+                found = judge_prompts(model, judge, _at_work(words, h_from, per_profession), seed)
+            if h_from is None:
+                known[words, h_from] = found
+            labels = found[attribute].labels
+            rates.append(share(labels, [label] * len(labels)))
         gains.setdefault(attribute, []).append((rates[1] - rates[0], rates[2] - rates[0]))
     return {f"h_carries_{a}": sum(g[0] for g in pairs) / sum(g[1] for g in pairs) for a, pairs in gains.items()}
+
+
+def _at_work(words: str, h_from: str | None, per_profession: int) -> Asked:
+    """Return pictures of every profession. `words`, `h_from`: prompts with places for it and its article."""
+    asked = Asked()
+    for p in world.PROFESSIONS:
+        own, lent = (text and text.format(a=article(p.word), job=p.word) for text in (words, h_from))
+        asked.add(own or "", "", p.word, per_profession, lent)
+    return asked
