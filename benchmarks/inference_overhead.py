@@ -108,7 +108,7 @@ def main() -> int:
     )
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of weights and sums")
     parser.add_argument(
-        "--kernels", action="store_true", help="only count the kernels of a step, on a narrow network: three minutes"
+        "--kernels", action="store_true", help="only count the kernels of a step, on narrow networks: four minutes"
     )
     options = parser.parse_args()
     if options.kernels:

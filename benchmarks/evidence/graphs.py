@@ -52,8 +52,10 @@ def _loaded(method: Method, ask: Ask, count: int) -> Graph:
     return loaded(count, method.network, size_of(ask.part))
 
 
-def _sampled(method: Method, graph: Graph, *settings: Any, **more: Any) -> Link:
-    return sampled(graph, *settings, network=method.network, **more)
+def _sampled(
+    method: Method, graph: Graph, name: str, model: Link, positive: str, negative: str, seed: int, **more: Any
+) -> Link:
+    return sampled(graph, name, model, positive, negative, seed, network=method.network, **more)
 
 
 def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
@@ -113,7 +115,9 @@ def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
         latent = _taken(graph, f"latent {number}", own, count)
         positive, negative = texts(method, ask, concepts)
         name = str(number)
-        save_pictures(graph, name, _sampled(method, graph, name, ["checkpoint", 0], positive, negative, seed, latent))
+        save_pictures(
+            graph, name, _sampled(method, graph, name, ["checkpoint", 0], positive, negative, seed, latent=latent)
+        )
         saved.append((name, tuple(start + index for index in own)))
     return Piece(graph, tuple(saved))
 

@@ -45,14 +45,14 @@ def run_node(node_id: str, **given: Any) -> Any:
     return node.execute(**{**defaults, **given})[0]
 
 
-def random_patcher(dtype: torch.dtype, **changes: Any) -> Any:
-    """Return a host MODEL of SD 1.5's geometry; `changes`: of the U-Net's configuration."""
+def random_patcher(dtype: torch.dtype, family: str = "sd15", **changes: Any) -> Any:
+    """Return a host MODEL of a family's geometry; `changes`: of the network's configuration."""
     use_host()
     import comfy.model_management as management
     import comfy.model_patcher
 
     device = management.get_torch_device()
-    return comfy.model_patcher.ModelPatcher(random_model("sd15", dtype, device, **changes), device, device)
+    return comfy.model_patcher.ModelPatcher(random_model(family, dtype, device, **changes), device, device)
 
 
 def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: tuple[str, ...]) -> Path:
@@ -119,7 +119,8 @@ def sampler(
     width = load_pack().nodes.shared.guard.architecture_of(model).context_dim
     generator = torch.Generator().manual_seed(1)
     texts = [[[torch.randn(1, TOKENS, width, generator=generator), {}]] for _ in range(2)]
-    noise = torch.randn(count, 4, size // 8, size // 8, generator=generator)
+    channels = model.model.latent_format.latent_channels
+    noise = torch.randn(count, channels, size // 8, size // 8, generator=generator)
 
     def run() -> Tensor:
         with mode():

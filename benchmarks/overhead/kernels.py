@@ -1,6 +1,6 @@
 """How many kernels and waits a sampling step consists of, counted on a processor.
 
-The structure is SD 1.5's and the width a tenth of it: neither number depends on the width.
+The structures are SD 1.5's and Z-Image's, at a small share of their widths: neither number depends on the width.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from . import chain
 
 WIDTH, CONTEXT = 32, 16
+Z_IMAGE = {"dim": 256, "n_heads": 8, "n_kv_heads": 8, "axes_dims": [8, 12, 12], "cap_feat_dim": CONTEXT}
 PIXELS, PICTURES = 128, 2
 PROMPT, WORDS = "a photo of a doctor", "doctor"
 _SHORT, _LONG = 2, 4  # steps; their difference leaves out what happens once a run
@@ -62,27 +63,46 @@ def counted(run: Callable[[int], Callable[[], Tensor]]) -> dict[str, float]:
 
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:
-    """Count a step of the unpatched model and of each chain of nodes; `folder`: for the modules' files."""
+    """Count a step of unpatched models and of chains of nodes; `folder`: for the modules' files.
+
+    The transformer's modules take the place of the U-Net's, as Safety would refuse those.
+    """
+    region = chain.load_pack().respo_train.core.pictures.region
+    with mock.patch.object(region, "fuses_exactly", return_value=True):  # as on a GPU
+        return {
+            name: counted(partial(_sampler, way))
+            for ways in (_unet_ways, _transformer_ways)
+            for name, way in ways(folder).items()
+        }
+
+
+def _unet_ways(folder: Path) -> dict[str, Any]:
     model = chain.random_patcher(torch.float32, model_channels=WIDTH, context_dim=CONTEXT)
     balanced = chain.balanced(model, folder)
     mask = torch.zeros(1, PIXELS, PIXELS)
     mask[:, :, PIXELS // 2 :] = 1
     words = {"words": WORDS, "prompt": PROMPT, "clip": Tokens()}
     safe = chain.safe(balanced, folder)
-    ways = {
+    by_words = chain.run_node("RespoWhere", model=safe, **words)
+    by_both = chain.run_node("RespoWhere", model=safe, mask=mask, **words)
+    return {
         "unpatched": model,
         "Balance": balanced,
         "Balance, Safety, Background": chain.run_node("RespoBackground", model=safe),
-        "the same with Where by words": chain.run_node(
-            "RespoBackground", model=chain.run_node("RespoWhere", model=safe, **words)
-        ),
-        "the same with Where by mask and words": chain.run_node(
-            "RespoBackground", model=chain.run_node("RespoWhere", model=safe, mask=mask, **words)
-        ),
+        "the same with Where by words": chain.run_node("RespoBackground", model=by_words),
+        "the same with Where by mask and words": chain.run_node("RespoBackground", model=by_both),
     }
-    region = chain.load_pack().respo_train.core.pictures.region
-    with mock.patch.object(region, "fuses_exactly", return_value=True):  # as on a GPU
-        return {name: counted(partial(_sampler, way)) for name, way in ways.items()}
+
+
+def _transformer_ways(folder: Path) -> dict[str, Any]:
+    model = chain.random_patcher(torch.float32, "z_image", **Z_IMAGE)
+    balanced = chain.balanced(model, folder)
+    safe = chain.safe(balanced, folder)
+    return {
+        "Z-Image, unpatched": model,
+        "Z-Image, Balance": balanced,
+        "Z-Image, Balance, Safety, Background": chain.run_node("RespoBackground", model=safe),
+    }
 
 
 def _sampler(model: Any, steps: int) -> Callable[[], Tensor]:
@@ -92,9 +112,10 @@ def _sampler(model: Any, steps: int) -> Callable[[], Tensor]:
 
 def report(found: dict[str, dict[str, float]]) -> str:
     """Return the counts as a table for people."""
-    plain = found["unpatched"]["kernels"]
     lines = [f"{'':<40}{'kernels/step':>14}{'more':>8}{'waits/step':>12}"]
     for name, way in found.items():
+        if name.endswith("unpatched"):
+            plain = way["kernels"]
         more = 100 * (way["kernels"] / plain - 1)
         lines.append(f"{name:<40}{way['kernels']:>14.0f}{more:>+7.1f}%{way['waits']:>12.0f}")
     return "\n".join(lines)

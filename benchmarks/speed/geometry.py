@@ -62,6 +62,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "adm_in_channels": 2816,
         "num_classes": "sequential",
     },
+    "z_image": {
+        "image_model": "lumina2",
+        "patch_size": 2,
+        "in_channels": 16,
+        "dim": 3840,
+        "n_layers": 30,
+        "n_refiner_layers": 2,
+        "n_heads": 30,
+        "n_kv_heads": 30,
+        "axes_dims": [32, 48, 48],
+        "axes_lens": [1536, 512, 512],
+        "cap_feat_dim": 2560,
+        "qk_norm": True,
+        "rope_theta": 256.0,
+        "ffn_dim_multiplier": 8.0 / 3.0,
+        "z_image_modulation": True,
+        "time_scale": 1000.0,
+        "pad_tokens_multiple": 32,
+    },
 }
 
 
@@ -71,7 +90,11 @@ def host_model(family: str, dtype: torch.dtype, device: torch.device, **changes:
     import comfy.model_base
     import comfy.supported_models as models
 
-    base, kind = (models.SDXL, comfy.model_base.SDXL) if family == "sdxl" else (models.SD15, comfy.model_base.BaseModel)
+    base, kind = {
+        "sd15": (models.SD15, comfy.model_base.BaseModel),
+        "sdxl": (models.SDXL, comfy.model_base.SDXL),
+        "z_image": (models.Lumina2, comfy.model_base.Lumina2),
+    }[family]
     settings = base({**CONFIGS[family], **changes, "dtype": dtype})
     settings.set_inference_dtype(dtype, None)
     return kind(settings, device=device)

@@ -1,0 +1,160 @@
+"""`python -m benchmarks.transformer_places [--images N]`: where in a transformer a concept is learned best.
+
+On Emoji World's transformer the preset *gender* is trained in each of these places by the same trainer. All draw the
+same prompts from the same noise by the trainer's own sampler (DDIM, 20 steps, guidance 3, modules on the conditional
+half, without Where or a record):
+
+- image tokens behind block k, for every k: what Respo does, a constant and a map; and a constant alone;
+- text tokens behind block k: one vector, which is added to all of them, as in SHIFT;
+- every block: a vector for each token, text and image, as the follow-up of Learning Where It Matters has it. These have
+  no meaning at another size.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.command import at_least, parser_of, write_figures
+from benchmarks.drawing import draw, photos
+from benchmarks.evidence.bench import BENCH, examiners
+from benchmarks.graph import TRANSFORMER
+from benchmarks.scoring import agreement, background, score
+from emoji_world import world
+from respo_train.core.module.concept import ConceptModule
+from respo_train.core.module.tokens import TokenGrid
+from respo_train.evaluation.drawn import Drawn
+from respo_train.host.load import load_unet
+from respo_train.host.split_transformer import HostTransformer, _Pass
+from respo_train.network import AttentionHook, Conditioning, Encoded
+from respo_train.settings.preset_files import read_config
+from respo_train.trainer import train
+
+CONCEPTS = world.GENDERS
+FIRST_SEED = 7_000_000  # of pictures that no other figure is of
+VECTOR = {"map_width": None, "map_lr": None, "kind": "channel"}  # one vector, wherever it is added
+# Without a map a constant has to be driven further, see evidence/README.md: the U-Net's settings.
+CONSTANT = {"target_guidance": 3.3, "lambda": 0.5, "responsible_lr": 0.05, "semantic_lr": 0.03}
+
+
+class TextTokens(HostTransformer):
+    """h are the text's tokens behind block k, `[B, D, 1, tokens]`."""
+
+    def _pass(self, latents: Tensor, context: Tensor) -> _Pass:
+        del latents
+        return _Pass(self._last, "behind the text", TokenGrid(1, context.shape[1], text=0))
+
+
+class EveryBlock(HostTransformer):
+    """h is zero, `[B, blocks D, 1, tokens]`: what a module makes of it is added to each token behind each block."""
+
+    def encoder(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, hook: AttentionHook | None = None
+    ) -> Encoded:
+        """Nothing runs before the first block. See `network.SplitNetwork`."""
+        del hook
+        context = conditioning.context.expand(len(latents), -1, -1)
+        tokens = context.shape[1] + self._pass(latents, context).grid.count
+        width = self.architecture.middle_channels * len(self._net.layers)
+        h = latents.new_zeros(len(latents), width, 1, tokens)
+        return Encoded(h, (), (timesteps + 1).float() / 1001, context, latents, timesteps)
+
+    def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
+        """Run the network with what was added to `h` behind its blocks."""
+        self._layout = {}
+        self._now.added = h[:, :, 0].unflatten(1, (len(self._net.layers), -1)).mT.unbind(1)
+        return super().decoder(encoded, h, hook)
+
+    def _pass(self, latents: Tensor, context: Tensor) -> _Pass:
+        found = super()._pass(latents, context)
+        found.begun = True
+        return found
+
+    def _run_block(self, place: tuple[str, int], forward: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        output = super()._run_block(place, forward, *arguments, **named)
+        return output + self._now.added[place[1]].to(output) if place[0] == "layers" else output
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where modules act. `changes`: settings of the training that differ from the preset's and recipe's."""
+
+    title: str
+    kind: type[HostTransformer] = HostTransformer
+    block: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> HostTransformer:
+        """Return the network as it is split here."""
+        found: Any = load_unet(BENCH / "checkpoint" / TRANSFORMER.checkpoint, block=self.block)
+        parts = found._patcher, found._clip, found._vae, found._device, found._dtype
+        return self.kind(*parts, owned=True, block=self.block)
+
+
+def places(blocks: int) -> list[Place]:
+    """Return what is compared, on a network of so many blocks."""
+    every = range(1, blocks + 1)
+    return [
+        *(Place(f"image tokens behind block {k}", block=k) for k in every),
+        Place("image tokens behind block 4, a constant", block=4, changes={**VECTOR, **CONSTANT, "kind": "grid"}),
+        *(Place(f"text tokens behind block {k}", TextTokens, k, {**VECTOR, **CONSTANT}) for k in (2, 3, 4)),
+        *(
+            Place(f"each token in every block, guidance {g:g}", EveryBlock, 1, _every_block(g))
+            for g in (1.0, CONSTANT["target_guidance"])
+        ),
+    ]
+
+
+def _every_block(guidance: float) -> dict[str, Any]:
+    return {**VECTOR, **CONSTANT, "kind": "grid", "semantic_lr": 0.0, "target_guidance": guidance, "lambda": 0.0}
+
+
+def main() -> int:
+    """Train, draw, measure, print; returns the exit status."""
+    parser = parser_of("transformer_places", __doc__)
+    parser.add_argument("--images", type=at_least(2), default=12, help="pictures a profession (default 12)")
+    parser.add_argument("--only", nargs="+", metavar="TITLE", help="only these places")
+    options = parser.parse_args()
+    plain = Place("unmodified").network()
+    asks = photos(options.images, CONCEPTS, first=FIRST_SEED)
+    judge, segmenter = examiners()
+    before = draw_all(plain, asks, {})
+    figures: dict[str, Any] = {"unmodified": score(judge, before, CONCEPTS).to_dict()}
+    print("unmodified", figures["unmodified"], flush=True)
+    for place in places(len(plain._net.layers)):
+        if options.only and place.title not in options.only:
+            continue
+        unet = place.network()
+        config = read_config("gender", place.changes, "respo")
+        modules = train(config, unet).modules()
+        after = draw_all(unet, asks, modules)
+        numbers = sum(p.numel() for p in modules[CONCEPTS[0]].parameters())
+        figures[place.title] = {
+            **score(judge, after, CONCEPTS).to_dict(),
+            "as_asked": agreement(judge, after),
+            "background_psnr": background(segmenter, before, after).to_dict(),
+            "numbers_a_concept": numbers,
+        }
+        print(place.title, figures[place.title], flush=True)
+        write_figures(options.json, figures)
+    return 0
+
+
+def draw_all(unet: HostTransformer, asks: Sequence[Any], modules: Mapping[str, ConceptModule]) -> list[Drawn]:
+    """Draw every prompt, each picture with the module of the concept that it is to show."""
+    drawn = []
+    with torch.no_grad():
+        for ask in tqdm(asks):
+            wanted = [modules.get(name) for (name,) in ask.wishes()]
+            drawn.append(ask.drawn(draw(unet, ask.prompt, ["places", ask.prompt], wanted)))
+    return drawn
+
+
+if __name__ == "__main__":
+    sys.exit(main())
