@@ -130,6 +130,9 @@ def flow_loss(
     network: nn.Module, world: World, latents: Tensor, pictures: list[Picture], batch: int = BATCH
 ) -> Callable[[torch.Generator], Tensor]:
     """Return the loss of one random batch as a function of the generator that draws it."""
+    import comfy.model_management
+
+    comfy.model_management.in_training = True  # newer hosts' fused operations have no gradient
     weights = torch.tensor([_emphasis(p) for p in pictures])
     rows = torch.tensor([world.rows(p.caption) for p in pictures])
     empty = torch.tensor(world.rows(""))

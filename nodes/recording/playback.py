@@ -7,24 +7,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ..calls.conds import Cond, Guidance
-from .record import Pace, Record, RecordedCall
+from .record import Pace, Record, RecordedCall, no_call
 from .run_identity import RunIdentity
 
-_RUN = "respo_run"  # in transformer_options: the run's _Run
+_RUN = "respo_run"  # in transformer_options: a _Follower for each record that the run follows
 _CALLS = "respo_recorded"  # in transformer_options: a record's SHA-256 -> its RecordedCall for the call that runs now
 
 
-@dataclass(frozen=True)
-class _Run:
-    pace: Pace
-    records: tuple[Record, ...]
+class _Follower:
+    """How far a run has come in a record.
+
+    A run with the record's sampler and its whole schedule makes the recorded calls in the recorded order: no step has
+    to read its sigma, which would wait for the device, and all are compared when the run is over. Any other run, of a
+    part of the schedule or with another sampler, reads it at each step.
+    """
+
+    def __init__(self, record: Record, run: RunIdentity) -> None:
+        self._record, self._pace = record, Pace()
+        self._keys = tuple(record.calls) if record.run.steps_like(run) else None
+        self._seen: list[Tensor] = []
+
+    def next(self, timestep: Tensor) -> RecordedCall:
+        """Return what was recorded for the call that begins now. Raises RespoError when there is nothing."""
+        if self._keys is None:
+            return self._record.call(*self._pace.next(float(timestep[0])))
+        self._seen.append(timestep[:1].clone())
+        if len(self._seen) > len(self._keys):
+            self.require_order()
+        return self._record.call(*self._keys[len(self._seen) - 1])
+
+    def require_order(self) -> None:
+        """Raise RespoError when the calls were not the recorded ones after all, as with adaptive steps."""
+        sigmas = torch.cat(self._seen).tolist() if self._seen else []
+        for place, sigma in enumerate(sigmas):
+            key = self._pace.next(sigma)
+            if self._keys is None or self._keys[place : place + 1] != (key,):
+                raise no_call(*key)
 
 
 def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
@@ -38,30 +63,29 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
     def begin(
         executor: Any, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Tensor, *rest: Any
     ) -> Tensor:
-        record.run.require(RunIdentity.of(guider.model_patcher, sigmas, noise, rest[0] if rest else None))
+        sampler = executor.class_obj
+        run = RunIdentity.of(guider.model_patcher, sampler, sigmas, noise, rest[0] if rest else None)
+        record.run.require(run)
         options = dict(extra["model_options"])
         _require_guidance(record, guidance, guider, options)
         inner = dict(options.get("transformer_options", {}))
-        others = inner[_RUN].records if _RUN in inner else ()
-        inner[_RUN] = _Run(Pace(), (*others, record.to(guider.model_patcher.load_device)))
+        follower = _Follower(record.to(guider.model_patcher.load_device), run)
+        inner[_RUN] = {**inner.get(_RUN, {}), record.sha256: follower}
         options["transformer_options"] = inner
         samples: Tensor = executor(guider, sigmas, {**extra, "model_options": options}, callback, noise, *rest)
+        follower.require_order()
         return samples
 
     return begin
 
 
 def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch.
-
-    Its sigma is read, which waits for the device once a step: nothing else tells for every sampler which step it is.
-    """
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch."""
     options = dict(model_options or {})
     inner = dict(options.get("transformer_options", {}))
-    run: _Run | None = inner.get(_RUN)
-    if run is not None:
-        sigma, ordinal = run.pace.next(float(timestep[0]))
-        inner[_CALLS] = {record.sha256: record.call(sigma, ordinal) for record in run.records}
+    followers: Mapping[str, _Follower] | None = inner.get(_RUN)
+    if followers is not None:
+        inner[_CALLS] = {sha256: follower.next(timestep) for sha256, follower in followers.items()}
         options["transformer_options"] = inner
     denoised: Tensor = executor(x, timestep, options, seed)
     return denoised

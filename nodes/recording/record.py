@@ -183,9 +183,13 @@ class Record:
         """Return call number `ordinal` (from 0) at `sigma`. Raises RespoError when there was none."""
         found = self.calls.get((sigma, ordinal))
         if found is None:
-            raise RespoError(
-                f"The record has no call number {ordinal + 1} of the model at sigma {sigma:.4g}: this sampler takes "
-                "other steps in between. Choose the same sampler as on Record Run, but not one with adaptive steps "
-                "(dpm_adaptive)."
-            )
+            raise no_call(sigma, ordinal)
         return found
+
+
+def no_call(sigma: float, ordinal: int) -> RespoError:
+    """Return the error for a call of a run that the recorded run did not make, or not at this place."""
+    return RespoError(
+        f"The record has no call number {ordinal + 1} of the model at sigma {sigma:.4g}: this sampler takes other "
+        "steps in between. Choose the same sampler as on Record Run, but not one with adaptive steps (dpm_adaptive)."
+    )

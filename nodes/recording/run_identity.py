@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,21 +41,31 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """`start`: a digest of initial noise and latent; `shape`: of the latent batch; `sigmas`: the noise schedule."""
+    """`start`: a digest of initial noise and latent; `shape`: of the latent batch; `sigmas`: the noise schedule.
+
+    `sampler`: its function and options, as one text; empty where they are not known.
+    """
 
     model: ModelIdentity
     start: str
     shape: tuple[int, ...]
     sigmas: tuple[float, ...]
+    sampler: str
 
     @classmethod
-    def of(cls, model: Any, sigmas: Tensor, noise: Tensor, latent: Tensor | None) -> RunIdentity:
+    def of(cls, model: Any, sampler: Any, sigmas: Tensor, noise: Tensor, latent: Tensor | None) -> RunIdentity:
         """Read the arguments of the host's sampler."""
         start = hashlib.sha256()
         for tensor in (noise, latent):
             if tensor is not None:
                 start.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-        return cls(ModelIdentity.of(model), start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()))
+        steps = getattr(sampler, "sampler_function", None)
+        named = f"{steps.__module__}.{steps.__qualname__} {sampler.extra_options}" if inspect.isfunction(steps) else ""
+        return cls(ModelIdentity.of(model), start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()), named)
+
+    def steps_like(self, run: RunIdentity) -> bool:
+        """Whether `run` takes the very same steps: the same sampler on the same whole schedule."""
+        return bool(self.sampler) and (self.sampler, self.sigmas) == (run.sampler, run.sigmas)
 
     def require(self, run: RunIdentity) -> None:
         """Raise RespoError when a record made for this run cannot be used for `run`.

@@ -30,7 +30,8 @@ class Tape:
         self, executor: Any, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Tensor, *rest: Any
     ) -> Tensor:
         """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): note how the run starts."""
-        self._run = RunIdentity.of(guider.model_patcher, sigmas, noise, rest[0] if rest else None)
+        start = noise, rest[0] if rest else None
+        self._run = RunIdentity.of(guider.model_patcher, executor.class_obj, sigmas, *start)
         samples: Tensor = executor(guider, sigmas, extra, callback, noise, *rest)
         return samples
 

@@ -24,9 +24,9 @@ from ...respo_train.core.module.tokens import Blocks, TokenGrid, grid_of
 from ..calls.prompts import argument
 
 Steer = Callable[[Tensor, Mapping[str, Any]], Tensor]  # h `[B, D, rows, columns]`, transformer_options -> the new h
-# The call that this thread is in. A hook stays in the code of a compiled network, and another thread may be calling the
-# same network: both find here whose call it is, or none.
-_CALL: ContextVar[_Call | None] = ContextVar("respo_call", default=None)
+# The calls that this thread is in, one for each wrapper: edits, and a tape around the network that they change. A hook
+# stays in the code of a compiled network, and another thread may be calling the same network: both find theirs here.
+_CALLS: ContextVar[tuple[_Call, ...]] = ContextVar("respo_calls", default=())
 
 
 class _Call:
@@ -69,12 +69,14 @@ def steering(steers: Mapping[int, Steer]) -> Callable:
         assert tokens is not None  # or the host would not have been given this wrapper
         grid = grid_of(network, *argument(given, named, "x").shape[-2:])
         call = _Call(grid, steers, argument(given, named, "transformer_options") or {})
-        traced = "torch._dynamo" in sys.modules
+        traced, outer = "torch._dynamo" in sys.modules, _CALLS.get()
         with ExitStack() as undo:
-            undo.callback(_CALL.reset, _CALL.set(call))
+            undo.callback(_CALLS.reset, _CALLS.set((*outer, call)))
             for block in steers:
                 blocks, index = tokens.place(network, block)
-                handle = getattr(network, blocks.name)[index].register_forward_hook(_hook(blocks, block, traced))
+                handle = getattr(network, blocks.name)[index].register_forward_hook(
+                    _hook(blocks, block, len(outer), traced)
+                )
                 undo.callback(handle.remove)
             if (before := tokens.both_streams(network)) is not None:
                 undo.callback(before.register_forward_hook(_note(traced)).remove)
@@ -86,12 +88,12 @@ def steering(steers: Mapping[int, Steer]) -> Callable:
 
 
 @lru_cache(maxsize=256)
-def _hook(blocks: Blocks, block: int, traced: bool) -> Callable:
-    """Return the hook of a block: it does what the running call wants, and nothing outside of one."""
+def _hook(blocks: Blocks, block: int, depth: int, traced: bool) -> Callable:
+    """Return the hook of a block: it does what the running call number `depth` wants, and nothing outside of one."""
 
     def hook(module: Any, given: Any, output: Any) -> Any:
-        call = _CALL.get()
-        return None if call is None else call.output(blocks, block, output)
+        calls = _CALLS.get()
+        return calls[depth].output(blocks, block, output) if depth < len(calls) else None
 
     return _opaque(hook, traced)
 
@@ -101,8 +103,7 @@ def _note(traced: bool) -> Callable:
     """Return the hook that notes how many tokens the text has."""
 
     def hook(module: Any, given: Any, output: Any) -> None:
-        call = _CALL.get()
-        if call is not None:
+        for call in _CALLS.get():
             call.note_text(output)
 
     return _opaque(hook, traced)

@@ -150,7 +150,7 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | R
         setattr(wrapper, _MARK, edits)
         patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, key, wrapper)
         return
-    (steer,) = steers.values()
+    (steer,) = steers.values() or [_steer(edits)]  # regions alone wait for the modules of later nodes
 
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):
@@ -186,7 +186,7 @@ def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
 def _steers(merged: Sequence[Edit | Region]) -> dict[int, Steer]:
     """Return what changes h behind each block that an edit acts at; regions limit the modules of all blocks."""
     blocks = sorted({part.block for part in merged if not isinstance(part, Region)})
-    own = {at: [part for part in merged if isinstance(part, Region) or part.block == at] for at in blocks or [0]}
+    own = {at: [part for part in merged if isinstance(part, Region) or part.block == at] for at in blocks}
     return {block: _steer(parts) for block, parts in own.items()}
 
 

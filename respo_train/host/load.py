@@ -57,6 +57,7 @@ def load_unet(
     from . import emoji_world_model
 
     emoji_world_model.register()
+    management.in_training = True  # for as long as the process lives; see borrow.py
     # Nodes run in inference mode; tensors made there cannot be trained with.
     with torch.inference_mode(False):
         device = management.get_torch_device()

@@ -33,12 +33,16 @@ def prepare(unet: Any, config: TrainConfig, team: Team = ALONE) -> Plan | None:
         unet.use_checkpointing(config.checkpointing == "on")
     if not isinstance(unet, HostUNet):
         return None
+    import comfy.model_management as management
+
     try:
         weights = sum(parameter.nbytes for parameter in unet._net.parameters())
         machine = this_machine(unet._device, unet._dtype, weights)
         plan = _plan(config, machine, unet._patcher.model, team)
         unet.use_checkpointing(plan.checkpointing)
         plan.sentence()  # counts what it needs, so that nothing fails later
+    except management.InterruptProcessingException:  # an Exception on some hosts
+        raise
     except Exception as error:  # noqa: BLE001 - nobody's training may fail for this
         logging.getLogger(__name__).warning("cannot tell how much memory a step takes: %s", error)
         return None

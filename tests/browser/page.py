@@ -20,7 +20,8 @@ PROMPT = """async () => Object.fromEntries(
     Object.entries((await app.graphToPrompt()).output).map(([id, { _meta, ...node }]) => [id, node]))"""
 SAVED = "() => JSON.parse(JSON.stringify(app.graph.serialize()))"
 # For runs whose pictures need no quality.
-FEW_STEPS = """(steps) => { for (const node of app.graph.nodes) for (const widget of node.widgets ?? [])
+FEW_STEPS = """(steps) => { const nodes = app.graph.nodes.flatMap(n => [n, ...(n.subgraph?.nodes ?? [])])
+    for (const widget of nodes.flatMap(n => n.widgets ?? []))
     if (['steps', 'preview_every'].includes(widget.name)) widget.value = steps }"""
 # The page draws in the frames that follow a change.
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +139,23 @@ def module_folder(host: SimpleNamespace, pack: SimpleNamespace, attribute: Any, 
 def module(run_node: Callable, module_folder: Path) -> Any:
     """What Load Module gives for that file."""
     return run_node("RespoLoadModule", module=MODULE)[0]
+
+
+@pytest.fixture
+def module_for(pack: Any, module: Any) -> Callable[..., Any]:
+    """module_for(model, block) -> a RESPO_MODULE of random numbers with woman and man."""
+
+    def made(model: Any, block: int, size: tuple[int, int] = (8, 6)) -> Any:
+        architecture = pack.guard.architecture_of(model, block)
+        concepts = {}
+        for seed, name in enumerate(("woman", "man")):
+            concepts[name] = pack.core.module.concept.ConceptModule(architecture.middle_channels, *size)
+            for parameter in concepts[name].parameters():
+                parameter.data.normal_(0, 1, generator=torch.Generator().manual_seed(seed))
+        own = replace(module.attribute, architecture=architecture, concepts=concepts, base={}, probe=None)
+        return replace(module, attribute=own, sha256="5" * 64)
+
+    return made
 
 
 @pytest.fixture(scope="session")

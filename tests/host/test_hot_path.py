@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache, reduce
 from typing import Any
 
 import pytest
 import torch
+import transformer_kinds as transformers
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformer_kinds import KINDS
 
 from benchmarks.overhead.kernels import PROMPT, Tokens
 
 CARD = torch.device("meta")
-PICTURES, SIZE, CFG, SEED = 4, (16, 16), 3.0, 5
+PICTURES, SIZE, CFG, SEED, STEPS = 4, (16, 16), 3.0, 5, 3
+FAMILIES = ("Flux", "Lumina 2")  # of transformers: blocks of two streams, and of one
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::is_nonzero"}
 
 
@@ -64,34 +69,61 @@ class Lists(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+class Over(BaseException):
+    """The steps are over, as by Cancel: what comes behind them may wait."""
+
+
 @pytest.fixture(scope="module")
-def card(make_model) -> Any:
-    """The model's network on the card."""
-    return make_model().model.to(CARD)
+def cards(make_model) -> Callable[[str], Any]:
+    """cards("" or a family of transformers) -> a network on the card."""
+    return cache(lambda name: (transformers.make(KINDS[name]) if name else make_model()).model.to(CARD))
 
 
 @pytest.fixture
-def offences(host, card, prompt, monkeypatch) -> Callable[[Any], Counter[str]]:
+def prompts(prompt) -> Callable[[str], tuple[list, list]]:
+    """prompts("" or a family of transformers) -> what is sampled with, positive and negative."""
+    pooled = {"pooled_output": torch.ones(1, 8)}
+    return lambda name: tuple(prompt(seed, **(pooled if name and KINDS[name].pooled else {})) for seed in (1, 2))
+
+
+@pytest.fixture
+def attention_on_card(host, monkeypatch) -> None:
+    """The host's attention asks for free memory, and some kinds of it need numbers."""
+    import comfy.model_management
+    import comfy.samplers
+    from comfy.ldm.modules import attention
+
+    for name in ("optimized_attention", "optimized_attention_masked"):
+        monkeypatch.setattr(attention, name, attention.attention_pytorch)
+    free = comfy.model_management.get_free_memory
+
+    def on_card(device: Any = None, torch_free_too: bool = False) -> Any:
+        own = (2**40, 2**40) if torch_free_too else 2**40
+        return own if device == CARD else free(device, torch_free_too)
+
+    monkeypatch.setattr(comfy.samplers, "get_free_memory", on_card, raising=False)
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", on_card)
+
+
+@pytest.fixture
+def offences(host, cards, prompts, attention_on_card) -> Callable[..., Counter[str]]:
     """offences(MODEL) -> what is copied or waited for in the second step of a run, and later.
 
     The host's own wrappers, guider and network; only its sampler is replaced, as a sampler's noise has numbers.
     """
     import comfy.model_patcher
     import comfy.patcher_extension as extension
+    import comfy.sample
     import comfy.sampler_helpers
     import comfy.samplers
-    from comfy.ldm.modules import attention
 
-    for name in ("optimized_attention", "optimized_attention_masked"):
-        monkeypatch.setattr(attention, name, attention.attention_pytorch)
-    monkeypatch.setattr(comfy.samplers, "get_free_memory", lambda *_: 2**40, raising=False)
-    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *_: 2**40)
-
-    def run(model: Any) -> Counter[str]:
-        noise = torch.ones(PICTURES, 4, *SIZE)
-        sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 2)
+    def run(model: Any, name: str = "") -> Counter[str]:
+        card, (positive, negative) = cards(name), prompts(name)
+        latent = latent_of(name)
+        noise = comfy.sample.prepare_noise(latent, SEED)
+        sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", STEPS)
         guider = comfy.samplers.CFGGuider(model.clone())
-        guider.set_conds(prompt(1), prompt(2))
+        guider.set_conds(positive, negative)
         guider.set_cfg(CFG)
         guider.conds = {name: [one.copy() for one in own] for name, own in guider.original_conds.items()}
         guider.model_options = comfy.model_patcher.create_model_options_clone(guider.model_options)
@@ -102,23 +134,43 @@ def offences(host, card, prompt, monkeypatch) -> Callable[[Any], Counter[str]]:
         watch = Copies()
 
         def steps(guider: Any, sigmas: Tensor, extra: dict, *_: Any) -> None:
-            for number in range(len(sigmas) - 1):
-                x, now = (torch.zeros(shape, device=CARD) for shape in ((PICTURES, 4, *SIZE), (PICTURES,)))
-                guider(x, now, extra["model_options"], SEED)
-                if number == 0:
-                    continue
-                with watch, Lists(watch.found):
+            for number in range(STEPS):
+                x, now = latent.to(CARD), torch.zeros(PICTURES, device=CARD)
+                watched = (watch, Lists(watch.found)) if number else ()
+                with ExitStack() as watching:
+                    for one in watched:
+                        watching.enter_context(one)
                     guider(x, now, extra["model_options"], SEED)
+            raise Over
 
         kind = extension.WrappersMP.SAMPLER_SAMPLE
         wrappers = extension.get_all_wrappers(kind, guider.model_options, is_model_options=True)
         extra = {"model_options": guider.model_options, "seed": SEED}
-        executor = extension.WrapperExecutor.new_class_executor(steps, None, wrappers)
-        with torch.no_grad():  # in inference mode a watch does not see what compound operations do
+        executor = extension.WrapperExecutor.new_class_executor(steps, comfy.samplers.ksampler("euler"), wrappers)
+        # In inference mode a watch does not see what compound operations do.
+        with torch.no_grad(), pytest.raises(Over):
             executor.execute(guider, sigmas, extra, None, noise, torch.zeros_like(noise), None, True)
         return watch.found
 
     return run
+
+
+def latent_of(name: str) -> Tensor:
+    """Return an empty latent of PICTURES pictures."""
+    return torch.zeros(PICTURES, *(KINDS[name].channels if name else (4,)), *SIZE)
+
+
+@pytest.fixture
+def record_of(run_node, prompts) -> Callable[..., Any]:
+    """record_of(MODEL, "" or a family) -> the record of the run that `offences` makes."""
+
+    def record(model: Any, name: str = "") -> Any:
+        positive, negative = prompts(name)
+        given = {"positive": positive, "negative": negative, "latent_image": {"samples": latent_of(name)}}
+        given |= {"seed": SEED, "steps": STEPS, "cfg": CFG, "sampler_name": "euler", "scheduler": "normal"}
+        return run_node("RespoRecordRun", model=model, denoise=1.0, **given)[1]
+
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +188,7 @@ def mapped(module, pack) -> Any:
 
 
 @pytest.fixture
-def nodes(run_node, module, mapped) -> dict[str, Callable[[Any], Any]]:
+def nodes(run_node, module, mapped, pack, model, record_of) -> dict[str, Callable[[Any], Any]]:
     """What each combination is made of, by name: MODEL -> MODEL."""
     mask = torch.zeros(1, *SIZE)
     mask[:, 4:] = 1
@@ -162,7 +214,15 @@ def nodes(run_node, module, mapped) -> dict[str, Callable[[Any], Any]]:
         "Where by words": add("RespoWhere", **words),
         "Background": add("RespoBackground"),
         "Background, a range": add("RespoBackground", levels=2, start_percent=0.2, guidance="conditional"),
+        "Background, a record": lambda model_: run_node("RespoBackground", model=model_, record=record_of(model))[0],
+        "Where by a record": lambda model_: run_node("RespoWhere", model=model_, record=record_of(model), words="")[0],
+        "Record Run": lambda model_: recorded(pack, model_),
     }
+
+
+def recorded(pack: Any, model: Any) -> Any:
+    """Return the MODEL that Record Run samples with."""
+    return pack.root.nodes.steering.patching.recording(model, pack.root.nodes.recording.tape.Tape())
 
 
 NAMES = [
@@ -178,6 +238,9 @@ NAMES = [
     "Where by words",
     "Background",
     "Background, a range",
+    "Background, a record",
+    "Where by a record",
+    "Record Run",
 ]
 
 
@@ -208,6 +271,7 @@ CHAINS = [
     ("Balance, maps of h, a range", "Apply Module", "Where by a mask", "Background, a range"),
     ("Balance, the sampler's seed", "Compose", "Where by masks", "Where by words"),
     ("Balance, labels", "Apply Module, a mask", "Where by a mask", "Where by masks"),
+    ("Balance", "Where by a record", "Background, a record"),
     tuple(NAMES),
 ]
 
@@ -221,3 +285,22 @@ def test_no_copies_and_no_waits(chosen, nodes, offences, model):
         patched = nodes[name](patched)
     found, plain = offences(patched), offences(model)
     assert found.total() <= plain.total(), (found, plain)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_transformers(name, run_node, module_for, offences, record_of, pack):
+    """Each node that steers one, alone and all in a row. A network's own copies, such as of positions, do not count."""
+    model = transformers.make(KINDS[name])
+    module, record, mask = module_for(model, 3), record_of(model, name), torch.ones(1, *SIZE)
+    mask[:, 4:] = 0
+    steps: list[Callable[[Any], Any]] = [
+        lambda before: run_node("RespoBalance", model=before, module=module)[0],
+        lambda before: run_node("RespoApplyModule", model=before, module=module, mask=mask)[0],
+        lambda before: run_node("RespoWhere", model=before, record=record, words="", mask=mask)[0],
+        lambda before: run_node("RespoBackground", model=before, record=record)[0],
+        lambda before: recorded(pack, before),
+    ]
+    plain = offences(model, name)
+    for chain in ([], *([one] for one in steps), steps):
+        found = offences(reduce(lambda before, step: step(before), chain, model), name)
+        assert found.total() <= plain.total(), (len(chain), found, plain)

@@ -140,3 +140,13 @@ def test_a_count_that_fails_stops_no_training(
     assert unet._checkpointing
     assert "something of a newer PyTorch" in caplog.text
     unet.use_checkpointing(False)
+
+
+def test_cancel_while_counting(unet: Any, host: SimpleNamespace) -> None:
+    """The host's networks look for Cancel in every layer, and on some hosts it is an Exception."""
+    import comfy.model_management as management
+
+    management.interrupt_current_processing(True)
+    with pytest.raises(management.InterruptProcessingException):
+        prepare(unet, config(checkpointing="off"))
+    assert not management.processing_interrupted()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from host.test_transformers import KINDS, TEXT, make
 from torch import Tensor
+from transformer_kinds import KINDS, TEXT, make
 
 from respo_train.host.split_transformer import HostTransformer
 from respo_train.network import Conditioning
