@@ -116,7 +116,7 @@ def table(figures: Mapping[str, Any]) -> list[str]:
     for name, value in figures.items():
         if "ratio" not in name or name == "parts":
             continue
-        at_least = "≥ " if name.startswith("time_to") and figures["time_to_same_deviation_is_lower_bound"] else ""
+        at_least = "\u2265 " if name.startswith("time_to") and figures["time_to_same_deviation_is_lower_bound"] else ""
         shown = "–" if value is None else f"{at_least}{value:.2f}"
         lines.append(f"{name:45}{shown:>9}  {_verdict(value, TARGETS.get(name))}".rstrip())
     lines += _details(figures["parts"])
@@ -125,8 +125,8 @@ def table(figures: Mapping[str, Any]) -> list[str]:
 
 def _verdict(value: float | None, target: float | None) -> str:
     if target is None or value is None:
-        return "" if target is None else f"≥ {target}"
-    return f"≥ {target}, {'met' if value >= target else 'NOT MET'}"
+        return "" if target is None else f"\u2265 {target}"
+    return f"\u2265 {target}, {'met' if value >= target else 'NOT MET'}"
 
 
 def _details(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -21,7 +21,7 @@ from benchmarks import locales
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "web" / "docs"
 # Each with the letters that are its own: what has none of them has not been translated.
-LANGUAGES = {"ko": re.compile("[가-힣]")}
+LANGUAGES = {"ko": re.compile("[\uac00-\ud7a3]")}
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\.\d+")
 # English spells these out where other languages write digits.
 SPELT_OUT = {str(number) for number in range(1, 13)} | {"100"}

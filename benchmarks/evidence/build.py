@@ -61,7 +61,7 @@ def someone(rng: np.random.Generator) -> Picture:
 
 
 def moments(rows: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean, and a root `[D, D]` with rootᵀ root the covariance, of `rows` `[N, D]`."""
+    """Return the mean, and a root `[D, D]` with root.T @ root the covariance, of `rows` `[N, D]`."""
     mean = rows.mean(0)
     _, root = np.linalg.qr((rows - mean) / np.sqrt(len(rows) - 1))
     return mean.astype(np.float32), root.astype(np.float32)

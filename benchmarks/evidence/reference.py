@@ -27,6 +27,6 @@ def load_real(judge: Path) -> NDArray[np.float64]:
 
 
 def rows_of(mean: NDArray[np.float64], root: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 2 K rows with this mean and the covariance rootᵀ root. `root`: `[K, D]`."""
+    """Return 2 K rows with this mean and the covariance root.T @ root. `root`: `[K, D]`."""
     spread = root * np.sqrt((2 * len(root) - 1) / 2)
     return np.concatenate([mean + spread, mean - spread])

@@ -18,7 +18,7 @@ _PRIMITIVES = {"STRING": "PrimitiveString", "INT": "PrimitiveInt", "FLOAT": "Pri
 _PRIMITIVES |= {"BOOLEAN": "PrimitiveBoolean"}
 _EDGES = [0, -1, 1, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, 2**64 - 1, 2**64, -(2**64), 10**400, 4096, 4097]
 _EDGES += [float("nan"), float("inf"), -float("inf"), 1e16, 10**9]
-_PIECES = ["woman 1, ", "x", "(", "[", "a b\n", "\0", "😀", "9", "A==", "no not ", "[[", '{"a":', "x 1\n"]
+_PIECES = ["woman 1, ", "x", "(", "[", "a b\n", "\0", "\U0001f600", "9", "A==", "no not ", "[[", '{"a":', "x 1\n"]
 _PLAIN: list[Any] = [None, True, False, [], {}, [1], [None, None], {"a": 1}, "", 0, [0, 0], [[], []]]
 _PLAIN += [{"__value__": value} for value in ([], [1, 2], {}, {"a": [1]}, None, "x", [None])]  # the host's own way
 # Text that `spell` replaces by lists and objects, deeper than Python's own writer of JSON goes.
@@ -72,7 +72,7 @@ def paths(canary: str, absent: str) -> st.SearchStrategy[Any]:
     for key, path in {"canary": canary, "absent": absent, "stem": absent.removesuffix(".safetensors")}.items():
         known = known.replace(f"{{{key}}}", path).replace(f"{{relative_{key}}}", path.lstrip("/"))
     exact = st.sampled_from([*escapes(canary, absent), *json.loads(known)])
-    long = st.builds(Long, st.sampled_from(["a", "a/", "../", "é", "😀"]), st.sampled_from([256, 5000, LARGE]))
+    long = st.builds(Long, st.sampled_from(["a", "a/", "../", "é", "\U0001f600"]), st.sampled_from([256, 5000, LARGE]))
     return exact | exact.map(lambda name: f"{name}.safetensors") | long
 
 

@@ -1,4 +1,10 @@
-"""Graphics cards that are not here: their memory and speed, as their makers state them."""
+"""Graphics cards that are not here: their memory and speed, as their maker states them.
+
+Of a GeForce with bfloat16 (Ampere, Ada, Blackwell) the rate is that of tensor cores which add up in float32: four
+operations a core and clock, so twice the float32 rate; NVIDIA's whitepapers of GA102, AD102 and GB202 list it. The
+rates of other cards are of their data sheets, without sparsity, of the models with the fastest connection (SXM).
+Checked against public copies of these figures; what a card reaches depends on its maker's clock, too.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +31,7 @@ CARDS = {
     "RTX 2060": Card(6, 6.5, bfloat16=False),
     "RTX 2080 Ti": Card(11, 13.4, bfloat16=False),
     "T4": Card(16, 8.1, bfloat16=False),
-    "V100": Card(16, 15.7, bfloat16=False),
+    "V100": Card(16, 15.7, bfloat16=False),  # SXM; with PCIe 14
     "RTX 3060": Card(12, 25),
     "RTX 3070": Card(8, 41),
     "RTX 3080": Card(10, 60),
@@ -40,7 +46,7 @@ CARDS = {
     "L4": Card(24, 121),
     "L40S": Card(48, 362),
     "A100": Card(40, 312),
-    "H100": Card(80, 989),
+    "H100": Card(80, 989),  # SXM; with PCIe 756
 }
 
 

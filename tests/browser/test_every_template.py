@@ -31,7 +31,7 @@ CHANGE = """() => { for (const node of app.graph.nodes.filter(n => n.type.starts
         if (typeof value === 'boolean') widget.value = !value
         else if (typeof value === 'number') widget.value = value === options.max ? options.min : options.max
         else if (Array.isArray(options?.values)) widget.value = options.values.find(one => one !== value) ?? value
-        else if (typeof value === 'string') widget.value = `${value} + more, "quoted" ✓`
+        else if (typeof value === 'string') widget.value = `${value} + more, "quoted" \u2713`
     } }"""
 
 

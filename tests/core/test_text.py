@@ -9,7 +9,7 @@ import pytest
 from respo_train.core.errors import RespoError
 from respo_train.core.files.text import read_text
 
-TEXT = 'name = "è 男"\nsteps = 3\n'
+TEXT = 'name = "è \u7537"\nsteps = 3\n'
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

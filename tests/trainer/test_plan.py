@@ -85,3 +85,23 @@ def test_the_cache_of_pictures_is_on_the_disk() -> None:
     own = plan(24)
     assert own.disk == 2 * 4e6 + 20e6
     assert plan(24, objective="sdisc", pictures=1000).disk == own.disk + 2 * 1000 * 4 * 64 * 64 * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "cores", "clock"),
+    [
+        ("RTX 3060", 3584, 1.777),
+        ("RTX 3070", 5888, 1.725),
+        ("RTX 3080", 8704, 1.71),
+        ("RTX 3090", 10496, 1.695),
+        ("RTX 4060", 3072, 2.46),
+        ("RTX 4070", 5888, 2.475),
+        ("RTX 4080", 9728, 2.505),
+        ("RTX 4090", 16384, 2.52),
+        ("RTX 5070", 6144, 2.512),
+        ("RTX 5080", 10752, 2.617),
+        ("RTX 5090", 21760, 2.407),
+    ],
+)
+def test_the_rate_of_a_geforce_is_that_of_its_cores_and_boost_clock(name: str, cores: int, clock: float) -> None:
+    assert CARDS[name].tflops == pytest.approx(4 * cores * clock / 1000, rel=0.02)

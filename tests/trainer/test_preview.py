@@ -150,7 +150,7 @@ def test_the_key_of_a_run_is_its_own_but_for_the_steps() -> None:
 @pytest.mark.parametrize("shape", [(4, 3, 2, 32, 48, 3), (1, 2, 1, 8, 8, 3)])
 def test_a_sheet_is_read_back_bit_by_bit(tmp_path: Path, shape: tuple[int, ...]) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    prompts = tuple(f"сова & <b>{'very ' * 300}long" for _ in range(shape[0]))
+    prompts = tuple(f"\u0441\u043e\u0432\u0430 & <b>{'very ' * 300}long" for _ in range(shape[0]))
     sheet = Sheet("key", "gender", 70, prompts, tuple("abc"[: shape[1]]), pictures)
     sheet.save(tmp_path / "sheet.png")
     found = Sheet.load(tmp_path / "sheet.png")

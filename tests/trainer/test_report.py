@@ -331,7 +331,7 @@ def test_svg_takes_the_pages_colours_and_has_no_ids_that_clash() -> None:
     assert (
         drawn == chart_svgs([Chart("a", "step", (Line("x", [1, 2], [1.0, -2.0]), Line("y", [1, 2], [3.0, 4.0])))])[0][1]
     )
-    assert "−2" in drawn  # negative values are on the chart
+    assert "\u22122" in drawn  # negative values are on the chart
 
 
 def test_smoothing_is_the_running_mean() -> None:
