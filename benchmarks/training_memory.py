@@ -2,7 +2,7 @@
 
 Without options: what the plan counts for SD 1.5 and SDXL on a graphics card, and the lines that README has of it.
 `--measure emoji|sd15|sdxl` runs a real step on this machine's processor in float32 (with random weights, but for Emoji
-World) and compares what it takes with what was counted. SDXL needs 14 GB of memory.
+World) and compares what it takes with what was counted. All weights share one piece of memory, so that SDXL needs 4 GB.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,10 +18,11 @@ import torch
 from benchmarks.command import parser_of, write_figures
 from benchmarks.evidence.bench import BENCH
 from benchmarks.speed.cost import peak_bytes
-from benchmarks.speed.geometry import host_model, random_unet
+from benchmarks.speed.geometry import host_model
 from benchmarks.train_on_geometry import WithRandomText
 from respo_train.host.load import load_unet
 from respo_train.host.outline import CPU, outliner
+from respo_train.host.split_unet import HostUNet
 from respo_train.network import SplitNetwork
 from respo_train.plan.count import StepCost, count_step
 from respo_train.settings.config import TrainConfig
@@ -85,7 +87,7 @@ def measured(name: str) -> dict[str, Any]:
         unet: SplitNetwork = load_unet(BENCH / "checkpoint" / "emoji_world.safetensors", "float32")
         model = unet._patcher.model  # type: ignore[attr-defined]
     else:
-        unet = WithRandomText(random_unet(name, torch.float32, pixels))
+        unet = WithRandomText(unet_of_few_numbers(name, pixels))
         model = unet.unet._patcher.model  # type: ignore[attr-defined]
         unet.use_checkpointing(False)
     cost = count_step(config, outliner(model, CPU, torch.float32, (pixels, pixels), False))
@@ -96,6 +98,22 @@ def measured(name: str) -> dict[str, Any]:
     after = _process_bytes()
     grown = None if before is None or after is None else after - before
     return {"name": name, "pixels": pixels, "batch": batch, "grown": grown, **_ratios(cost, peak)}
+
+
+def unet_of_few_numbers(family: str, pixels: int) -> HostUNet:
+    """Return a U-Net for pictures of `pixels`, all of whose weights are parts of the same random numbers.
+
+    What a step takes beside its weights does not depend on them.
+    """
+    model = host_model(family, torch.float32, torch.device("meta"))
+    network = model.diffusion_model
+    longest = max(parameter.numel() for parameter in network.parameters())
+    numbers = torch.empty(longest).uniform_(-0.02, 0.02, generator=torch.Generator().manual_seed(0))
+    for module in network.modules():
+        for name, own in list(module.named_parameters(recurse=False)):
+            value = numbers[: own.numel()].view(own.shape) if own.ndim > 1 or name == "bias" else torch.ones(own.shape)
+            setattr(module, name, torch.nn.Parameter(value, requires_grad=False))
+    return HostUNet(SimpleNamespace(model=model), None, None, CPU, torch.float32, (pixels, pixels))
 
 
 def _ratios(cost: StepCost, peak: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The host's U-Net on fake tensors, made from a loaded model or from nothing but a checkpoint's header."""
+"""The host's network on fake tensors, made from a loaded model or from nothing but a checkpoint's header."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ from torch import Tensor, nn
 
 from ..core.errors import RespoError
 from ..core.files.header import opened
+from ..core.module.architecture import tokens_of
 from ..network import Conditioning, SplitNetwork
+from .host_network import HostNetwork, architecture_of
 from .locate import use_host
+from .split_transformer import HostTransformer
 from .split_unet import HostUNet
 
 CPU = torch.device("cpu")
 _SMALL = 100_000  # numbers; smaller tensors are read, as the host looks at some of them to recognise a model
+_LONG_TEXT = 256  # Flux fills prompts up to it; those of other transformers are as long as they are, mostly shorter
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _DTYPES |= {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "U8": torch.uint8, "I8": torch.int8}
 _DTYPES |= {"I16": torch.int16, "I32": torch.int32, "I64": torch.int64, "BOOL": torch.bool}
 
 
-class OutlinedUNet(HostUNet):
-    """A HostUNet of fake tensors. Prompts have the right sizes and no meaning.
+class Outlined(HostNetwork):
+    """A network of fake tensors. Prompts have the right sizes and no meaning.
 
     On a GPU autocast runs normalisations in float32, and attention is one fused kernel. The fake tensors are on the
     CPU, where both are not so by themselves.
     """
 
-    def __init__(self, model: Any, like: torch.device, places: int, *arguments: Any, **options: Any):
+    def __init__(self, model: Any, like: torch.device, *arguments: Any, **options: Any):
         super().__init__(SimpleNamespace(model=model), None, None, CPU, *arguments, **options)
-        self._places = places
+        self._places = _places(model)
+        config = model.model_config.unet_config
+        self._added = config.get("adm_in_channels") or config.get("vec_in_dim") or 0
         if like.type != "cpu":
             self._replaces_attention = True
             for module in self._net.modules():
@@ -45,13 +51,12 @@ class OutlinedUNet(HostUNet):
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Return empty tensors; of tokens, one for each word."""
-        architecture = self.architecture
         found = []
         for prompt in prompts:
             words = [1 + sum(word.encode()) for word in prompt.split()][: self._places - 2]
             tokens = (None, *words, *[None] * (self._places - 1 - len(words)))
-            added = torch.empty(1, architecture.adm_channels) if architecture.adm_channels else None
-            found.append(Conditioning(torch.empty(1, self._places, architecture.context_dim), added, tokens))
+            added = torch.empty(1, self._added) if self._added else None
+            found.append(Conditioning(torch.empty(1, self._places, self.architecture.context_dim), added, tokens))
         return found
 
     def decode(self, latents: Tensor) -> Tensor | None:
@@ -63,20 +68,35 @@ class OutlinedUNet(HostUNet):
         return ()
 
 
+class OutlinedUNet(Outlined, HostUNet):
+    """A HostUNet of fake tensors."""
+
+
+class OutlinedTransformer(Outlined, HostTransformer):
+    """A HostTransformer of fake tensors."""
+
+
 def outliner(
-    model: Any, like: torch.device, dtype: torch.dtype, size: tuple[int, int] | None, checkpointing: bool
+    model: Any,
+    like: torch.device,
+    dtype: torch.dtype,
+    size: tuple[int, int] | None,
+    checkpointing: bool,
+    block: int = 0,
 ) -> Callable[[], tuple[SplitNetwork, list[Tensor]]]:
-    """Return what makes the U-Net on fake tensors, inside a FakeTensorMode, and returns its weights too.
+    """Return what makes the network on fake tensors, inside a FakeTensorMode, and returns its weights too.
 
     `model`: the host's BaseModel, its weights anywhere, "meta" included. `like`: the device to train on, here or not.
+    `block`: of a transformer, see HostNetwork.
     """
+    kind = OutlinedTransformer if architecture_of(model, block).block else OutlinedUNet
 
     def outline() -> tuple[SplitNetwork, list[Tensor]]:
         network = model.diffusion_model
         fake = {id(tensor): _fake(tensor, dtype) for tensor in chain(network.parameters(), network.buffers())}
         lent = copy.copy(model)
         lent._modules = {**model._modules, "diffusion_model": copy.deepcopy(network, fake)}
-        unet = OutlinedUNet(lent, like, _places(model), dtype, size, checkpointing=checkpointing)
+        unet = kind(lent, like, dtype, size, checkpointing=checkpointing, block=block)
         return unet, list(lent.diffusion_model.parameters())
 
     return outline
@@ -102,7 +122,7 @@ def model_without_weights(path: str | os.PathLike[str]) -> Any:
         config = model_detection.model_config_from_unet(state, prefix, metadata=metadata)
     config = config or model_detection.model_config_from_diffusers_unet(state)
     if config is None:
-        raise RespoError(f"ComfyUI does not know the model in {path.name}. Give an SD 1.x, 2.x or SDXL checkpoint.")
+        raise RespoError(f"ComfyUI does not know the model in {path.name}. Give a checkpoint that ComfyUI loads.")
     config.set_inference_dtype(torch.float32, None)
     return config.get_model(state, prefix, device="meta")
 
@@ -134,7 +154,10 @@ def _fake(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _places(model: Any) -> int:
-    """Return the number of places of an encoded prompt: CLIP's, but for Emoji World's own text encoder."""
+    """Return the number of places of an encoded prompt: CLIP's, Emoji World's own, of transformers the most usual."""
     from .emoji_world_model import MAX_TOKENS, WIDTH
 
-    return MAX_TOKENS if model.model_config.unet_config.get("context_dim") == WIDTH else 77
+    config = model.model_config.unet_config
+    if WIDTH in (config.get("context_dim"), config.get("cap_feat_dim")):
+        return MAX_TOKENS
+    return _LONG_TEXT if tokens_of(model.diffusion_model) is not None else 77

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..core.errors import Remedy, RespoError
-from ..core.module.architecture import Architecture, family_named
+from ..core.module.architecture import family_named
 from ..plan.cards import REACHED, card_named
 from ..plan.count import StepCost, count_step
 from ..plan.fit import GB, Machine, Plan
@@ -18,21 +18,19 @@ from ..plan.speed import measured_speed
 from ..precision import Precision, choose_dtype
 from ..settings.config import TrainConfig
 from ..team import ALONE, Team
-from .host_network import HostNetwork
+from .host_network import HostNetwork, architecture_of
 from .outline import model_without_weights, outliner
-from .split_unet import HostUNet
 
 
 def prepare(unet: Any, config: TrainConfig, team: Team = ALONE) -> Plan | None:
     """Set checkpointing as `config` says, and return the plan of a training that is about to start.
 
-    None for what is not the host's U-Net (transformers are not counted yet), and when counting fails: then the training
-    starts without a plan.
+    None for what is not the host's network, and when counting fails: then the training starts without a plan.
     """
-    if isinstance(unet, HostNetwork) and config.checkpointing != "auto":
-        unet.use_checkpointing(config.checkpointing == "on")
-    if not isinstance(unet, HostUNet):
+    if not isinstance(unet, HostNetwork):
         return None
+    if config.checkpointing != "auto":
+        unet.use_checkpointing(config.checkpointing == "on")
     import comfy.model_management as management
 
     try:
@@ -52,12 +50,12 @@ def prepare(unet: Any, config: TrainConfig, team: Team = ALONE) -> Plan | None:
 def plan_checkpoint(
     config: TrainConfig, path: Path, precision: Precision = "auto", card: str | None = None, team: Team = ALONE
 ) -> Plan:
-    """Return the plan for a checkpoint (or a U-Net alone) of which nothing but the header is read.
+    """Return the plan for a checkpoint (or a network alone) of which nothing but the header is read.
 
     `card`: the name of a card that need not be here; None for this machine. Raises RespoError.
     """
     model = model_without_weights(path)
-    Architecture.from_unet_config(model.model_config.unet_config)
+    architecture_of(model, config.block or 0)
     if card is not None:
         return _plan(config, machine_with(card, precision), model, team)
     import comfy.model_management as management
@@ -86,10 +84,11 @@ def machine_with(card: str, precision: Precision = "auto") -> Machine:
 
 
 def _plan(config: TrainConfig, machine: Machine, model: Any, team: Team) -> Plan:
-    family = Architecture.from_unet_config(model.model_config.unet_config).family
-    own = 8 * family_named(family).latent_size
+    block = config.block or 0
+    own = 8 * family_named(architecture_of(model, block).family).latent_size
 
     def count(checkpointing: bool) -> StepCost:
-        return count_step(config, outliner(model, machine.device, machine.dtype, config.size, checkpointing), team)
+        made = outliner(model, machine.device, machine.dtype, config.size, checkpointing, block)
+        return count_step(config, made, team)
 
     return Plan(config, machine, config.size or (own, own), count)

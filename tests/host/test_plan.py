@@ -150,3 +150,41 @@ def test_cancel_while_counting(unet: Any, host: SimpleNamespace) -> None:
     with pytest.raises(management.InterruptProcessingException):
         prepare(unet, config(checkpointing="off"))
     assert not management.processing_interrupted()
+
+
+@pytest.fixture(scope="module")
+def transformer(host: SimpleNamespace, pack: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Emoji World's transformer with random weights."""
+    from emoji_world.pack import write_transformer
+    from respo_train.host.emoji_world_model import build_transformer
+
+    generator = torch.Generator().manual_seed(0)
+    weights = {n: 0.06 * torch.randn(p.shape, generator=generator) for n, p in build_transformer().named_parameters()}
+    return write_transformer(weights, EMOJI_WORLD, tmp_path_factory.mktemp("dit") / "transformer.safetensors")
+
+
+def test_counts_a_transformer(transformer: Path) -> None:
+    """From the header alone, as a real step takes it; checkpointing saves what the blocks behind the second keep."""
+    from respo_train.host.load import load_unet
+
+    settings, peaks = config(block=2), {}
+    unet = load_unet(transformer, "float32", (128, 128), block=2)
+    setting = next(iter(settings_of(settings, unet).values()))
+    state = start(setting)
+    gradients(setting, state, 0)
+    for checkpointing in (False, True):
+        unet.use_checkpointing(checkpointing)
+        peak = peak_bytes(lambda: gradients(setting, state, 0))
+        outline = outliner(model_without_weights(transformer), CPU, torch.float32, (128, 128), checkpointing, 2)
+        found = count_step(settings, outline)
+        assert found.weights == sum(parameter.nbytes for parameter in unet._net.parameters())
+        assert found.weights + found.peak == pytest.approx(found.weights + peak, rel=0.15)
+        assert found.flops == flops(lambda: gradients(setting, state, 0))
+        peaks[checkpointing] = found.peak
+    assert peaks[True] < 0.8 * peaks[False]
+
+
+def test_plans_a_transformer(transformer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plan", "--preset", "gender", "--checkpoint", str(transformer), "--batch", "2", "--card", "RTX 3060"]
+    assert main(arguments) == 0
+    assert "fits    yes" in capsys.readouterr().out
