@@ -12,6 +12,7 @@ from benchmarks.templates import read_template
 
 SAMPLING, COMPARING = "Balanced sampling (Respo)", "Before and after (Respo)"
 KNOWN = "(name) => app.graph.nodes.some(n => n.title === name)"
+TYPING = "() => document.activeElement.tagName === 'INPUT'"
 UNKNOWN_INSIDE = """() => app.graph.nodes.flatMap(n => n.subgraph?.nodes ?? []).map(n => n.type)
     .filter(type => !(type in LiteGraph.registered_node_types))"""
 REBUILD = """([gone, values, links, places]) => {
@@ -49,8 +50,9 @@ def test_blueprints_draw_what_single_nodes_draw(page, server):
     single = shown(page.evaluate(PROMPT))
     for name in (SAMPLING, COMPARING):
         page.evaluate(COMMAND, "Workspace.SearchBox.Toggle")
+        page.wait_for_function(TYPING)
         page.keyboard.type(name)
-        page.get_by_label(name, exact=True).wait_for()
+        page.get_by_role("option", name=name).first.wait_for()
         page.keyboard.press("Enter")
         page.wait_for_function(KNOWN, arg=name)
     assert len(page.evaluate("() => app.graph.nodes")) == len(template["nodes"]) + 2
