@@ -28,14 +28,9 @@ def without_numbers(model: Any) -> Any:
 
 def flux(_: Callable) -> Any:
     """The host's Flux, much smaller."""
-    import comfy.model_base
-    import comfy.supported_models
+    from transformer_kinds import KINDS, make
 
-    channels = {"in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": 16, "context_in_dim": 16}
-    sizes = {"hidden_size": 32, "num_heads": 2, "mlp_ratio": 4.0, "depth": 1, "depth_single_blocks": 1}
-    kind = {"axes_dim": [4, 6, 6], "theta": 10000, "qkv_bias": True, "guidance_embed": False}
-    settings = comfy.supported_models.Flux({"image_model": "flux", "dtype": torch.float32, **channels, **sizes, **kind})
-    return without_numbers(comfy.model_base.Flux(settings, device=torch.device("meta")))
+    return make(KINDS["Flux"])
 
 
 def sd3(_: Callable) -> Any:
@@ -83,7 +78,7 @@ def removed(make_model: Callable) -> Any:
 
 REFUSED = (
     Refused("Wan, a video model", wan, ("WanModel", "SD 1.x, 2.x, SDXL", "these transformers")),
-    Refused("Flux, with a module for a U-Net", flux, ("unet-32-16", "Flux (h: 32 channels behind block 1)")),
+    Refused("Flux, with a module for a U-Net", flux, ("unet-32-16", "Flux (h: 64 channels behind block 3)")),
     Refused("Stable Diffusion 3, with a module for a U-Net", sd3, ("unet-32-16", "trained on Stable Diffusion 3")),
     Refused("a distilled U-Net without a middle block", cut_down, ("distilled", "middle block", "distilled from")),
     Refused("a U-Net whose middle block was taken out", removed, ("UNetModel", "has none", "SDXL checkpoint")),

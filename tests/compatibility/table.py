@@ -35,9 +35,11 @@ ELSEWHERE = """
   block that such hosts have, and in calls that tell their chunks by number alone.
 - Nothing here ran on a GPU; float16 and bfloat16 ran on the CPU. In `tests/host/test_hot_path.py` PyTorch's device
   "meta", which has no numbers, stands for the card: after its first call a run copies nothing between devices and waits
-  for nothing that it would not without Respo. A run that follows a record reads its sigma, which is one wait a step;
-  the record itself goes to the card when the run begins and leaves it at its end. Record Run keeps what it records on
-  the card until its run is over: for 20 steps, one picture and guidance 3 MB with SD 1.5, 31 MB with SDXL.
+  for nothing that it would not without Respo, U-Nets and transformers alike. A run that follows a record with another
+  sampler, or over a part of the steps, reads its sigma, which is one wait a step. With the same sampler and steps it
+  goes by the order of the calls, and they are compared when the run is over: a sampler that chooses its own steps
+  (dpm_adaptive) is refused only then. The record goes to the card when the run begins. Record Run keeps what it records
+  on the card until its run is over: for 20 steps, one picture and guidance 3 MB with SD 1.5, 31 MB with SDXL.
 - A compiled model and Deep Shrink together: h has another size than the latent says, so what is added is prepared
   inside of the network, which then is several graphs.
 - `Where` by words reads the attention with the fused kernel of a card. A processor's own is less exact, so there it is
