@@ -21,22 +21,19 @@ class ApplyModule(io.ComfyNode):
     """MODEL -> MODEL that adds one concept's change to h."""
 
     @classmethod
-    @widgets.named(advanced=("fidelity", "start_percent", "end_percent", "enabled"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoApplyModule",
             display_name="Apply Module",
-            category="Respo",
+            advanced=("fidelity", "start_percent", "end_percent", "enabled"),
             description="Steers every picture towards one concept of a module, e.g. 'woman'. "
             "For a fair mix inside one batch use Balance instead.",
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer: the one that the module was made for."),
                 RespoModule.Input("module", tooltip="From Load Module."),
-                io.String.Input(
+                widgets.text(
                     "concept",
-                    default="",
-                    tooltip="Which concept to steer towards, e.g. woman. Leave it empty for the first one; Load Module "
+                    "Which concept to steer towards, e.g. woman. Leave it empty for the first one; Load Module "
                     "shows which ones there are.",
                 ),
                 widgets.strength(),

@@ -24,21 +24,18 @@ class AssignLabels(io.ComfyNode):
     """Shares, and pictures that were drawn without Respo -> labels for Balance and for Save Labelled Images."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoAssignLabels",
             display_name="Assign Labels",
-            category="Respo",
             description="Writes one label for each picture, in the shares you ask for. With pictures that the model "
             "drew by itself and a judge, as many as possible keep what they show, and Balance changes the others "
             "alone.",
             inputs=[
-                io.String.Input(
+                widgets.text(
                     "distribution",
+                    "The proportions, e.g. 'woman 1, man 1' for half and half.",
                     default="woman 1, man 1",
-                    tooltip="The proportions, e.g. 'woman 1, man 1' for half and half.",
                 ),
                 widgets.seed(
                     "Decides which picture gets which label, or which of the pictures that could change does."

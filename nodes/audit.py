@@ -24,33 +24,29 @@ class Audit(io.ComfyNode):
     """Pictures, a judge and a target -> shares of every attribute, and pass or fail, as chart, JSON, text and page."""
 
     @classmethod
-    @widgets.named(advanced=("tolerance",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoAudit",
             display_name="Audit",
-            category="Respo",
+            advanced=("tolerance",),
             description="Counts who is in any pictures, e.g. by perceived gender, age group and skin tone, and tests "
             "whether that meets a target. It says how many pictures the test needs.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures, of any model. They are passed on untouched."),
                 RespoJudge.Input("judge", tooltip="From Load Judge: Faces for photos."),
-                io.String.Input(
+                widgets.text(
                     "target",
+                    "The wanted shares, one attribute a line, e.g. 'light 1, medium 1, dark 1'. What has no "
+                    "target is counted and not tested.",
                     default="woman 1, man 1",
                     multiline=True,
-                    tooltip="The wanted shares, one attribute a line, e.g. 'light 1, medium 1, dark 1'. What has no "
-                    "target is counted and not tested.",
                 ),
-                io.Float.Input(
+                widgets.number(
                     "tolerance",
-                    default=0.1,
-                    min=0.01,
-                    max=0.45,
-                    step=0.01,
-                    tooltip="How far each share may be away from its target: 0.1 accepts 40 to 60 % for a half. With "
+                    0.1,
+                    "How far each share may be away from its target: 0.1 accepts 40 to 60 % for a half. With "
                     "half of it the test needs four times as many pictures.",
+                    within=(0.01, 0.45, 0.01),
                 ),
                 io.Boolean.Input(
                     "page",

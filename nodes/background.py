@@ -18,24 +18,20 @@ class Background(io.ComfyNode):
     """MODEL -> MODEL that adds a low band to h: that of h itself, or that of a recorded run."""
 
     @classmethod
-    @widgets.named(advanced=("levels", "start_percent", "end_percent", "guidance", "enabled"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoBackground",
             display_name="Background",
-            category="Respo",
+            advanced=("levels", "start_percent", "end_percent", "guidance", "enabled"),
             description="Holds on to the background while Apply Module or Balance change the subject.",
             inputs=[
                 io.Model.Input("model", tooltip="The model, after Apply Module or Balance."),
-                io.Float.Input(
+                widgets.number(
                     "strength",
-                    default=0.35,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="How much of the coarse structure to add. 0.35 is what the method's authors use, 0 is off "
+                    0.35,
+                    "How much of the coarse structure to add. 0.35 is what the method's authors use, 0 is off "
                     "(the very same picture as without this node).",
+                    within=(0.0, 2.0, 0.05),
                 ),
                 io.Int.Input(
                     "levels",

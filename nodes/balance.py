@@ -34,22 +34,19 @@ class Balance(io.ComfyNode):
     """MODEL -> MODEL that gives each picture of a batch a concept of each attribute, in exact shares; and labels."""
 
     @classmethod
-    @widgets.named(advanced=ADVANCED)
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoBalance",
             display_name="Balance",
-            category="Respo",
+            advanced=ADVANCED,
             description="Gives each picture of a batch one concept of a module (one a woman, the next a man …), so "
             "that the batch comes out in the shares you ask for.",
             inputs=[
                 io.Model.Input("model", tooltip="The model to balance: the one that the module was made for."),
                 RespoModule.Input("module", tooltip="From Load Module."),
-                io.String.Input(
+                widgets.text(
                     "distribution",
-                    default="",
-                    tooltip="The proportions, e.g. 'woman 1, man 1' for half and half or 'woman 3, man 1' for three "
+                    "The proportions, e.g. 'woman 1, man 1' for half and half or 'woman 3, man 1' for three "
                     "to one. Leave it empty for equal shares of every concept in the module.",
                 ),
                 widgets.seed(
@@ -140,9 +137,7 @@ class Balance(io.ComfyNode):
 def _second_and_third() -> list[io.Input]:
     """Return the inputs added after the first release: optional, so that older saved prompts still run."""
     scale = "Multiplies strength for this attribute alone. 0 leaves it out."
-    inputs: list[io.Input] = [
-        io.Float.Input("scale", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale)
-    ]
+    inputs: list[io.Input] = [widgets.number("scale", 1.0, scale, (0.0, 5.0, 0.05), optional=True)]
     for number, which in ((2, "second"), (3, "third")):
         inputs += [
             RespoModule.Input(
@@ -151,11 +146,10 @@ def _second_and_third() -> list[io.Input]:
                 tooltip=f"A {which} attribute to balance at the same time, e.g. skin tone: all combinations come out "
                 "in the shares you ask for.",
             ),
-            io.String.Input(
+            widgets.text(
                 f"distribution_{number}",
-                default="",
+                f"The proportions of the {which} module's concepts. Empty means equal shares.",
                 optional=True,
-                tooltip=f"The proportions of the {which} module's concepts. Empty means equal shares.",
             ),
             io.Float.Input(f"scale_{number}", default=1.0, min=0.0, max=5.0, step=0.05, optional=True, tooltip=scale),
         ]
@@ -180,21 +174,19 @@ def _second_and_third() -> list[io.Input]:
 
 def _seed_from_and_labels() -> list[io.Input]:
     """Return two more inputs that were added later."""
-    seed_from = io.Combo.Input(
+    seed_from = widgets.choice(
         "seed_from",
-        options=list(SEED_FROM),
-        default=SEED_FROM[0],
-        optional=True,
-        tooltip="the sampler: each run takes the noise seed of its own sampler, so that a detailer, an XY plot and a "
+        SEED_FROM,
+        "the sampler: each run takes the noise seed of its own sampler, so that a detailer, an XY plot and a "
         "queue give every picture the concept of its seed. Labels are then right if the sampler has this node's seed.",
+        optional=True,
     )
     # A widget: a mere socket would stand before all widgets, and the subgraphs that people saved count their slots.
-    labels = io.String.Input(
+    labels = widgets.text(
         "labels",
-        default="",
-        optional=True,
-        tooltip="What each picture gets, in place of distribution and seed: link them from Assign Labels or another "
+        "What each picture gets, in place of distribution and seed: link them from Assign Labels or another "
         "Balance, or write 'woman; man; -'. With - a picture stays as the model draws it. Empty: by distribution.",
+        optional=True,
     )
     return [seed_from, labels]
 

@@ -27,13 +27,10 @@ class Compare(io.ComfyNode):
     """Pictures before and after -> a labelled sheet of both, a heat map of the change, and its share outside a mask."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoCompare",
             display_name="Compare",
-            category="Respo",
             description="Shows pictures before and after in pairs, where they differ, and how much of that lies "
             "outside the subject. Draw both from the same seed and latent.",
             inputs=[
@@ -47,13 +44,11 @@ class Compare(io.ComfyNode):
                     tooltip="White where the subject is, in the pictures' size: one mask for all pictures or one for "
                     "each. The change outside the subject can only be measured with a mask.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "labels",
-                    default="",
+                    "What to write below each pair, one label per line, e.g. linked from Balance. May be empty.",
                     multiline=True,
                     optional=True,
-                    tooltip="What to write below each pair, one label per line, e.g. linked from Balance. May be "
-                    "empty.",
                 ),
             ],
             outputs=[

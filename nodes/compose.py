@@ -20,13 +20,11 @@ class Compose(io.ComfyNode):
     """Two concepts -> a module with one concept."""
 
     @classmethod
-    @widgets.named(advanced=("method", "name"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoCompose",
             display_name="Compose Modules",
-            category="Respo",
+            advanced=("method", "name"),
             description="Makes one concept out of two, e.g. 'woman' plus half of 'dark', or 'woman' without what "
             "'old' has in common with it. Nothing is trained.",
             inputs=[
@@ -39,11 +37,10 @@ class Compose(io.ComfyNode):
                     "sum: how much of the second concept; below 0 subtracts it. a without b: how much of what both "
                     "have in common is removed, 0 to 1.",
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "method",
-                    options=list(METHODS),
-                    default=METHODS[0],
-                    tooltip="sum: both added together, each multiplied by its weight. a without b: the first concept "
+                    METHODS,
+                    "sum: both added together, each multiplied by its weight. a without b: the first concept "
                     "minus what it has in common with the second.",
                 ),
                 name_input(),
@@ -98,4 +95,4 @@ class Compose(io.ComfyNode):
 
 
 def _weight(id_: str, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(id_, default=1.0, min=-5.0, max=5.0, step=0.05, tooltip=tooltip)
+    return widgets.number(id_, 1.0, tooltip, (-5.0, 5.0, 0.05))

@@ -28,44 +28,38 @@ class FairnessReport(io.ComfyNode):
     """Pictures, a judge and what was asked for -> deviation ratio, counts and agreement as chart, JSON and sentence."""
 
     @classmethod
-    @widgets.named(advanced=("attribute", "concepts", "running_total"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoFairnessReport",
             display_name="Fairness Report",
-            category="Respo",
+            advanced=("attribute", "concepts", "running_total"),
             description="Counts what pictures show, e.g. women and men, and reports how even the counts are, how "
             "certain that is, and what chance alone would give.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures to judge. They are passed on untouched."),
                 RespoJudge.Input("judge", tooltip="From Load Judge."),
-                io.String.Input(
+                widgets.text(
                     "attribute",
-                    default="",
-                    tooltip="What to look at, e.g. gender; Load Judge shows what the judge knows. Leave it empty for "
+                    "What to look at, e.g. gender; Load Judge shows what the judge knows. Leave it empty for "
                     "the attribute that the labels are about, or else the judge's first.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "concepts",
-                    default="",
-                    tooltip="What to count, e.g. 'woman, man'. Empty counts everything that the judge can tell apart.",
+                    "What to count, e.g. 'woman, man'. Empty counts everything that the judge can tell apart.",
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "running_total",
-                    options=list(TOTALS),
-                    default=TOTALS[0],
-                    tooltip="on: count all pictures of this workflow and prompt together, over many runs and restarts "
+                    TOTALS,
+                    "on: count all pictures of this workflow and prompt together, over many runs and restarts "
                     "of ComfyUI; no picture counts twice. start anew: forget the earlier counts, at every run. off: "
                     "these pictures alone.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "labels",
-                    default="",
+                    "What each picture was asked to show, one per line: link this from Balance, with its "
+                    "count set to the batch size. May be empty.",
                     multiline=True,
                     optional=True,
-                    tooltip="What each picture was asked to show, one per line: link this from Balance, with its "
-                    "count set to the batch size. May be empty.",
                 ),
             ],
             outputs=[

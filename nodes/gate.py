@@ -13,30 +13,25 @@ class Gate(io.ComfyNode):
     """RESPO_MODULE and a prompt -> BOOLEAN to link to other nodes' `enabled`, and the reason."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoGate",
             display_name="Gate",
-            category="Respo",
             description="Reads your prompt and switches Balance off where balancing makes no sense: the prompt has no "
             "person in it, or already says who the person is ('a woman doctor').",
             inputs=[
                 RespoModule.Input("module", tooltip="From Load Module, the same one that Balance gets."),
-                io.String.Input(
+                widgets.text(
                     "prompt",
-                    default="",
-                    multiline=True,
-                    tooltip="What the picture should show, in English. Link the same text to this node and to CLIP "
+                    "What the picture should show, in English. Link the same text to this node and to CLIP "
                     "Text Encode, so that both always read the same.",
-                ),
-                io.String.Input(
-                    "words",
-                    default="",
                     multiline=True,
-                    tooltip="Leave this empty to use the module's own words. A line 'woman: lady, she, black *' puts "
+                ),
+                widgets.text(
+                    "words",
+                    "Leave this empty to use the module's own words. A line 'woman: lady, she, black *' puts "
                     "these in place of the module's words for woman; 'person: superhero' adds words for people.",
+                    multiline=True,
                 ),
             ],
             outputs=[

@@ -24,13 +24,11 @@ class ImportModule(io.ComfyNode):
     """A .pth or .pt file -> RESPO_MODULE, saved in the model folder."""
 
     @classmethod
-    @widgets.named(advanced=("only", "concepts", "base", "existing"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoImportModule",
             display_name="Import Module",
-            category="Respo",
+            advanced=("only", "concepts", "base", "existing"),
             description="Makes a module of a file that RespoDiff, SDisc or Learning Where It Matters released, and "
             "saves it in models/respo. Nothing in the file is run.",
             is_output_node=True,
@@ -40,24 +38,21 @@ class ImportModule(io.ComfyNode):
                     options=foreign_names(),
                     tooltip="A .pth or .pt file of the models/respo folder. Press R after you put a new one there.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "only",
-                    default="",
-                    tooltip="The concepts to take, e.g. a woman, a man. Leave it empty for all that were trained; the "
+                    "The concepts to take, e.g. a woman, a man. Leave it empty for all that were trained; the "
                     "node shows which ones those are.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "concepts",
-                    default="",
-                    multiline=True,
-                    tooltip="Paste the contents of the concept_dict.json next to the file here, if there is one. "
+                    "Paste the contents of the concept_dict.json next to the file here, if there is one. "
                     "Leave it empty to use the paper's list.",
+                    multiline=True,
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "base",
-                    options=[AS_PUBLISHED, *BASES],
-                    default=AS_PUBLISHED,
-                    tooltip="The kind of model that the file was trained on. as published: SD 1.x for RespoDiff and "
+                    [AS_PUBLISHED, *BASES],
+                    "The kind of model that the file was trained on. as published: SD 1.x for RespoDiff and "
                     "SDisc, SDXL for Learning Where It Matters.",
                 ),
                 widgets.module_name(),

@@ -14,27 +14,18 @@ class Interpolate(io.ComfyNode):
     """Two concepts and a position between them -> a module with one concept."""
 
     @classmethod
-    @widgets.named(advanced=("name",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoInterpolate",
             display_name="Interpolate Modules",
-            category="Respo",
+            advanced=("name",),
             description="Makes a concept that lies between two others, e.g. halfway from 'woman' to 'man'.",
             inputs=[
                 RespoModule.Input("module_a", tooltip="The module with the first concept."),
                 concept_input("concept_a", "first"),
                 RespoModule.Input("module_b", tooltip="The module with the second concept; it may be the same one."),
                 concept_input("concept_b", "second"),
-                io.Float.Input(
-                    "t",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Where between the two: 0 is the first concept, 1 the second, 0.5 halfway.",
-                ),
+                widgets.number("t", 0.5, "Where between the two: 0 is the first concept, 1 the second, 0.5 halfway."),
                 name_input(),
             ],
             outputs=[

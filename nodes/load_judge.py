@@ -15,31 +15,26 @@ class LoadJudge(io.ComfyNode):
     """A judge's name -> RESPO_JUDGE."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoLoadJudge",
             display_name="Load Judge",
-            category="Respo",
             description="Loads a judge: a classifier that looks at a picture and says what it shows, or that it is "
             "unsure. For Fairness Report and Safety Report.",
             inputs=[
-                io.Combo.Input(
+                widgets.choice(
                     "judge",
-                    options=judge_names(),
-                    default=judge_names()[0],
-                    tooltip="Emoji World is for the example model alone. NudeNet and Open-NSFW find unsafe pictures, "
+                    judge_names(),
+                    "Emoji World is for the example model alone. NudeNet and Open-NSFW find unsafe pictures, "
                     "Faces says what faces look like; each needs a Python package. A folder with a CLIP model in "
                     "models/respo_judges judges photos.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "prompts",
-                    default="",
+                    "For CLIP only: what to look for. Empty asks for gender, race, age and skin tone; the help "
+                    "page has a text to copy for anything else.",
                     multiline=True,
                     optional=True,
-                    tooltip="For CLIP only: what to look for. Empty asks for gender, race, age and skin tone; the help "
-                    "page has a text to copy for anything else.",
                 ),
             ],
             outputs=[RespoJudge.Output(display_name="judge", tooltip="For Fairness Report or Safety Report.")],

@@ -15,13 +15,11 @@ class LoadModule(io.ComfyNode):
     """A file name -> RESPO_MODULE."""
 
     @classmethod
-    @widgets.named(advanced=("sha256",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoLoadModule",
             display_name="Load Module",
-            category="Respo",
+            advanced=("sha256",),
             description="Reads a Respo module: a small file that teaches a model one attribute, e.g. gender with the "
             "concepts woman and man.",
             inputs=[
@@ -31,12 +29,11 @@ class LoadModule(io.ComfyNode):
                     tooltip="A file of the models/respo folder. Press R after you put a new one there. The node shows "
                     "what is in it after a run.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "sha256",
-                    default="",
-                    optional=True,
-                    tooltip="Usually empty. If you share a workflow, you can enter the SHA-256 that Load Module shows "
+                    "Usually empty. If you share a workflow, you can enter the SHA-256 that Load Module shows "
                     "(the first digits are enough); a different file of the same name is then refused.",
+                    optional=True,
                 ),
             ],
             outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],

@@ -15,23 +15,19 @@ class ModuleToText(io.ComfyNode):
     """RESPO_MODULE -> text."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoModuleToText",
             display_name="Module To Text",
-            category="Respo",
             description="Turns a module into text that can be saved inside a workflow, so that nobody has to look for "
             "a file. Module From Text reads it.",
             is_output_node=True,
             inputs=[
                 RespoModule.Input("module", tooltip="The module to pack."),
-                io.Combo.Input(
+                widgets.choice(
                     "form",
-                    options=list(FORMS),
-                    default=FORMS[0],
-                    tooltip="How to make it small. low rank: keep only the strongest patterns. channel: one number "
+                    FORMS,
+                    "How to make it small. low rank: keep only the strongest patterns. channel: one number "
                     "per channel, the same all over the picture; the smallest. as it is: keep everything, if it fits.",
                 ),
                 io.Int.Input(
@@ -64,22 +60,18 @@ class ModuleFromText(io.ComfyNode):
     """Text -> RESPO_MODULE."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoModuleFromText",
             display_name="Module From Text",
-            category="Respo",
             description="Reads a module that is saved inside the workflow as text. It holds numbers and names only, "
             "nothing that could run.",
             inputs=[
-                io.String.Input(
+                widgets.text(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="The text that Module To Text makes; it begins with respo1. It is saved together with the "
+                    "The text that Module To Text makes; it begins with respo1. It is saved together with the "
                     "workflow.",
+                    multiline=True,
                 ),
             ],
             outputs=[RespoModule.Output(display_name="module", tooltip="For Apply Module or Balance.")],

@@ -19,13 +19,11 @@ class RecordRun(io.ComfyNode):
     """The host's KSampler, which also returns a record of the run."""
 
     @classmethod
-    @widgets.named(advanced=("denoise",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoRecordRun",
             display_name="Record Run",
-            category="Respo",
+            advanced=("denoise",),
             description="Samples like KSampler, with the very same picture, and also records the run: with the "
             "record, Background and Where keep this picture's background in a second run.",
             inputs=[
@@ -38,14 +36,12 @@ class RecordRun(io.ComfyNode):
                     max=10000,
                     tooltip="How many steps; use the same number in the other KSampler.",
                 ),
-                io.Float.Input(
+                widgets.number(
                     "cfg",
-                    default=8.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
+                    8.0,
+                    "How closely to follow the prompt; use the same value in the other KSampler.",
+                    within=(0.0, 100.0, 0.1),
                     round=0.01,
-                    tooltip="How closely to follow the prompt; use the same value in the other KSampler.",
                 ),
                 io.Combo.Input(
                     "sampler_name",
@@ -60,13 +56,8 @@ class RecordRun(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),
                 io.Conditioning.Input("negative", tooltip="What it should not show."),
                 io.Latent.Input("latent_image", tooltip="The latent to start from, also for the other KSampler."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Below 1, part of the latent is kept; use the same value in the other KSampler.",
+                widgets.number(
+                    "denoise", 1.0, "Below 1, part of the latent is kept; use the same value in the other KSampler."
                 ),
             ],
             outputs=[

@@ -26,16 +26,15 @@ class Safety(io.ComfyNode):
     """MODEL -> MODEL that adds the safety concepts' changes to h."""
 
     @classmethod
-    @widgets.named(advanced=("start_percent", "end_percent", "enabled"))
     def define_schema(cls) -> io.Schema:
         """Ids and their order must never change.
 
         The switches depend on the files that are present, so web/js/safety.js keeps their values by name.
         """
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoSafety",
             display_name="Safety",
-            category="Respo",
+            advanced=("start_percent", "end_percent", "enabled"),
             description="Makes what you did not ask for rarer, e.g. weapons, with the safety modules that you have. It "
             "is no guarantee: use it together with negative prompts and with something that checks the pictures.",
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],

@@ -18,13 +18,11 @@ class SafetyReport(io.ComfyNode):
     """Pictures and a judge -> a score and a flag for each picture, a chart, JSON and a sentence."""
 
     @classmethod
-    @widgets.named(advanced=("attribute",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoSafetyReport",
             display_name="Safety Report",
-            category="Respo",
+            advanced=("attribute",),
             description="Scores how likely each picture is to show something unwanted, e.g. nudity or a weapon, and "
             "flags it. No picture is blacked out or held back.",
             inputs=[
@@ -33,18 +31,14 @@ class SafetyReport(io.ComfyNode):
                     "judge",
                     tooltip="From Load Judge: NudeNet, Open-NSFW, or Emoji World's for weapons in its pictures.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "attribute",
-                    default="",
-                    tooltip="What to look for, e.g. weapon. Leave it empty for the judge's first yes-or-no question.",
+                    "What to look for, e.g. weapon. Leave it empty for the judge's first yes-or-no question.",
                 ),
-                io.Float.Input(
+                widgets.number(
                     "threshold",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Pictures with this score or a higher one are flagged. Lower it to miss fewer, raise it "
+                    0.5,
+                    "Pictures with this score or a higher one are flagged. Lower it to miss fewer, raise it "
                     "for fewer false alarms.",
                 ),
             ],

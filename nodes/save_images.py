@@ -31,30 +31,26 @@ class SaveImages(io.ComfyNode):
     """Pictures, labels and the model that drew them -> PNG files in the output folder."""
 
     @classmethod
-    @widgets.named()
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoSaveImages",
             display_name="Save Labelled Images",
-            category="Respo",
             description="Saves pictures like Save Image, with the label in each file's name, and records in each file "
             "which modules steered the picture.",
             inputs=[
                 io.Image.Input("images", tooltip="The pictures to save."),
-                io.String.Input(
+                widgets.text(
                     "filename_prefix",
-                    default="respo",
-                    tooltip="How the names begin, as in Save Image: portraits/respo makes a subfolder, "
+                    "How the names begin, as in Save Image: portraits/respo makes a subfolder, "
                     "%date:yyyy-MM-dd% inserts the date. A number and the label follow.",
+                    default="respo",
                 ),
-                io.String.Input(
+                widgets.text(
                     "labels",
-                    default="",
+                    "One label per line, as many as there are pictures: link them from Balance, with its "
+                    "count set to the batch size. May be empty.",
                     multiline=True,
                     optional=True,
-                    tooltip="One label per line, as many as there are pictures: link them from Balance, with its "
-                    "count set to the batch size. May be empty.",
                 ),
                 io.Model.Input(
                     "model",

@@ -13,13 +13,11 @@ class SaveModule(io.ComfyNode):
     """RESPO_MODULE -> a file, and the module under its new name."""
 
     @classmethod
-    @widgets.named(advanced=("existing",))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoSaveModule",
             display_name="Save Module",
-            category="Respo",
+            advanced=("existing",),
             description="Saves a module in models/respo, together with a record of what it was made from.",
             is_output_node=True,
             inputs=[

@@ -26,13 +26,11 @@ class TrainModule(io.ComfyNode):
     """MODEL, CLIP and a preset -> a trained module as RESPO_MODULE and as a file, and pictures before and after."""
 
     @classmethod
-    @widgets.named(advanced=("recipe", "seed", "existing", "custom_preset", "checkpointing"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoTrainModule",
             display_name="Train Module",
-            category="Respo",
+            advanced=("recipe", "seed", "existing", "custom_preset", "checkpointing"),
             description="Trains a Respo module for the model that is linked here and writes it into models/respo. "
             "Cancel whenever you like: what was trained so far is kept, and the next run goes on from there.",
             is_output_node=True,
@@ -49,11 +47,10 @@ class TrainModule(io.ComfyNode):
                     tooltip="What to train. gender: the concepts woman and man. The help page explains how to train "
                     "your own words.",
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "recipe",
-                    options=[OWN_RECIPE, *shipped("recipes")],
-                    default=OWN_RECIPE,
-                    tooltip="How to train. The preset's own choice is the recipe that worked best for it.",
+                    [OWN_RECIPE, *shipped("recipes")],
+                    "How to train. The preset's own choice is the recipe that worked best for it.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -65,11 +62,10 @@ class TrainModule(io.ComfyNode):
                 ),
                 widgets.seed("The noise to train with. The same seed gives the same module.", control=False),
                 widgets.module_name(),
-                io.Combo.Input(
+                widgets.choice(
                     "existing",
-                    options=list(EXISTING),
-                    default=EXISTING[0],
-                    tooltip="What to do when this file already exists. continue: go on with a training that was "
+                    EXISTING,
+                    "What to do when this file already exists. continue: go on with a training that was "
                     "stopped, or use a finished module as it is. start anew: replace it. refuse: leave it alone and "
                     "stop.",
                 ),
@@ -81,23 +77,21 @@ class TrainModule(io.ComfyNode):
                     tooltip="After how many steps to draw new pictures, with and without the module; they are also "
                     "drawn at the end. 0 draws none. Needs the VAE.",
                 ),
-                io.String.Input(
+                widgets.text(
                     "custom_preset",
-                    default="",
-                    multiline=True,
-                    tooltip="Leave this empty to use the preset above, or enter the text of a preset file (TOML) to "
+                    "Leave this empty to use the preset above, or enter the text of a preset file (TOML) to "
                     "use instead; the help page has one to copy.",
+                    multiline=True,
                 ),
                 io.Vae.Input(
                     "vae", optional=True, tooltip="Draws pictures during training. Without it there are none."
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "checkpointing",
-                    options=list(CHECKPOINTING),
-                    default=CHECKPOINTING[0],
-                    optional=True,
-                    tooltip="Compute parts of a step twice instead of keeping them: less memory, about a fifth slower, "
+                    CHECKPOINTING,
+                    "Compute parts of a step twice instead of keeping them: less memory, about a fifth slower, "
                     "the same module. auto: only if the memory would not suffice otherwise.",
+                    optional=True,
                 ),
             ],
             outputs=[

@@ -25,32 +25,26 @@ class Where(io.ComfyNode):
     """MODEL -> MODEL whose modules act only on the subject."""
 
     @classmethod
-    @widgets.named(advanced=("threshold", "enabled"))
     def define_schema(cls) -> io.Schema:
-        """Ids and their order must never change: saved workflows store widget values by position."""
-        return io.Schema(
+        return widgets.schema(
             node_id="RespoWhere",
             display_name="Where",
-            category="Respo",
+            advanced=("threshold", "enabled"),
             description="Limits every Respo module on this model to the subject: to a mask, to words of the prompt, "
             "or to what really changes compared with a recorded run. The rest of the picture stays as it was.",
             inputs=[
                 io.Model.Input(
                     "model", tooltip="A model with Apply Module, Balance or Safety, placed before or after this node."
                 ),
-                io.String.Input(
+                widgets.text(
                     "words",
-                    default="",
-                    tooltip="Words of the prompt that name the subject, e.g. doctor; separate several with commas. "
+                    "Words of the prompt that name the subject, e.g. doctor; separate several with commas. "
                     "Needs clip and prompt. Leave it empty to use only the mask or the record.",
                 ),
-                io.Float.Input(
+                widgets.number(
                     "threshold",
-                    default=0.33,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="With a record: how large a change must be to take effect, as a fraction of the picture's "
+                    0.33,
+                    "With a record: how large a change must be to take effect, as a fraction of the picture's "
                     "largest change. Higher keeps more of the old picture, lower lets the module do more.",
                 ),
                 widgets.enabled(),

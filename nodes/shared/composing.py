@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.attribute import Attribute, check_name
 from ...respo_train.core.module.compose import Term, note_on_bases
+from . import widgets
 from .wire import LoadedModule
 
 
@@ -25,19 +26,13 @@ def composed(made: Attribute, how: str, terms: list[Term]) -> io.NodeOutput:
 
 def concept_input(id_: str, which: str) -> io.String.Input:
     """Return the input for the name of one of a module's concepts."""
-    return io.String.Input(
-        id_,
-        default="",
-        tooltip=f"The {which} concept's name, e.g. woman. Leave it empty for the first one in its module.",
-    )
+    return widgets.text(id_, f"The {which} concept's name, e.g. woman. Leave it empty for the first one in its module.")
 
 
 def name_input() -> io.String.Input:
     """Return the input for the new concept's name."""
-    return io.String.Input(
-        "name",
-        default="",
-        tooltip="What to call the new concept. Leave it empty for a name made of the two, such as 'woman - old'.",
+    return widgets.text(
+        "name", "What to call the new concept. Leave it empty for a name made of the two, such as 'woman - old'."
     )
 
 

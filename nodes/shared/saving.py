@@ -14,6 +14,7 @@ from ...respo_train.core.files.checkpoint import to_bytes
 from ...respo_train.core.files.header import opened
 from ...respo_train.core.files.write import make_folder, write_atomically
 from ...respo_train.core.module.attribute import Attribute
+from . import widgets
 from .folders import place_for
 from .wire import LoadedModule
 
@@ -23,12 +24,10 @@ EXISTING: tuple[Existing, ...] = get_args(Existing)
 
 def existing_input() -> io.Combo.Input:
     """Return the choice between refusing and overwriting a file that already exists."""
-    return io.Combo.Input(
+    return widgets.choice(
         "existing",
-        options=list(EXISTING),
-        default=EXISTING[0],
-        tooltip="What to do when another module already has this name. refuse: leave it alone and stop. overwrite: "
-        "replace it.",
+        EXISTING,
+        "What to do when another module already has this name. refuse: leave it alone and stop. overwrite: replace it.",
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from functools import wraps
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -11,77 +10,78 @@ from comfy_api.latest import io
 from .wire import RespoRecord
 
 
-def named(advanced: Collection[str] = ()) -> Callable[[Callable[[Any], io.Schema]], Callable[[Any], io.Schema]]:
-    """Decorate a `define_schema`: give the inputs names that people read, and mark those of the `advanced` ids so.
+def schema(*, inputs: Sequence[io.Input], advanced: Collection[str] = (), **more: Any) -> io.Schema:
+    """Return a node's schema. Ids and their order must never change: saved workflows store widget values by position.
 
-    Hosts that know "advanced" show such a widget when it is linked, or together with the others that are advanced. The
-    inputs of our oldest host take no argument of that name, but pass `extra_dict` on.
+    The inputs get names that people read, and those of the `advanced` ids are marked so. Hosts that know "advanced"
+    show such a widget when it is linked, or together with the others that are advanced. The inputs of our oldest host
+    take no argument of that name, but pass `extra_dict` on.
     """
+    for part in inputs:
+        if part.display_name is None and part.id.isidentifier():  # Safety's switches have files' names
+            part.display_name = part.id.replace("_", " ")
+        if part.id in advanced:
+            part.extra_dict = {**part.extra_dict, "advanced": True}
+    return io.Schema(category="Respo", inputs=list(inputs), **more)
 
-    def decorate(define: Callable[[Any], io.Schema]) -> Callable[[Any], io.Schema]:
-        @wraps(define)
-        def define_schema(cls: Any) -> io.Schema:
-            schema = define(cls)
-            for part in schema.inputs:
-                if part.display_name is None and part.id.isidentifier():  # Safety's switches have files' names
-                    part.display_name = part.id.replace("_", " ")
-                if part.id in advanced:
-                    part.extra_dict = {**part.extra_dict, "advanced": True}
-            return schema
 
-        return define_schema
+def number(
+    id_: str, default: float, tooltip: str, within: tuple[float, float, float] = (0.0, 1.0, 0.01), **more: Any
+) -> io.Float.Input:
+    """Widget: a number; `within`: the least, the largest, the step."""
+    low, high, step = within
+    return io.Float.Input(id_, default=default, min=low, max=high, step=step, tooltip=tooltip, **more)
 
-    return decorate
+
+def text(id_: str, tooltip: str, default: str = "", **more: Any) -> io.String.Input:
+    """Widget: text, at first none."""
+    return io.String.Input(id_, default=default, tooltip=tooltip, **more)
+
+
+def choice(id_: str, options: Iterable[str], tooltip: str, **more: Any) -> io.Combo.Input:
+    """Widget: one of `options`, at first the first one."""
+    listed = list(options)
+    return io.Combo.Input(id_, options=listed, default=listed[0], tooltip=tooltip, **more)
 
 
 def strength() -> io.Float.Input:
     """Widget: the factor on the module's whole change of h."""
-    return io.Float.Input(
+    return number(
         "strength",
-        default=1.0,
-        min=-5.0,
-        max=5.0,
-        step=0.05,
-        tooltip="How strongly the module acts. 1 is what it was trained for, 0 is off (the very same picture as "
+        1.0,
+        "How strongly the module acts. 1 is what it was trained for, 0 is off (the very same picture as "
         "without this node), below 0 pushes the other way. Above 2, pictures may fall apart.",
+        within=(-5.0, 5.0, 0.05),
     )
 
 
 def fidelity() -> io.Float.Input:
     """Widget: the factor on the semantic part, which is added along with the responsible part."""
-    return io.Float.Input(
+    return number(
         "fidelity",
-        default=1.0,
-        min=0.0,
-        max=2.0,
-        step=0.05,
-        tooltip="How hard to hold on to the rest of the picture: the job, the scene, the look. 1 is what the module "
+        1.0,
+        "How hard to hold on to the rest of the picture: the job, the scene, the look. 1 is what the module "
         "was trained for. Lower it if the module does too little, raise it if the subject drifts away.",
+        within=(0.0, 2.0, 0.05),
     )
 
 
 def start_percent() -> io.Float.Input:
     """Widget: the point of the sampling where the module starts to act."""
-    return io.Float.Input(
+    return number(
         "start_percent",
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        tooltip="When to begin: 0 is the first step, 0.2 leaves the first fifth alone, which keeps more of the "
+        0.0,
+        "When to begin: 0 is the first step, 0.2 leaves the first fifth alone, which keeps more of the "
         "picture's layout.",
     )
 
 
 def end_percent() -> io.Float.Input:
     """Widget: the point of the sampling where the module stops acting."""
-    return io.Float.Input(
+    return number(
         "end_percent",
-        default=1.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        tooltip="When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine "
+        1.0,
+        "When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine "
         "details. Nothing happens unless it is larger than start percent.",
     )
 
@@ -111,11 +111,10 @@ def count(tooltip: str) -> io.Int.Input:
 
 def module_name() -> io.String.Input:
     """Widget: the name to save a module under."""
-    return io.String.Input(
+    return text(
         "name",
+        "The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it after you press R.",
         default="my_module",
-        tooltip="The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it after you "
-        "press R.",
     )
 
 
