@@ -77,7 +77,7 @@ class ApplyModule(io.ComfyNode):
         Raises RespoError: unknown concept, wrong architecture, no middle block, or a strength that is refused.
         """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
-            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+            return widgets.off(model)
         require_allowed(module, strength)
         concept = concept.strip() or next(iter(module.attribute.concepts))
         values = module.attribute.concept(concept)

@@ -62,7 +62,6 @@ class Background(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
-        """Do not run the recording when the node is off."""
         return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
@@ -83,7 +82,7 @@ class Background(io.ComfyNode):
         later, when sampling starts.
         """
         if widgets.is_off(enabled, strength, start_percent, end_percent):
-            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+            return widgets.off(model)
         block = architecture_of(model).block
         sigmas = sigma_range(model, start_percent, end_percent)
         edit = LowBand(strength, levels, sigmas, guidance, record, block=block)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..respo_train.core.counting.balance import parse_shares
 from ..respo_train.core.counting.seats import LEFT, Given, Seats, as_labels, parse_given, shares_given
@@ -111,7 +111,7 @@ class Balance(io.ComfyNode):
         ]
         linked = [(own, text, by * strength) for own, text, by in asked if own is not None and by != 0]
         if widgets.is_off(enabled, strength, start_percent, end_percent) or not linked:
-            return io.NodeOutput(model, "", ui=ui.PreviewText("Off: the model is passed on untouched."))
+            return widgets.off(model, "")
         given = parse_given(labels, [own.attribute.concepts for own, _, _ in linked]) if labels.strip() else None
         balanced = [
             BalancedAttribute(own, shares_of(own.attribute, text) if given is None else shares_given(given, place), by)

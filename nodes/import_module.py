@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.checkpoint import file_sha256
 from ..respo_train.core.files.text import limited
 from ..respo_train.core.foreign.families import BASES
@@ -14,7 +13,7 @@ from ..respo_train.core.foreign.names import fitting_name, parse_concepts
 from ..respo_train.core.foreign.read import read_file
 from .shared import widgets
 from .shared.folders import foreign_names, place_for, resolve_foreign
-from .shared.saving import Existing, check_place, existing_input, save
+from .shared.saving import Existing, existing_input, save
 from .shared.wire import RespoModule
 
 AS_PUBLISHED = "as published"
@@ -63,19 +62,10 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None = None, concepts: str | None = "", name: str | None = None) -> bool | str:
-        """Check the inputs before anything runs. A linked or missing input is None here."""
-        try:
-            if file is not None:
-                resolve_foreign(file)
-            if concepts is not None and str(concepts).strip():
-                parse_concepts(str(concepts))
-        except RespoError as error:
-            return str(error)
-        return check_place(name)
+        return widgets.valid((resolve_foreign, file), (pasted, concepts), (place_for, name))
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = None, **_: object) -> str:
-        """Rerun when the file's content changes, not only its name."""
         return file_sha256(resolve_foreign(file)) if file is not None else ""
 
     @classmethod
@@ -87,7 +77,7 @@ class ImportModule(io.ComfyNode):
         _, listed = place_for(name)
         found = read_file(
             resolve_foreign(file),
-            parse_concepts(concepts) if concepts.strip() else None,
+            pasted(concepts),
             [part for part in map(str.strip, limited(only, "the concepts to take").split(",")) if part],
             None if base == AS_PUBLISHED else base,
             fitting_name(PurePosixPath(listed).stem),
@@ -95,3 +85,8 @@ class ImportModule(io.ComfyNode):
         saved, line = save(found.attribute, name, existing)
         lines = (line, saved.describe(), *(f"Note: {text}" for text in found.warnings))
         return io.NodeOutput(saved, ui=ui.PreviewText("\n".join(lines)))
+
+
+def pasted(concepts: str) -> dict[str, int] | None:
+    """Return the pasted list of concepts; None for none. Raises RespoError."""
+    return parse_concepts(concepts) if concepts.strip() else None

@@ -35,8 +35,7 @@ class Interpolate(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Check the name before anything runs. A linked input is None here."""
-        return check_new_name(name)
+        return widgets.valid((check_new_name, name))
 
     @classmethod
     def execute(

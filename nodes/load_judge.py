@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.errors import RespoError
 from ..respo_train.core.judge import AnyJudge
 from .shared import widgets
 from .shared.judges import check_prompts, judge_names, load, require_known, state
@@ -42,18 +41,10 @@ class LoadJudge(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, judge: str | None = None, prompts: str | None = "") -> bool | str:
-        """Check the inputs before anything runs. A linked or missing input is None here."""
-        try:
-            if judge is not None:
-                require_known(str(judge))
-            check_prompts(prompts or "")
-        except RespoError as error:
-            return str(error)
-        return True
+        return widgets.valid((require_known, judge), (check_prompts, prompts))
 
     @classmethod
     def fingerprint_inputs(cls, judge: str | None = None, prompts: str | None = "") -> str:
-        """Rerun when the judge's files change, not only its name."""
         return state(str(judge))
 
     @classmethod

@@ -41,20 +41,10 @@ class LoadModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, module: str | None = None, sha256: str | None = "") -> bool | str:
-        """Replace the host's "value not in list" by a message that says what to do.
-
-        A linked or missing input is None here.
-        """
-        try:
-            if module is not None:
-                resolve(module, sha256 or "")
-        except ModuleFileError as error:
-            return str(error)
-        return True
+        return widgets.valid((resolve, module, sha256 or ""))
 
     @classmethod
     def fingerprint_inputs(cls, module: str | None = None, sha256: str | None = "") -> str:
-        """Rerun when the file's content changes, not only its name."""
         return file_sha256(resolve(module)) if module is not None else ""
 
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.shrink import FORMS, Form, kept, shrunk
 from ..respo_train.core.files.text_form import from_text, to_text
 from .shared import widgets
@@ -79,13 +78,7 @@ class ModuleFromText(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, text: str | None = None) -> bool | str:
-        """Check before anything runs that the text holds a module. A linked input is None here."""
-        try:
-            if text is not None:
-                from_text(text)
-        except RespoError as error:
-            return str(error)
-        return True
+        return widgets.valid((from_text, text))
 
     @classmethod
     def execute(cls, text: str) -> io.NodeOutput:

@@ -57,7 +57,6 @@ class Safety(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **given: Any) -> list[str]:
-        """Rerun when the file's content changes, not only its name."""
         return [file_sha256(resolve(found.file)) for found in _switched_on(given)]
 
     @classmethod
@@ -76,7 +75,7 @@ class Safety(io.ComfyNode):
                 edits, text = edits_of(model, found, strength, sigma_range(model, start_percent, end_percent))
                 text = f"Level {level}, strength {strength:g}\n{text}\n{_WARNING}"
                 return io.NodeOutput(with_edits(model, edits), ui=ui.PreviewText(text))
-        return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+        return widgets.off(model)
 
 
 def _switch(found: SafetyConcept) -> io.Boolean.Input:

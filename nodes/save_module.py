@@ -5,7 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from .shared import widgets
-from .shared.saving import Existing, check_place, existing_input, save
+from .shared.folders import place_for
+from .shared.saving import Existing, existing_input, save
 from .shared.wire import LoadedModule, RespoModule
 
 
@@ -30,8 +31,7 @@ class SaveModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None = None) -> bool | str:
-        """Check the name before anything runs. A linked input is None here."""
-        return check_place(name)
+        return widgets.valid((place_for, name))
 
     @classmethod
     def execute(cls, module: LoadedModule, name: str, existing: Existing) -> io.NodeOutput:

@@ -12,7 +12,6 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 from torch import Tensor
 
-from ..respo_train.core.errors import RespoError
 from ..respo_train.core.files.checkpoint import load_hashed
 from ..respo_train.core.files.header import opened
 from .shared import widgets
@@ -107,15 +106,7 @@ class TrainModule(io.ComfyNode):
     def validate_inputs(
         cls, name: str | None = None, custom_preset: str | None = None, preset: str | None = None
     ) -> bool | str:
-        """Check the name and the preset before anything runs. A linked input is None here."""
-        try:
-            if name is not None:
-                place_for(name)
-            if preset is not None and custom_preset is not None:
-                configuration(str(preset), custom_preset)  # a workflow's JSON may hold anything
-        except RespoError as error:
-            return str(error)
-        return True
+        return widgets.valid((place_for, name), (configuration, preset, custom_preset))
 
     @classmethod
     def execute(

@@ -66,7 +66,6 @@ class Where(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, enabled: bool, **linked: Any) -> list[str]:
-        """Do not run the recording when the node is off."""
         return widgets.inputs_to_make(enabled, linked)
 
     @classmethod
@@ -86,7 +85,7 @@ class Where(io.ComfyNode):
         Raises RespoError: nothing to find the subject by, words missing from the prompt, or a bad threshold.
         """
         if not enabled:
-            return io.NodeOutput(model, ui=ui.PreviewText("Off: the model is passed on untouched."))
+            return widgets.off(model)
         architecture_of(model)
         if not 0 <= threshold <= 1:
             raise RespoError(f"expected a threshold from 0 to 1, found {threshold}.")

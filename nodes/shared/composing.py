@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.attribute import Attribute, check_name
 from ...respo_train.core.module.compose import Term, note_on_bases
 from . import widgets
@@ -36,11 +35,7 @@ def name_input() -> io.String.Input:
     )
 
 
-def check_new_name(name: str | None) -> bool | str:
-    """Return True for an acceptable name (or an empty one), otherwise the reason why it is not."""
-    try:
-        if name is not None and str(name).strip():
-            check_name("concept", str(name).strip())
-    except RespoError as error:
-        return str(error)
-    return True
+def check_new_name(name: str) -> None:
+    """Raise RespoError unless a name is acceptable, or empty."""
+    if name.strip():
+        check_name("concept", name.strip())

@@ -31,16 +31,6 @@ def existing_input() -> io.Combo.Input:
     )
 
 
-def check_place(name: str | None) -> bool | str:
-    """Return True for a name that a module can be saved under, otherwise the reason why not."""
-    try:
-        if name is not None:
-            place_for(str(name))
-    except RespoError as error:
-        return str(error)
-    return True
-
-
 def save(attribute: Attribute, name: str, existing: Existing) -> tuple[LoadedModule, str]:
     """Save a module under `name` in the model folder; return it and a line that says so. Raises RespoError."""
     path, listed = place_for(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
+from ...respo_train.core.errors import RespoError
 from .wire import RespoRecord
 
 
@@ -116,6 +117,25 @@ def module_name() -> io.String.Input:
         "The file to write, in models/respo; mine/gender makes a subfolder. Load Module lists it after you press R.",
         default="my_module",
     )
+
+
+def off(model: Any, *more: Any) -> io.NodeOutput:
+    """Return what a node that is off gives: the very same model, and `more`."""
+    return io.NodeOutput(model, *more, ui=ui.PreviewText("Off: the model is passed on untouched."))
+
+
+def valid(*checks: tuple[Any, ...]) -> bool | str:
+    """Answer the host's `validate_inputs`, before anything runs: True, or the message of the first RespoError.
+
+    `checks`: a function and what it is given, which may be any JSON. A linked input is None: it is not checked.
+    """
+    try:
+        for check, *given in checks:
+            if None not in given:
+                check(*map(str, given))
+    except RespoError as error:
+        return str(error)
+    return True
 
 
 def is_off(enabled: bool, strength: float, start_percent: float, end_percent: float) -> bool:
