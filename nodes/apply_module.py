@@ -80,25 +80,11 @@ class ApplyModule(io.ComfyNode):
             return widgets.off(model)
         require_allowed(module, strength)
         concept = concept.strip() or next(iter(module.attribute.concepts))
-        values = module.attribute.concept(concept)
         note = check_fit(model, module)
         acting_on = module.guidance if guidance == OWN else guidance
-        edit = ModuleEdit(
-            sha256=module.sha256,
-            concept=concept,
-            strength=strength,
-            fidelity=fidelity,
-            sigmas=sigma_range(model, start_percent, end_percent),
-            guidance=acting_on,
-            module=values,
-            area=None if mask is None else Area.of(mask),
-            file=module.file,
-            block=module.attribute.architecture.block,
-        )
-        sides = (
-            "\nActs on both sides of guidance, as the module was made for"
-            if guidance == OWN and acting_on == "both"
-            else ""
-        )
-        text = f"Steers {direction_of(concept, module.attribute.training)}{sides}\n{note}".strip()
+        area, sigmas = None if mask is None else Area.of(mask), sigma_range(model, start_percent, end_percent)
+        edit = ModuleEdit.of(module, concept, strength, fidelity=fidelity, sigmas=sigmas, guidance=acting_on, area=area)
+        own_sides = guidance == OWN and acting_on == "both"
+        sides = "Acts on both sides of guidance, as the module was made for" if own_sides else ""
+        text = "\n".join(filter(None, [f"Steers {direction_of(concept, module.attribute.training)}", sides, note]))
         return io.NodeOutput(with_edits(model, [edit]), ui=ui.PreviewText(text))

@@ -74,7 +74,7 @@ class Compose(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return a module whose one concept is the result of `method`.
 
-        Raises RespoError: an unknown method, a missing module, and all that `weighted_sum` and `without` raise.
+        Raises RespoError: a missing module, and all that `weighted_sum` and `without` raise.
         """
         terms = [term_of(module_a, concept_a, weight_a)]
         if module_b is not None:
@@ -82,8 +82,6 @@ class Compose(io.ComfyNode):
         if method == "sum":
             made = weighted_sum(terms, name.strip())
             how = " + ".join(f"{t.weight:g} {t.concept}" for t in terms)
-        elif method != "a without b":
-            raise RespoError(f"expected the method {' or '.join(METHODS)}, found {str(method)[:80]!r}.")
         elif len(terms) < 2:
             raise RespoError("'a without b' needs both modules, but nothing is linked to module_b.")
         else:

@@ -143,16 +143,8 @@ def edits_of(
             lines.append(f"Skipped: {found.switch} is for {module.attribute.architecture.describe()}")
             continue
         edits.append(
-            ModuleEdit(
-                sha256=module.sha256,
-                concept=found.concept,
-                strength=strength,
-                fidelity=1.0,
-                sigmas=sigmas,
-                guidance=module.guidance_in_batches,
-                module=module.attribute.concept(found.concept),
-                file=found.file,
-                block=module.attribute.architecture.block,
+            ModuleEdit.of(
+                module, found.concept, strength, fidelity=1.0, sigmas=sigmas, guidance=module.guidance_in_batches
             )
         )
         origin = "ships with Respo" if sha256 in SHA256.values() else f"your own file, SHA-256 {sha256[:12]}"

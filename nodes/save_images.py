@@ -21,7 +21,7 @@ from ..respo_train.core.files.write import write_atomically
 from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
 from .shared import widgets
-from .steering.edits import Images
+from .steering.edits import PicturesWithConcept
 from .steering.patching import provenance
 
 _COMPRESSION = 4  # the same as the host's Save Image
@@ -171,7 +171,7 @@ def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str
     ]
 
 
-def acted_on(images: Images, count: int) -> Sequence[bool] | None:
+def acted_on(images: PicturesWithConcept, count: int) -> Sequence[bool] | None:
     """Return which of `count` pictures an edit acted on; None where only their sampler knew."""
     try:
         return images(count, None)

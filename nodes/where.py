@@ -82,13 +82,11 @@ class Where(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return the model whose modules act on the subject alone; the very same one when the node is off.
 
-        Raises RespoError: nothing to find the subject by, words missing from the prompt, or a bad threshold.
+        Raises RespoError: nothing to find the subject by, or words missing from the prompt.
         """
         if not enabled:
             return widgets.off(model)
         architecture_of(model)
-        if not 0 <= threshold <= 1:
-            raise RespoError(f"expected a threshold from 0 to 1, found {threshold}.")
         heard = places(clip, prompt, words) if words.strip() else None
         if mask is None and heard is None and record is None:
             raise RespoError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -43,7 +43,8 @@ class ModelIdentity:
 class RunIdentity:
     """`start`: a digest of initial noise and latent; `shape`: of the latent batch; `sigmas`: the noise schedule.
 
-    `sampler`: its function and options, as one text; empty where they are not known.
+    `sampler`: its function and options, as one text; empty where they are not known. `noisy`: whether noise is added at
+    the start, unlike in the second of two KSampler Advanced.
     """
 
     model: ModelIdentity
@@ -51,6 +52,7 @@ class RunIdentity:
     shape: tuple[int, ...]
     sigmas: tuple[float, ...]
     sampler: str
+    noisy: bool = field(repr=False)
 
     @classmethod
     def of(cls, model: Any, sampler: Any, sigmas: Tensor, noise: Tensor, latent: Tensor | None) -> RunIdentity:
@@ -61,7 +63,8 @@ class RunIdentity:
                 start.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         steps = getattr(sampler, "sampler_function", None)
         named = f"{steps.__module__}.{steps.__qualname__} {sampler.extra_options}" if inspect.isfunction(steps) else ""
-        return cls(ModelIdentity.of(model), start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()), named)
+        run = start.hexdigest(), tuple(noise.shape), tuple(sigmas.tolist()), named, bool(noise.any())
+        return cls(ModelIdentity.of(model), *run)
 
     def steps_like(self, run: RunIdentity) -> bool:
         """Whether `run` takes the very same steps: the same sampler on the same whole schedule."""
@@ -70,8 +73,8 @@ class RunIdentity:
     def require(self, run: RunIdentity) -> None:
         """Raise RespoError when a record made for this run cannot be used for `run`.
 
-        `run` may use a part of the recorded schedule. When that part begins later (the second of two KSampler
-        Advanced), the run starts from a partly denoised picture, so its start is not compared with the recorded noise.
+        `run` may use a part of the recorded schedule. When that part begins later, it must go on with a partly denoised
+        picture (the second of two KSampler Advanced): one that adds noise has a picture of its own.
         """
         if not self.model.same(run.model):
             raise RespoError(
@@ -90,10 +93,11 @@ class RunIdentity:
                 f"The record has no step at sigma {unknown[0]:.4g}: it was made with {len(self.sigmas) - 1} steps, "
                 f"this run has {len(run.sigmas) - 1}. Set steps, scheduler and denoise as on Record Run."
             )
-        if run.sigmas[:1] == self.sigmas[:1] and self.start != run.start:
+        if self.start != run.start if run.sigmas[:1] == self.sigmas[:1] else run.noisy:
             raise RespoError(
                 "The record was made with another seed or from another picture than this run: its background would "
-                "show through. Link the same seed and latent to Record Run and to this sampler."
+                "show through. Link the same seed and latent to Record Run and to this sampler. Detailers, upscalers "
+                "and second passes draw pictures of their own: give them the model without the record."
             )
 
 

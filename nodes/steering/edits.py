@@ -6,71 +6,25 @@ Nothing here depends on the host. `plan.py` turns edits into the tensors that th
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...respo_train.core.counting.seats import Seats
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.concept import ConceptModule
 from ...respo_train.core.module.grid import resize
 from ...respo_train.core.module.probe import PromptProbe
 from ..calls.conds import Guidance
 from ..calls.rows import Chunk, Size
+from ..shared.wire import LoadedModule
 
 WHOLE_RUN = (math.inf, 0.0)
-
-
-class Part(Protocol):
-    """What an edit adds in one call, its tensors on the call's device. `limited`: whether regions limit it."""
-
-    @property
-    def limited(self) -> bool: ...
-    def terms(self, h: Tensor) -> Sequence[Tensor]:
-        """Return the summands for `h` `[rows, C, H, W]`, in order: each `[rows, C, H, W]`, float32."""
-        ...
-
-
-class Images(Protocol):
-    """Which pictures of a run an edit changes. Equal ones choose the same pictures.
-
-    `follows`: whether that depends on the run's noise seed. `choice`: edits with the same first entry and another
-    second one never change the same picture.
-    """
-
-    @property
-    def follows(self) -> bool: ...
-    @property
-    def choice(self) -> tuple[Hashable, Hashable]: ...
-    def __call__(self, count: int, seed: int | None) -> Sequence[bool]:
-        """Return a flag for each of `count` pictures of a run; `seed`: its noise seed, None where nothing asks for it.
-
-        Raises RespoError where it cannot be told.
-        """
-        ...
-
-
-class Edit(Protocol):
-    """One addition to h. Equal edits add the same values. Edits are sorted by their repr, so it shows the whole value.
-
-    `sigmas`: (high, low); the edit acts where high >= sigma > low. `guidance`: the side of guidance that it changes.
-    `images`: chooses the pictures that it changes; None means all of them. `probe`: decides from the encoded prompt
-    whether to act; None means always. `block`: the block of a transformer behind which it acts.
-    """
-
-    @property
-    def block(self) -> int: ...
-    @property
-    def sigmas(self) -> tuple[float, float]: ...
-    @property
-    def guidance(self) -> Guidance: ...
-    @property
-    def images(self) -> Images | None: ...
-    @property
-    def probe(self) -> PromptProbe | None: ...
 
 
 @dataclass(frozen=True)
@@ -110,11 +64,51 @@ class Area:
 
 
 @dataclass(frozen=True)
+class PicturesWithConcept:
+    """Says which pictures of a run get `concept` of the attribute at index `place`.
+
+    `told`: how many pictures the node was told of. Equal ones choose the same pictures.
+    """
+
+    seats: Seats
+    place: int
+    concept: str
+    told: int
+
+    @property
+    def follows(self) -> bool:
+        """Whether that depends on the run's noise seed."""
+        return self.seats.follows
+
+    @property
+    def choice(self) -> tuple[Hashable, Hashable]:
+        """Two edits with the same first entry and another second one never change the same picture."""
+        return (self.seats, self.place), self.concept
+
+    def __call__(self, count: int, seed: int | None) -> list[bool]:
+        """Return a flag for each of `count` pictures; `seed`: the run's noise seed, None where nothing asks for it.
+
+        Raises RespoError where it cannot be told.
+        """
+        flags = [given[self.place] == self.concept for given in self.seats.of(count, seed)]
+        if count == 1 < self.told and not self.follows and flags[0]:
+            logging.warning(
+                "Respo: Balance was told of %d pictures, but this one is drawn alone and gets the first one's concept, "
+                "%s. For detailers and lists set Balance's seed_from to 'the sampler'.",
+                self.told,
+                self.concept,
+            )
+        return flags
+
+
+@dataclass(frozen=True)
 class ModuleEdit:
     """A concept's change of h, the same at every step (RespoDiff, arXiv 2509.15257, section 3).
 
-    `file`, `sha256` and `concept` identify the tensors, which `module` holds. Raises RespoError when strength or
-    fidelity is not finite.
+    `file`, `sha256` and `concept` identify the tensors, which `module` holds. `sigmas`: (high, low); it acts where
+    high >= sigma > low. `guidance`: the side of guidance that it changes. `images`: chooses the pictures that it
+    changes; None means all. `probe`: decides from the encoded prompt whether to act; None means always. `block`: the
+    block of a transformer behind which it acts. Edits are sorted by their repr, so it shows the whole value.
     """
 
     sha256: str
@@ -124,20 +118,22 @@ class ModuleEdit:
     sigmas: tuple[float, float]
     guidance: Guidance
     module: ConceptModule = field(compare=False, repr=False)
-    images: Images | None = None
+    images: PicturesWithConcept | None = None
     area: Area | None = None
     probed: bool = False
     probe: PromptProbe | None = field(default=None, compare=False, repr=False)
     file: str = field(default="", compare=False, repr=False)
     block: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("strength", "fidelity"):
-            if not math.isfinite(getattr(self, name)):
-                raise RespoError(f"expected {name} as a finite number, found {getattr(self, name)}.")
+    @classmethod
+    def of(cls, module: LoadedModule, concept: str, strength: float, **more: Any) -> ModuleEdit:
+        """Make the edit for one concept of a module; `more`: further fields. Raises UnknownConcept."""
+        attribute, own = module.attribute, {**more, "file": module.file, "probed": more.get("probe") is not None}
+        values, block = attribute.concept(concept), attribute.architecture.block
+        return cls(module.sha256, concept, strength, module=values, block=block, **own)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values for a picture's metadata, and "images" (see `Edit`)."""
+        """Return plain values for a picture's metadata, and "images"."""
         start, end = self.sigmas
         named = {"module": self.file, "sha256": self.sha256, "concept": self.concept, "guidance": self.guidance}
         amounts = {"strength": self.strength, "fidelity": self.fidelity, "masked": self.area is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,8 @@ from ..recording.record import Band, Record, RecordedCall
 class LowBand:
     """`strength` times the low band of h, with `levels` levels.
 
-    `record`: the run whose h is used; None for the current run. The paper uses the run without changes. Raises
-    RespoError when the strength is not finite.
+    `record`: the run whose h is used; None for the current run. The paper uses the run without changes. The other
+    fields are those of a `ModuleEdit`.
     """
 
     strength: float
@@ -32,10 +31,6 @@ class LowBand:
     images: None = None
     probe: None = None
     block: int = 0
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.strength):
-            raise RespoError(f"expected strength as a finite number, found {self.strength}.")
 
     def recorded(self, call: Call, size: Size) -> Band | None:
         """Return what the record has for a call with an h of `size`: zeros in rows that are not changed.
@@ -58,12 +53,13 @@ class LowBand:
     def _band(self, found: RecordedCall, chunk: Chunk) -> Band | None:
         if self.guidance == "conditional" and not chunk.cond.conditional:
             return None
+        chunk.require_whole("A record")
         return found.band(chunk.cond.name, chunk.cond.index).of_pictures(chunk.pictures)
 
 
 @dataclass(frozen=True)
 class Low:
-    """A low band in one call, see `edits.Part`. `recorded`: that of a record, `acting`: on which rows; None for all."""
+    """A low band in one call, see `plan.Part`. `recorded`: that of a record, `acting`: on which rows; None for all."""
 
     strength: float
     levels: int
@@ -72,7 +68,6 @@ class Low:
     limited: bool = False
 
     def terms(self, h: Tensor) -> list[Tensor]:
-        """See `edits.Part`."""
         low = low_band(h.float(), self.levels) if self.recorded is None else self.recorded.low_band(h, self.levels)
         value = self.strength * low
         return [value if self.acting is None else torch.where(self.acting, value, 0.0)]

@@ -27,9 +27,9 @@ from ..recording.rest import keep_rest
 from ..recording.tape import Tape
 from ..shared.guard import architecture_of
 from .blocks import Steer, steering
-from .edits import WHOLE_RUN, Edit, ModuleEdit
+from .edits import WHOLE_RUN, ModuleEdit
 from .low_band import LowBand
-from .plan import planner, product
+from .plan import Edit, planner, product
 from .regions import Region, fresh_word_attention, listening, mark_words, subject_in
 
 _KEY = "respo"

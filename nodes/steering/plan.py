@@ -22,7 +22,7 @@ from ...respo_train.core.module.h_map import map_of_h
 from ...respo_train.core.module.probe import PromptProbe, Reader
 from ..calls.call import Call
 from ..calls.rows import Chunk, Pictures, Size
-from .edits import WHOLE_RUN, Area, Edit, Images, ModuleEdit, Part
+from .edits import WHOLE_RUN, Area, ModuleEdit, PicturesWithConcept
 from .low_band import Low, LowBand
 
 _SIZES_KEPT = 8  # sizes of h whose constants are kept: enough for a second pass and a few area prompts
@@ -30,10 +30,11 @@ _CALLS_KEPT = 128  # kinds of calls whose rows and masks are kept: the windows o
 
 _DEVICES_KEPT = 8
 
+Edit = ModuleEdit | LowBand
 Chunks = tuple[Chunk, ...]
 Planner = Callable[[Call, Size], "Plan"]
 # (a call, the size of h, on which rows the edit's conditions hold, `[rows or 1]`) -> what it adds
-Maker = Callable[[Call, Size, Tensor | None], Part]
+Maker = Callable[[Call, Size, Tensor | None], "Part"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ class Constants:
     limited: bool = True
 
     def terms(self, h: Tensor) -> list[Tensor]:
-        """See `Part`."""
         return [self.table.index_select(0, own) for own in self.index.unbind()]
 
 
@@ -91,13 +91,17 @@ class Varying:
     limited: bool = True
 
     def terms(self, h: Tensor) -> list[Tensor]:
-        """See `Part`."""
         value = self.constant
         if self.weights is not None:
             value = value + self.strength * map_of_h(h, *self.weights)
         if self.mask is not None:
             value = value * self.mask
         return [torch.where(self.acting, value, 0.0)]
+
+
+# What an edit adds in one call. `limited`: whether regions limit it; `terms`: the summands for h `[rows, C, H, W]`, in
+# order, each `[rows, C, H, W]`, float32.
+Part = Constants | Varying | Low
 
 
 def product(weights: Sequence[Tensor | None]) -> Tensor | None:
@@ -173,7 +177,7 @@ def _constants(edits: Sequence[ModuleEdit]) -> Maker:
     return make
 
 
-def _most_at_once(images: Sequence[Images | None]) -> int:
+def _most_at_once(images: Sequence[PicturesWithConcept | None]) -> int:
     """Return how many of some edits can act on one picture.
 
     It does not depend on the pictures: a traced network may not notice that the number of additions has changed.
