@@ -38,8 +38,7 @@ class ApplyModule(io.ComfyNode):
                 ),
                 widgets.strength(),
                 widgets.fidelity(),
-                widgets.start_percent(),
-                widgets.end_percent(),
+                *widgets.span(),
                 io.Combo.Input(
                     "guidance",
                     options=["conditional", "both", OWN],

@@ -41,8 +41,7 @@ class Background(io.ComfyNode):
                     tooltip="How coarse the structure is: 1 averages blocks of 2 x 2, and each further level doubles "
                     "the block size.",
                 ),
-                widgets.start_percent(),
-                widgets.end_percent(),
+                *widgets.span(),
                 io.Combo.Input(
                     "guidance",
                     options=["conditional", "both"],

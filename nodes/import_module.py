@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import PurePosixPath
 
 from comfy_api.latest import io, ui
@@ -12,11 +13,12 @@ from ..respo_train.core.foreign.families import BASES
 from ..respo_train.core.foreign.names import fitting_name, parse_concepts
 from ..respo_train.core.foreign.read import read_file
 from .shared import widgets
-from .shared.folders import foreign_names, place_for, resolve_foreign
+from .shared.folders import FOREIGN, foreign_names, place_for, resolve
 from .shared.saving import Existing, existing_input, save
 from .shared.wire import RespoModule
 
 AS_PUBLISHED = "as published"
+_foreign = partial(resolve, suffixes=FOREIGN)
 
 
 class ImportModule(io.ComfyNode):
@@ -62,11 +64,11 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str | None = None, concepts: str | None = "", name: str | None = None) -> bool | str:
-        return widgets.valid((resolve_foreign, file), (pasted, concepts), (place_for, name))
+        return widgets.valid((_foreign, file), (pasted, concepts), (place_for, name))
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = None, **_: object) -> str:
-        return file_sha256(resolve_foreign(file)) if file is not None else ""
+        return file_sha256(_foreign(file)) if file is not None else ""
 
     @classmethod
     def execute(cls, file: str, only: str, concepts: str, base: str, name: str, existing: Existing) -> io.NodeOutput:
@@ -76,7 +78,7 @@ class ImportModule(io.ComfyNode):
         """
         _, listed = place_for(name)
         found = read_file(
-            resolve_foreign(file),
+            _foreign(file),
             pasted(concepts),
             [part for part in map(str.strip, limited(only, "the concepts to take").split(",")) if part],
             None if base == AS_PUBLISHED else base,

@@ -67,20 +67,8 @@ class RecordRun(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model: Any,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        positive: Any,
-        negative: Any,
-        latent_image: Any,
-        denoise: float,
-    ) -> io.NodeOutput:
-        """Return the sampled latent and the record of its run.
+    def execute(cls, model: Any, latent_image: Any, **settings: Any) -> io.NodeOutput:
+        """Return the sampled latent and the record of its run; `settings`: the other inputs, as for KSampler.
 
         Raises RespoError when the model has no middle block or there is nothing to sample.
         """
@@ -88,7 +76,6 @@ class RecordRun(io.ComfyNode):
         # The host's own nodes.py, imported before any pack. `import nodes` could find our folder of the same name.
         sampler = sys.modules["nodes"].common_ksampler
         tape = Tape()
-        given = (seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image)
-        (latent,) = sampler(recording(model, tape), *given, denoise=denoise)
+        (latent,) = sampler(recording(model, tape), latent=latent_image, **settings)
         record = tape.record()
         return io.NodeOutput(latent, record, ui=ui.PreviewText(record.describe()))

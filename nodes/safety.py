@@ -47,8 +47,7 @@ class Safety(io.ComfyNode):
                     tooltip="How hard to steer away. More makes unwanted things rarer and changes more of the picture. "
                     "The help page has figures. off: the very same picture as without this node.",
                 ),
-                widgets.start_percent(),
-                widgets.end_percent(),
+                *widgets.span(),
                 widgets.enabled(),
                 *(_switch(found) for found in safety_concepts()),
             ],

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
-from ..calls.conds import Cond, Guidance
+from ..calls.conds import Cond, Guidance, with_more
 from .record import Pace, Record, RecordedCall, no_call
 from .run_identity import RunIdentity
 
@@ -66,13 +66,12 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
         sampler = executor.class_obj
         run = RunIdentity.of(guider.model_patcher, sampler, sigmas, noise, rest[0] if rest else None)
         record.run.require(run)
-        options = dict(extra["model_options"])
+        options = extra["model_options"]
         _require_guidance(record, guidance, guider, options)
-        inner = dict(options.get("transformer_options", {}))
         follower = _Follower(record.to(guider.model_patcher.load_device), run)
-        inner[_RUN] = {**inner.get(_RUN, {}), record.sha256: follower}
-        options["transformer_options"] = inner
-        samples: Tensor = executor(guider, sigmas, {**extra, "model_options": options}, callback, noise, *rest)
+        others = options.get("transformer_options", {}).get(_RUN, {})
+        extra = {**extra, "model_options": with_more(options, {_RUN: {**others, record.sha256: follower}})}
+        samples: Tensor = executor(guider, sigmas, extra, callback, noise, *rest)
         follower.require_order()
         return samples
 
@@ -81,13 +80,11 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
 
 def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
     """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch."""
-    options = dict(model_options or {})
-    inner = dict(options.get("transformer_options", {}))
-    followers: Mapping[str, _Follower] | None = inner.get(_RUN)
+    followers: Mapping[str, _Follower] | None = (model_options or {}).get("transformer_options", {}).get(_RUN)
     if followers is not None:
-        inner[_CALLS] = {sha256: follower.next(timestep) for sha256, follower in followers.items()}
-        options["transformer_options"] = inner
-    denoised: Tensor = executor(x, timestep, options, seed)
+        found = {sha256: follower.next(timestep) for sha256, follower in followers.items()}
+        model_options = with_more(model_options, {_CALLS: found})
+    denoised: Tensor = executor(x, timestep, model_options or {}, seed)
     return denoised
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
+from ..calls.conds import with_more
 from ..calls.rows import chunks_of
 from .record import Bands, Pace, Record, RecordedCall
 from .run_identity import RunIdentity
@@ -37,9 +38,8 @@ class Tape:
 
     def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
         """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
-        options, bands = dict(model_options or {}), Bands()
-        options["transformer_options"] = {**options.get("transformer_options", {}), _BANDS: bands}
-        denoised: Tensor = executor(x, timestep, options, seed)
+        bands = Bands()
+        denoised: Tensor = executor(x, timestep, with_more(model_options, {_BANDS: bands}), seed)
         self._calls.append((timestep[:1].clone(), RecordedCall(denoised.detach().clone(), bands.found)))
         return denoised
 

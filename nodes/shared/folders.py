@@ -60,20 +60,21 @@ def module_names() -> list[str]:
     return folder_paths.get_filename_list(FOLDER)
 
 
-def resolve(name: str, sha256: str = "") -> Path:
-    """Find a module file by its name. `sha256` is only used in the message.
+def resolve(name: str, sha256: str = "", suffixes: tuple[str, ...] = (SUFFIX,)) -> Path:
+    """Find a module file by its name, or with the suffixes FOREIGN another project's. `sha256` is only for the message.
 
     Raises ModuleFileError, which says where to put the file. Names come from workflows that strangers write, so only
     files inside a `respo` folder are opened, after resolving links.
     """
-    relative = _relative(name)
+    relative = _relative(name, suffixes)
     if found := _inside(relative):
         return found
     known = f" (SHA-256 {sha256})" if sha256 else ""
+    what, there = ("file", foreign_names()) if suffixes == FOREIGN else ("module", module_names())
     raise ModuleFileError(
-        f"The module {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
+        f"The {what} {name!r}{known} is not on this computer. Get the file from where you got the workflow, put it "
         f"into {own_folder() / relative.parent} and press R in ComfyUI; or choose one that is there: "
-        f"{', '.join(module_names()[:10]) or 'none yet'}."
+        f"{', '.join(there[:10]) or 'none yet'}."
     )
 
 
@@ -84,17 +85,6 @@ def foreign_names() -> list[str]:
         names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
         found.update(folder_paths.filter_files_extensions(names, FOREIGN))
     return sorted(found)
-
-
-def resolve_foreign(name: str) -> Path:
-    """Find another project's file by its name, as `resolve` does. Raises ModuleFileError."""
-    relative = _relative(name, FOREIGN)
-    if found := _inside(relative):
-        return found
-    raise ModuleFileError(
-        f"The file {name!r} is not on this computer. Put it into {own_folder() / relative.parent} and press R in "
-        f"ComfyUI; or choose one that is there: {', '.join(foreign_names()[:10]) or 'none yet'}."
-    )
 
 
 def _inside(relative: PurePosixPath) -> Path | None:

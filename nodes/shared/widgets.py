@@ -67,24 +67,17 @@ def fidelity() -> io.Float.Input:
     )
 
 
-def start_percent() -> io.Float.Input:
-    """Widget: the point of the sampling where the module starts to act."""
-    return number(
-        "start_percent",
-        0.0,
-        "When to begin: 0 is the first step, 0.2 leaves the first fifth alone, which keeps more of the "
-        "picture's layout.",
+def span() -> list[io.Float.Input]:
+    """Widgets: the points of the sampling where the module starts and stops acting."""
+    start = (
+        "When to begin: 0 is the first step, 0.2 leaves the first fifth alone, which keeps more of the picture's "
+        "layout."
     )
-
-
-def end_percent() -> io.Float.Input:
-    """Widget: the point of the sampling where the module stops acting."""
-    return number(
-        "end_percent",
-        1.0,
-        "When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine "
-        "details. Nothing happens unless it is larger than start percent.",
+    end = (
+        "When to stop: 1 is the last step, 0.8 leaves the last fifth alone, which keeps more of the fine details. "
+        "Nothing happens unless it is larger than start percent."
     )
+    return [number("start_percent", 0.0, start), number("end_percent", 1.0, end)]
 
 
 def enabled() -> io.Boolean.Input:

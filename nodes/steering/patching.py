@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import comfy.patcher_extension
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
@@ -43,15 +43,15 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
 
     A Region limits all modules of the adjacent nodes, whatever the order of the nodes.
     """
-    patched, kinds = model.clone(), comfy.patcher_extension.WrappersMP
+    patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
     if _is_transformer(patched):
-        _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
+        _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
     else:
-        _wrap_once(patched, kinds.APPLY_MODEL, f"{_KEY} plans", _prepare)
+        _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} plans", _prepare)
     if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
-        _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
-        _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} seed", name_seed)
+        _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
+        _wrap_once(patched, WrappersMP.PREDICT_NOISE, f"{_KEY} seed", name_seed)
     _name_conds_of(patched)
     _set_steers(patched, _steers(merged), tuple(merged))
     return patched
@@ -66,9 +66,8 @@ def with_region(model: Any, region: Region) -> Any:
         )
     patched = with_edits(model, [region])
     if region.words is not None:
-        kind = comfy.patcher_extension.WrappersMP.APPLY_MODEL
-        _wrap_once(patched, kind, _KEY, fresh_word_attention)
-        _wrap_once(patched, kind, f"{_KEY} {region.words}", mark_words(region.words))
+        _wrap_once(patched, WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
+        _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} {region.words}", mark_words(region.words))
         # A patch, not a replacement: only one node can replace the attention, and IPAdapter and the like do so.
         patched.set_model_attn2_patch(listening(region.words))
     return patched
@@ -86,19 +85,17 @@ def with_rest_of(model: Any, record: Record, threshold: float) -> Any:
     """Return a clone of a host MODEL that keeps `record`'s prediction where its own hardly differs (`keep_rest`)."""
     patched = model.clone()
     _follow(patched, record, "conditional")
-    kind = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
-    patched.add_wrapper_with_key(kind, f"{_KEY} rest", keep_rest(record, threshold))
+    patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} rest", keep_rest(record, threshold))
     return patched
 
 
 def recording(model: Any, tape: Tape) -> Any:
     """Return a clone of a host MODEL whose run is recorded on `tape`, after all other patches. It changes no value."""
     patched = model.clone()
-    kinds = comfy.patcher_extension.WrappersMP
     # Closures: the host may copy bound methods, and would copy the tape with them.
     _set_steers(patched, {architecture_of(model).block: lambda h, options: tape.read(h, options)})
-    patched.add_wrapper_with_key(kinds.SAMPLER_SAMPLE, f"{_KEY} record", lambda *given: tape.begin(*given))
-    patched.add_wrapper_with_key(kinds.PREDICT_NOISE, f"{_KEY} record", lambda *given: tape.call(*given))
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, f"{_KEY} record", lambda *given: tape.begin(*given))
+    patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} record", lambda *given: tape.call(*given))
     _name_conds_of(patched)
     return patched
 
@@ -106,7 +103,7 @@ def recording(model: Any, tape: Tape) -> Any:
 def provenance(model: Any) -> list[dict[str, Any]]:
     """Return what acts on a host MODEL's h: one plain dictionary for each module edit, see `ModuleEdit.describe`."""
     patches = model.model_options["transformer_options"].get("patches", {}).get("output_block_patch", [])
-    wrappers = model.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} edits")
+    wrappers = model.get_wrappers(WrappersMP.APPLY_MODEL, f"{_KEY} edits")
     found = [edit for patch in (*patches, *wrappers) for edit in getattr(patch, _MARK, ())]
     return [edit.describe() for edit in found if isinstance(edit, ModuleEdit)]
 
@@ -121,17 +118,15 @@ def sigma_range(model: Any, start_percent: float, end_percent: float) -> tuple[f
 
 def _name_conds_of(patched: Any) -> None:
     """Record in every call's options which prompt is which, and which pictures are sampled."""
-    kinds = comfy.patcher_extension.WrappersMP
-    _wrap_once(patched, kinds.PREDICT_NOISE, _KEY, name_conds)
-    _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} pictures", name_pictures)
-    _wrap_once(patched, kinds.CALC_COND_BATCH, _KEY, name_numbers)
+    _wrap_once(patched, WrappersMP.PREDICT_NOISE, _KEY, name_conds)
+    _wrap_once(patched, WrappersMP.PREDICT_NOISE, f"{_KEY} pictures", name_pictures)
+    _wrap_once(patched, WrappersMP.CALC_COND_BATCH, _KEY, name_numbers)
 
 
 def _follow(patched: Any, record: Record, guidance: Guidance) -> None:
     """Check at the start of a run that `record` belongs to it, and pass the recorded data to every step."""
-    kinds = comfy.patcher_extension.WrappersMP
-    _wrap_once(patched, kinds.SAMPLER_SAMPLE, f"{_KEY} {record.sha256} {guidance}", follow(record, guidance))
-    _wrap_once(patched, kinds.PREDICT_NOISE, f"{_KEY} follow", look_up)
+    _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} {record.sha256} {guidance}", follow(record, guidance))
+    _wrap_once(patched, WrappersMP.PREDICT_NOISE, f"{_KEY} follow", look_up)
 
 
 def _wrap_once(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
@@ -148,7 +143,7 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | R
     if _is_transformer(patched):
         wrapper, key = steering(steers), f"{_KEY} edits" if edits else f"{_KEY} tape"
         setattr(wrapper, _MARK, edits)
-        patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, key, wrapper)
+        patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, wrapper)
         return
     (steer,) = steers.values() or [_steer(edits)]  # regions alone wait for the modules of later nodes
 
@@ -171,7 +166,7 @@ def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
 
     In a U-Net they are taken only if no other node's patch stands behind them.
     """
-    kind, key = comfy.patcher_extension.WrappersMP.APPLY_MODEL, f"{_KEY} edits"
+    kind, key = WrappersMP.APPLY_MODEL, f"{_KEY} edits"
     if found := patched.get_wrappers(kind, key):
         patched.remove_wrappers_with_key(kind, key)
         return getattr(found[0], _MARK, ())
