@@ -15,6 +15,10 @@ from ...respo_train.core.module.architecture import Architecture
 from ...respo_train.core.module.fingerprint import fingerprint, same_checkpoint
 from ..shared.guard import architecture_of, own_weight
 
+_OWN_PICTURES = (
+    "Detailers, upscalers and second passes draw pictures of their own: give them the model without the record."
+)
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -85,7 +89,7 @@ class RunIdentity:
         if self.shape != run.shape:
             raise RespoError(
                 f"The record was made for latents of {list(self.shape)} (pictures, channels, height, width), but this "
-                f"run has {list(run.shape)}. Link the same latent to Record Run and to this sampler."
+                f"run has {list(run.shape)}. Link the same latent to Record Run and to this sampler. {_OWN_PICTURES}"
             )
         unknown = [sigma for sigma in run.sigmas[:-1] if sigma not in self.sigmas[:-1]]
         if unknown:
@@ -96,8 +100,7 @@ class RunIdentity:
         if self.start != run.start if run.sigmas[:1] == self.sigmas[:1] else run.noisy:
             raise RespoError(
                 "The record was made with another seed or from another picture than this run: its background would "
-                "show through. Link the same seed and latent to Record Run and to this sampler. Detailers, upscalers "
-                "and second passes draw pictures of their own: give them the model without the record."
+                f"show through. Link the same seed and latent to Record Run and to this sampler. {_OWN_PICTURES}"
             )
 
 

@@ -33,6 +33,26 @@ batch_size at 1**: its batches hold the tiles of a picture one after the other, 
 FreeU's as well | – | – |
 
 The detailers found their faces by a stand-in for a face detector, whose weights are not shipped here. With Impact
-Pack and Ultimate SD Upscale a mask of the whole picture is laid over each crop or tile. Background with a record
-was not tried with these packs.
+Pack and Ultimate SD Upscale a mask of the whole picture is laid over each crop or tile.
+
+With a record: on 2026-11-29 the same packs ran with Record Run, and Background (strength 0.35) or Where on it.
+"Drawn alone" is the oracle: each picture of the batch by itself, with its own record, its noise and its concept.
+
+| pack | what ran | Background with a record | Where with a record |
+|---|---|---|---|
+| AnimateDiff-Evolved | 8 pictures in windows of 4 (Standard Static, Looped Uniform) and of 3 (Batched); the record \
+made in the windows, or without them | as drawn alone: latents at most 0.0002 apart, where the node changes them by \
+2.8 to 9.9; 8 of 8 as labelled | as drawn alone: at most 0.0004 apart, of 1.8 to 11.7; 8 of 8 as labelled |
+| TiledDiffusion | 2 pictures of 4 tiles, 1 and 4 tiles in a call, in all three methods | refused: a record is of \
+whole pictures | MultiDiffusion, a record made without tiles: 7 of 8 tiles as labelled, how much it keeps was not \
+measured; one made with tiles is refused |
+| | one tile that covers the picture | the run without tiles: latents at \
+most 0.0002 apart | MultiDiffusion: at most 0.0001 apart |
+| Impact Pack | FaceDetailer over 1 and 4 pictures, denoise 0.5, on a part of the recorded steps | refused: \
+it draws pictures of its own, or one of several | refused |
+| Ultimate SD Upscale 1.7.0 | No Upscale, tiles of the picture's size, over 1 and 4 pictures, denoise 0.5, on a part \
+of the recorded steps | refused: it draws pictures of its own | refused |
+
+Before that day the last two followed the record of the whole picture in silence where the sizes and steps fitted. Give
+detailers and upscalers the model with Balance, but without the record.
 """
