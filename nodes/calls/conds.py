@@ -41,16 +41,7 @@ class Cond:
 
 
 Named = Mapping[Any, Sequence[Cond]]  # the host's identifier of a prompt -> the prompts it may be
-
-
-@dataclass(frozen=True)
-class _Call:
-    """The prompts of each number of a call.
-
-    It is no dictionary: the host would merge and copy that on its way to the model.
-    """
-
-    numbers: tuple[Named, ...]
+_Call = tuple[Named, ...]  # the prompts of each number of a call; no list or dictionary, which the host copies
 
 
 def name_conds(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
@@ -65,7 +56,7 @@ def name_numbers(executor: Any, model: Any, conds: Sequence[Any], x: Tensor, tim
     """Wrap the host's evaluation of prompt lists (WrappersMP.CALC_COND_BATCH): record which list each number is."""
     lists = options.get("transformer_options", {}).get(_LISTS)
     if lists is not None:
-        options = with_more(options, {_CALL: _Call(tuple(name_list(lists, cond or []) for cond in conds))})
+        options = with_more(options, {_CALL: tuple(name_list(lists, cond or []) for cond in conds)})
         del options["transformer_options"][_LISTS]
     return executor(model, conds, x, timestep, options)
 
@@ -96,7 +87,7 @@ def conds_of_chunks(transformer_options: Mapping[str, Any]) -> list[Cond]:
     numbers = transformer_options["cond_or_uncond"]
     call: _Call | None = transformer_options.get(_CALL)
     identifiers = transformer_options.get("uuids") or [None] * len(numbers)
-    named = [call.numbers[number] if call is not None and number < len(call.numbers) else {} for number in numbers]
+    named = [call[number] if call is not None and number < len(call) else {} for number in numbers]
     return [_choose(own.get(key, []), n) for own, key, n in zip(named, identifiers, numbers, strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import folder_paths
@@ -27,17 +28,10 @@ def write_page(judge: AnyJudge, labels: Mapping[str, Sequence[str]], targets: Ma
         done = audited(judge, look, targets, 0, {})
         folder = Path(folder_paths.get_output_directory()) / FOLDER
         make_folder(folder)
-        path = _free(folder)
+        path = next(path for n in count(1) if not (path := folder / f"audit_{n:05}.html").exists())
         write_audit_page(path, done)
     except ImportError as error:
         return (
             f"The page needs the Python packages jinja2 and matplotlib ({error}): install them into ComfyUI's Python."
         )
     return f"The page is {FOLDER}/{path.name} in ComfyUI's output folder."
-
-
-def _free(folder: Path) -> Path:
-    number = 1
-    while (path := folder / f"audit_{number:05}.html").exists():
-        number += 1
-    return path

@@ -272,7 +272,7 @@ REFUSED = {
     "denoise": ({}, {"denoise": 0.5}, "no step at sigma"),
     "batch": ({}, {"size": (3, 4, 16, 16)}, r"latents of \[2, 4, 16, 16\].*\[3, 4, 16, 16\]"),
     "seed": ({}, {"seed": 6}, "another seed"),
-    "new noise on a picture of its own": ({}, {"steps": 2, "denoise": 0.5}, "another picture.*Detailers"),
+    "new noise on a picture of its own": ({}, {"steps": 2, "denoise": 0.5}, r"another picture.*Detailers"),
     "half": ({"cfg": 1.0}, {}, "negative prompt.*cfg"),
 }
 

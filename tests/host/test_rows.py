@@ -171,6 +171,21 @@ def test_a_record_made_in_windows_is_that_of_the_run(sample, run_node, model, pr
             assert torch.allclose(windows.calls[key].bands[prompt_key].means, band.means, atol=1e-2)
 
 
+@pytest.mark.parametrize("recorded_in_tiles", [False, True])
+def test_a_record_over_tiles_is_refused(sample, run_node, model, prompt, pack, recorded_in_tiles):
+    given = {
+        "seed": 5, "steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "positive": prompt(1),
+        "negative": prompt(2), "latent_image": {"samples": torch.zeros(2, 4, 32, 32)}, "denoise": 1.0,
+    }  # fmt: skip
+
+    def held() -> torch.Tensor:
+        recorded = run_node("RespoRecordRun", model=tiled(model, 2) if recorded_in_tiles else model, **given)[1]
+        return sample(tiled(run_node("RespoBackground", model=model, record=recorded)[0], 2), size=(32, 32))
+
+    with pytest.raises(pack.core.errors.RespoError, match=r"A record is of whole pictures.*sample without tiles"):
+        held()
+
+
 def test_masks_of_a_batch_that_is_drawn_one_by_one_are_refused(sample, run_node, model, module, pack):
     """What detailers do: the masks are those of the whole batch, but each run draws one picture of it."""
     masked = run_node("RespoApplyModule", model=model, module=module, mask=torch.ones(3, 16, 16))[0]
