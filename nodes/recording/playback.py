@@ -45,9 +45,9 @@ class _Follower:
 
     def require_order(self) -> None:
         """Raise RespoError when the calls were not the recorded ones after all, as with adaptive steps."""
-        sigmas = torch.cat(self._seen).tolist() if self._seen else []
+        sigmas, pace = torch.cat(self._seen).tolist() if self._seen else [], Pace()
         for place, sigma in enumerate(sigmas):
-            key = self._pace.next(sigma)
+            key = pace.next(sigma)
             if self._keys is None or self._keys[place : place + 1] != (key,):
                 raise no_call(*key)
 

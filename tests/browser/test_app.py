@@ -9,7 +9,9 @@ from benchmarks.templates import read_template
 
 TEMPLATE, TOGGLE = "balance_a_batch", "Comfy.ToggleLinear"
 LABELS = ["prompt", "distribution", "how many pictures", "seed"]
-KNOWS = "(id) => app.extensionManager.command.commands.some(command => command.id === id)"
+# Older pages have a first try of it under the same id, with a form of its own.
+KNOWS = """(id) => app.extensionManager.command.commands.some(command =>
+    command.id === id && command.label === 'Toggle App Mode')"""
 RUN = "[data-testid=linear-run-button]"
 # Of the form beside the pictures, from top to bottom.
 FORM = """(labels) => [...document.querySelectorAll('*')].filter(one => !one.children.length)

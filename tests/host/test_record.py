@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -93,6 +93,28 @@ def test_says_which_call_is_missing(record_run, pack):
     _, record = record_run()
     with pytest.raises(pack.core.errors.RespoError, match="call number 2"):
         record.call(record.run.sigmas[0], 1)
+
+
+def test_calls_in_another_order(record_run, pack):
+    """The same sampler and steps: told when the run is over, or has more calls. Another sampler: at the call."""
+    _, record = record_run()
+    follower = pack.root.nodes.recording.playback._Follower
+    sigmas = [torch.tensor([sigma]) for sigma, _ in record.calls]
+
+    def after(calls, run=record.run):
+        own = follower(record, run)
+        return own, [own.next(sigma) for sigma in calls]
+
+    own, found = after(sigmas)
+    assert found == list(record.calls.values())
+    own.require_order()
+    with pytest.raises(pack.core.errors.RespoError, match="call number 2"):
+        own.next(sigmas[-1])
+    own, _ = after(reversed(sigmas))
+    with pytest.raises(pack.core.errors.RespoError, match="call number 1"):
+        own.require_order()
+    with pytest.raises(pack.core.errors.RespoError, match="call number 1"):
+        after([torch.tensor([99.0])], replace(record.run, sampler="another"))
 
 
 def test_nothing_sampled(record_run, pack):
