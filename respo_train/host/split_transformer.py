@@ -197,7 +197,10 @@ def _given(model: Any, context_dim: int, device: torch.device) -> dict[str, Tens
         height=16,
         device=device,
     )
-    unknown = set(entries) - {"c_crossattn", "y", "guidance", "num_tokens"}
+    known = {"c_crossattn", "y", "guidance", "num_tokens"}
+    if getattr(model.diffusion_model, "clip_text_pooled_proj", None) is None:
+        known.add("clip_text_pooled")  # newer hosts give it to every NextDiT, and only NewBie's reads it
+    unknown = set(entries) - known
     if unknown:
         raise RespoError(f"expected a text-to-image model, found one that also takes {', '.join(sorted(unknown))}.")
     guidance = {"guidance": entries["guidance"].cond.to(device)} if "guidance" in entries else {}

@@ -16,6 +16,14 @@ CASES = [(name, block) for name, kind in KINDS.items() for block in kind.rows]
 TIMESTEPS = torch.tensor([900, 250])
 
 
+@pytest.fixture(autouse=True)
+def in_training(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whoever makes a HostTransformer tells newer hosts, whose fused operations have no gradient."""
+    import comfy.model_management
+
+    monkeypatch.setattr(comfy.model_management, "in_training", True, raising=False)
+
+
 def predicted(split: HostTransformer, latents: Tensor, context: Tensor, pooled: Tensor | None) -> Tensor:
     """The noise by the host's own `apply_model`, which gives the picture: x - sigma v."""
     model = split._patcher.model
