@@ -36,6 +36,8 @@ def test_two_use_a_subgraph():
         inside = {own["id"] for own in workflow.get("definitions", {}).get("subgraphs", [])}
         times = sum(node["type"] in inside for node in workflow["nodes"])
         assert times > len(inside) or not inside, name  # once alone it would only hide nodes
+        numbers = [node["id"] for node in nodes_of(workflow)]
+        assert len(set(numbers)) == len(numbers), name  # newer pages would give out others
         used += [name] if inside else []
     assert used == ["compose_modules", "only_where_the_subject_is"]
 
