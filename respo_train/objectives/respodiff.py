@@ -20,6 +20,10 @@ from ..latents.sampling import guided, one_per_row, predict_many
 from ..latents.trajectory import Trajectories
 from .objective import Objective, Setting, Steered, Term
 
+# snr_gamma on transformers, unless a configuration has one. The noisier a flow's latent, the smaller the errors of the
+# noise: they vanish just where people are decided. With this they count nearly as the velocity's own errors do.
+FLOW_GAMMA = 0.1
+
 
 def steered(origin: Tensor, towards: Tensor, away: Tensor, guidance: float) -> Tensor:
     """Return the responsible part's target, `origin + guidance * (towards - away)`, from frozen predictions.
@@ -93,7 +97,8 @@ def terms(setting: Setting, module: ConceptModule, trajectories: Trajectories, s
     asked_for = (steered_to.neutral, setting.prompts.uncond, steered_to.target, *led_from)
     (plain, uncond, asked, *others), neutral = predict_many(unet, latents, timesteps, asked_for)
     target = _target(setting, plain, uncond, asked, others)
-    weighed = _weighed(config.of(setting.name, "snr_gamma"), unet.alphas_cumprod[timesteps])
+    gamma = config.of(setting.name, "snr_gamma") or (FLOW_GAMMA if unet.architecture.block else None)
+    weighed = _weighed(gamma, unet.alphas_cumprod[timesteps])
 
     responsible = module.towards(neutral.h)
     student = unet.decoder(neutral, neutral.h + responsible.to(neutral.h))

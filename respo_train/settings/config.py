@@ -107,7 +107,7 @@ class TrainConfig(Strict):
         None, description="height and width of the module's grid; default: that of h"
     )
     block: int | None = Field(
-        None, ge=1, le=1000, description="of a transformer: h is behind this block; default: two thirds of them"
+        None, ge=1, le=1000, description="of a transformer: h is behind this block; default: half of them"
     )
 
     map_width: int | None = Field(
@@ -126,7 +126,8 @@ class TrainConfig(Strict):
         "unconditional", description="what target_guidance leads away from: the paper's choice, or see the objective"
     )
     snr_gamma: Positive | None = Field(
-        None, description="Min-SNR: weigh a latent's error by min(1, gamma / SNR); default: all alike, the paper's"
+        None,
+        description="Min-SNR: an error counts min(1, gamma / SNR); default: all alike, on a transformer .1",
     )
 
     # sdisc and where

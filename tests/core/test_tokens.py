@@ -82,8 +82,8 @@ def test_the_grid_of_a_latent() -> None:
 
 def test_architecture_of_a_transformer() -> None:
     found = Architecture.from_network(NextDiT())
-    assert found == Architecture("lumina2", WIDTH, 16, 0, WIDTH, 4)
-    assert found.describe() == "Lumina 2 / Z-Image (h: 4 channels behind block 4)"
+    assert found == Architecture("lumina2", WIDTH, 16, 0, WIDTH, 3)
+    assert found.describe() == "Lumina 2 / Z-Image (h: 4 channels behind block 3)"
     assert Architecture.from_dict(found.to_dict()) == found
     assert Architecture.from_network(NextDiT(), 6).block == 6
     with pytest.raises(RespoError, match=r"at least 7 blocks, found 6 in NextDiT"):
@@ -106,7 +106,7 @@ def test_blocks_of_several_lists_are_counted_through() -> None:
         ("single_blocks", 0),
         ("single_blocks", 37),
     ]
-    assert [default_block(depth) for depth in (1, 6, 30, 57)] == [1, 4, 20, 38]
+    assert [default_block(depth) for depth in (1, 6, 30, 57)] == [1, 3, 15, 28]
 
 
 def test_u_nets_are_no_transformers() -> None:

@@ -83,7 +83,7 @@ def test_what_it_says_of_itself(split: Any, load: Callable[..., Any]) -> None:
     assert split.latent_shape == (4, 16, 16)
     assert split.attention_layers == 0
     assert len(split.fingerprint) == 64
-    assert load().architecture.block == 2  # two thirds of three
+    assert load().architecture.block == 1  # half of three
     assert load(block=3).fingerprint != split.fingerprint
     alphas = split.alphas_cumprod
     assert len(alphas) == 1000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -85,6 +86,15 @@ def test_other_kinds_learn_too(kind: dict[str, Any]) -> None:
     state = train(config(steps=150, **kind), ToyUNet())
     losses = [loss.responsible for loss in state.concepts["man"].losses]
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_a_transformers_errors_are_weighed() -> None:
+    transformer = ToyUNet()
+    transformer.architecture = replace(transformer.architecture, block=3)
+    found, other = (tensors(train(config(steps=3, **own), transformer)) for own in ({}, {"snr_gamma": 0.5}))
+    expected = tensors(train(config(steps=3, snr_gamma=0.1), ToyUNet()))
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+    assert not any(torch.equal(value, expected[key]) for key, value in other.items())
 
 
 def weights_at(alphas: Tensor, snr_gamma: float | None) -> Tensor:

@@ -136,7 +136,7 @@ class Architecture:
 
     @classmethod
     def from_network(cls, network: Any, block: int = 0) -> Architecture:
-        """Read a transformer's sizes off the network itself. `block`: 0 for the default, two thirds of its blocks.
+        """Read a transformer's sizes off the network itself. `block`: 0 for the default, half of its blocks.
 
         Raises RespoError when it is of no family that the pack knows, or has not so many blocks.
         """

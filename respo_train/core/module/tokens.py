@@ -81,8 +81,8 @@ def attribute_at(network: Any, path: str) -> Any:
 
 
 def default_block(depth: int) -> int:
-    """Return after how many of `depth` blocks a module acts unless a training says otherwise: two thirds."""
-    return max(1, round(depth * 2 / 3))
+    """Return after how many of `depth` blocks a module acts unless a training says otherwise: half."""
+    return max(1, depth // 2)
 
 
 @dataclass(frozen=True)
