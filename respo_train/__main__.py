@@ -33,7 +33,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, like every other error here."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"respo_train: {message} (see {self.prog} --help)\n")
+        say(f"respo_train: {message} (see {self.prog} --help)", sys.stderr)
+        self.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

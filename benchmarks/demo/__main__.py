@@ -16,7 +16,8 @@ from benchmarks.drawing import PROFESSIONS, TRAINED, draw_by, photos, unasked
 from benchmarks.evidence.bench import BENCH, examiners
 from benchmarks.graph import SAVE, photographed
 from benchmarks.scoring import Score, agreement, background, before_and_after, score
-from respo_train.core.files.write import write_atomically
+from respo_train.core.errors import RespoError
+from respo_train.core.files.write import make_folder, write_atomically
 from respo_train.evaluation.drawn import Drawn
 from respo_train.evaluation.figure import Figure
 from respo_train.evaluation.ratios import perfect
@@ -35,16 +36,16 @@ def main() -> int:
     """Run the demo; returns the exit status."""
     options = _options()
     out: Path = options.out
-    (out / "modules").mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     started = time.monotonic()
     print("Starting ComfyUI", flush=True)
     try:
+        make_folder(out / "modules")
         with ComfyServer(out / "server", model_folders={"respo": out / "modules"}) as server:
             before = _timed(seconds, "before", lambda: unasked(draw(server, options.images, None)))
             _timed(seconds, "train", lambda: train(out / "modules" / MODULE))
             after = _timed(seconds, "after", lambda: draw(server, options.images, MODULE))
-    except (ServerError, subprocess.CalledProcessError) as error:
+    except (RespoError, ServerError, subprocess.CalledProcessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     report(out, before, after, seconds, started)

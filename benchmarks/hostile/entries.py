@@ -41,6 +41,7 @@ from respo_train.resume import restore_state
 from respo_train.settings.preset_files import PRESETS, read_config
 from respo_train.trainer import ConceptState, TrainState
 
+from . import commands
 from .archive_files import ARCHIVES, good_archives
 from .explore import CORPUS
 from .right_file import check_archive, check_concepts, check_inside, check_module, check_size, check_state
@@ -109,6 +110,7 @@ KINDS = {
     "picture": Kind("case.png", _of_corpus("picture"), BYTES),
     "sheet": Kind("sheet.png", _of_corpus("sheet"), BYTES),
 }
+KINDS["words"] = Kind("case.words", _of_corpus("words"), TEXT)  # to a command, one a line
 BOTH = ("module", "archive")
 
 
@@ -215,6 +217,8 @@ ENTRIES: Mapping[str, Entry] = {
     "real picture": Entry(("picture", "sheet"), lambda path: real._picture(path, (8, 8))),
     "audited picture": Entry(("picture", "sheet"), read_picture),
     "sheet": Entry(("sheet", "picture"), Sheet.load),
+    **{name: Entry(own[0], commands.given_file(name, GOOD_ARCHIVE)) for name, own in commands.FILES.items()},
+    **{f"words to {name}": Entry(("words",), read) for name, read in commands.given_words().items()},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from . import archive_files as archives
 from .entries import ENTRIES, KINDS
@@ -122,6 +125,15 @@ def _state() -> Iterator[tuple[Any, ...]]:
     yield _NO_HEADER
 
 
+def _pictures() -> Iterator[tuple[Any, ...]]:
+    whole = "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, 8, 8, 3)}"
+    for header in ("{'descr': '|u1', 'shape': (", "(" * 9000, "-" * 9000 + "1", whole % 10**40, whole % 2**63):
+        yield "header", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(400)
+    archive = io.BytesIO()
+    np.savez(archive, np.zeros((2, 8, 8, 3), np.uint8))
+    yield "an archive of arrays", archive.getvalue()
+
+
 def _json(**values: Any) -> Callable[[], list[tuple[Any, ...]]]:
     return lambda: [
         ("without bottom", b"[" * 100_000),
@@ -143,6 +155,7 @@ _KNOWN: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {
     "latents": lambda: [_NO_HEADER],
     "total": _json(no_pair=_TOTAL),
     "concepts": _json(from_the_end={"a woman": 0, "a man": -9}),
+    "pictures": _pictures,
     "effects": _json(),
     "cell": _json(),
     **{name: _json() for name in KINDS if name.endswith(".json")},

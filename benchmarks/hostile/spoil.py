@@ -113,7 +113,7 @@ def text_file(draw: Draw, data: bytes) -> bytes:
     """Put odd words into a text file or take lines out, double them, make them long; save it in another encoding."""
     text = data.decode()
     start, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
-    lines = text.splitlines(keepends=True)
+    lines = text.splitlines(keepends=True) or [""]
     line = draw(st.sampled_from(lines))
     odd = draw(st.sampled_from(TEXTS) | st.text(max_size=9)) * pick(draw, 1, 1, 1, 3000)
     found = pick(draw, text[:start] + text[end:], text[:start] + odd + text[start:], text.replace(line, odd + "\n"))

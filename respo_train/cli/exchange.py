@@ -31,9 +31,10 @@ def import_file(options: argparse.Namespace) -> str:
 def export_file(options: argparse.Namespace) -> str:
     """Write a module as another project's file; return the file's content, as a table. Raises RespoError."""
     out: Path = options.out
-    family, listed = family_named(options.to), out.with_suffix(".json")
-    for path in (out, listed):
-        _check_place(path, (*FOREIGN, ".json"), options.overwrite)
+    family = family_named(options.to)
+    _check_place(out, FOREIGN, options.overwrite)
+    listed = out.with_suffix(".json")
+    _check_place(listed, (".json",), options.overwrite)
     done = exported(load_attribute(options.file), family)
     for line in done.notes:
         warnings.warn(line, RespoWarning, stacklevel=1)

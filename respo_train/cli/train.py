@@ -44,6 +44,8 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
 
 def resume(options: argparse.Namespace) -> int:
     """Continue an interrupted run, or train a finished one for longer; return the exit code."""
+    if options.file.suffix != ".safetensors":
+        raise RespoError(f"expected the module file of a run, NAME.safetensors, found {str(options.file)!r}")
     state = state_path(options.file)
     if not state.is_file():
         raise RespoError(f"no saved run at {state}. Start one with: python -m respo_train train --help")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from .drawn import Drawn
 
 MOST = 5000  # pictures that are looked at, evenly spaced
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+# What NumPy raises for a broken header, which it reads as Python's own literals.
+_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError)
+_DAMAGED += (tokenize.TokenError,)
 
 
 def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
@@ -33,10 +37,11 @@ def _read_array(path: Path) -> Drawn:
     try:
         with opened(path):  # raises for a pipe, which would be waited for
             pass
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:  # the last for an empty file
-        raise RespoError(f"cannot read real pictures from {path}: {error}") from error
-    if found.ndim != 4 or found.dtype != np.uint8 or found.shape[3] != 3 or len(found) < 2:
+        found = np.lib.format.open_memmap(path, mode="r")  # np.load would also open archives
+    except _DAMAGED as error:
+        reason = str(error)[:120] or type(error).__name__
+        raise RespoError(f"cannot read real pictures from {path}: {reason}. Save them by numpy.save.") from error
+    if found.ndim != 4 or found.dtype != np.uint8 or found.shape[3] != 3 or len(found) < 2 or not found.size:
         raise RespoError(
             f"expected bytes [N, height, width, 3] in {path.name}, found {found.dtype} {list(found.shape)}"
         )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..core.errors import RespoError
 from ..core.files.header import opened
 from ..core.module.architecture import tokens_of
+from ..memory import first_line
 from ..network import Conditioning, SplitNetwork
 from .host_network import HostNetwork, architecture_of
 from .locate import use_host
@@ -108,13 +109,25 @@ def model_without_weights(path: str | os.PathLike[str]) -> Any:
     Raises RespoError when the file cannot be read or the host does not know the model.
     """
     use_host()
+    path = Path(path)
+    try:
+        found = _model(*_shapes(path))
+    except RespoError:
+        raise
+    except Exception as error:  # the host's loader can raise anything
+        raise RespoError(f"ComfyUI cannot read {path.name}: {first_line(error)}. Get the file again.") from error
+    if found is None:
+        raise RespoError(f"ComfyUI does not know the model in {path.name}. Give a checkpoint that ComfyUI loads.")
+    return found
+
+
+def _model(state: dict[str, Tensor], metadata: dict[str, str] | None) -> Any:
+    """Return the host's model of a state dict, None for one that it does not know."""
     from comfy import model_detection
 
     from . import emoji_world_model
 
     emoji_world_model.register()
-    path = Path(path)
-    state, metadata = _shapes(path)
     prefix = model_detection.unet_prefix_from_state_dict(state)
     config = model_detection.model_config_from_unet(state, prefix, metadata=metadata)
     if config is None:
@@ -122,7 +135,7 @@ def model_without_weights(path: str | os.PathLike[str]) -> Any:
         config = model_detection.model_config_from_unet(state, prefix, metadata=metadata)
     config = config or model_detection.model_config_from_diffusers_unet(state)
     if config is None:
-        raise RespoError(f"ComfyUI does not know the model in {path.name}. Give a checkpoint that ComfyUI loads.")
+        return None
     config.set_inference_dtype(torch.float32, None)
     return config.get_model(state, prefix, device="meta")
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from benchmarks.hostile import commands
 from benchmarks.hostile.entries import ENTRIES, KINDS, ROOT
 from benchmarks.hostile.explore import Tally, Verdict
 from benchmarks.hostile.known import LINKS, HostileFile, good_files
@@ -25,6 +26,7 @@ from benchmarks.hostile.right_file import check_archive, check_module
 from benchmarks.hostile_files import Attack
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
+from setup_steps.commands import COMMANDS
 
 SAMPLE = 4  # files of each share
 GENEROUS = 10.0  # seconds of the processor, on whatever machine this runs
@@ -127,6 +129,50 @@ def test_whatever_reads_files_has_an_entry(attacked: Attack) -> None:
     missing = [f"{file}: {name}" for file, name in readers() if (file, name) not in attacked.reader.reached]
     needless = {one for one in NO_ENTRY if not any(found.endswith(one) for found in missing)}
     assert ([found for found in missing if not found.endswith(tuple(NO_ENTRY))], needless) == ([], set())
+
+
+# Options for a file that need no entry of a command's own, and why.
+NO_COMMAND = {
+    "evaluate --csv": "read once the model is loaded, by a reader that has an entry",
+    "evaluate --real": "the same",
+    "evaluate --judge": "a folder, whose reader has an entry",
+    "audit --judge": "the same",
+    **{f"{command} --out": "written, not read" for command in ("train", "evaluate", "audit", "import", "export")},
+    **{
+        f"{command} --{model}": "a checkpoint, which the host reads"
+        for command in ("train", "plan", "resume", "evaluate")
+        for model in ("checkpoint", "unet", "clip", "vae")
+        if (command, model) != ("plan", "checkpoint")
+    },
+}
+
+
+def test_whatever_takes_a_file_at_the_command_line_has_an_entry() -> None:
+    found = {
+        f"{command} {(action.option_strings or [action.dest])[0]}"
+        for command, parser in commands.subcommands().items()
+        for action in parser._actions
+        if action.type is Path or action.dest in ("preset", "judge")
+    }
+    assert set(commands.FILES) | set(NO_COMMAND) == found
+    assert not set(commands.FILES) & set(NO_COMMAND)
+
+
+MAIN = 'if __name__ == "__main__":'
+
+
+def test_every_program_has_an_entry() -> None:
+    places = [
+        ROOT / "run.py",
+        *(path for name in ("respo_train", "benchmarks") for path in (ROOT / name).rglob("*.py")),
+    ]
+    mains = {path.relative_to(ROOT).as_posix() for path in places if MAIN in path.read_text(encoding="utf-8")}
+    ours = {path for path in mains if not path.startswith("benchmarks/") or path.startswith("benchmarks/demo/")}
+    assert ours == {"run.py", "respo_train/__main__.py", "benchmarks/demo/__main__.py"}
+    words = {name.removeprefix("words to ") for name, entry in ENTRIES.items() if entry.kinds == ("words",)}
+    assert {"run.py", "respo_train", "the demo"} < words
+    assert {f"respo_train {name}" for name in commands.subcommands()} < words
+    assert {f"run.py {name}" for name in COMMANDS} < words
 
 
 def test_pytorch_reads_weights_only() -> None:

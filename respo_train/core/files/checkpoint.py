@@ -243,7 +243,7 @@ def _check_tensor(key: str, tensor: Tensor) -> None:
         raise RespoError(f"expected floating-point tensors (F32, F16, BF16), found {tensor.dtype} in {key[:200]!r}")
     if tensor.numel() == 0:
         raise RespoError(f"the tensor {key[:200]!r} is empty (shape {tuple(tensor.shape)})")
-    if not torch.isfinite(tensor).all():
+    if not all(map(math.isfinite, torch.stack(tensor.aminmax()).tolist())):  # isfinite takes three times the memory
         raise RespoError(f"the tensor {key[:200]!r} holds NaN or infinite numbers; train it again")
 
 
