@@ -142,14 +142,7 @@ def host_texts(hidden: Any) -> dict[str, str]:
     if args.disable_metadata or hidden is None:
         return {}
     prompt = {} if hidden.prompt is None else {"prompt": hidden.prompt}
-    texts = {str(key): json.dumps(value) for key, value in {**prompt, **(hidden.extra_pnginfo or {})}.items()}
-    for key in texts:
-        if not key.isascii() or not key.isprintable() or not 0 < len(key) < 80:
-            raise RespoError(
-                f"expected the keys of 'extra_pnginfo' as 1 to 79 plain letters, as a PNG file can hold them, found "
-                f"{key[:80]!r}. Rename or remove it."
-            )
-    return texts
+    return {str(key): json.dumps(value) for key, value in {**prompt, **(hidden.extra_pnginfo or {})}.items()}
 
 
 def about(labels: Sequence[str], edits: Sequence[Mapping[str, Any]]) -> list[str]:

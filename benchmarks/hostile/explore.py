@@ -78,7 +78,9 @@ class Tally:
             try:
                 run()
             except (AssertionError, Flaky) as error:
-                self.failures.append(str(error))
+                # Where the host remembers an answer, asking again gives another: keep what failed at first.
+                first = getattr(error, "exceptions", [error])
+                self.failures.append("\n".join(map(str, first)))
 
 
 def command(

@@ -95,6 +95,12 @@ def _check_hidden(hidden: Any) -> None:
     found = getattr(hidden, "extra_pnginfo", None)
     if not isinstance(found, (dict, type(None))):
         raise RespoError(f"expected the request's 'extra_pnginfo' as an object, found {_shown(found)}. Leave it out.")
+    for key in found or ():
+        if not key.isascii() or not key.isprintable() or not 0 < len(key) < 80:
+            raise RespoError(
+                f"expected the keys of 'extra_pnginfo' as 1 to 79 plain letters, as a PNG file can hold them, found "
+                f"{key[:80]!r}. Rename or remove it."
+            )
 
 
 def _check_text(wanted: io.Input, value: str) -> None:

@@ -92,6 +92,15 @@ def test_what_comes_with_the_request_is_an_object(nodes: Any, pack: Any) -> None
             copy.execute()
 
 
+@pytest.mark.parametrize("key", ["\u65e5\u672c", "", "a" * 80, "a\0", "\x1b"])
+def test_keys_that_no_png_can_hold_are_refused_by_every_node(nodes: Any, pack: Any, key: str) -> None:
+    for name in (name for name in nodes if name.startswith("Respo")):
+        copy = with_hidden(nodes[name], {"EXTRA_PNGINFO": {}})
+        copy.hidden.extra_pnginfo = {key: 1}
+        with pytest.raises(pack.core.errors.RespoError, match="1 to 79 plain letters"):
+            copy.execute()
+
+
 def test_half_a_letter_is_refused(nodes: Any, pack: Any) -> None:
     with pytest.raises(pack.core.errors.RespoError, match="unpaired surrogate"):
         nodes["RespoWhere"].execute(words="doctor \ud83d")

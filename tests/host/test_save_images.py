@@ -210,10 +210,3 @@ def test_a_number_that_another_process_takes_is_left_to_it(save, output, pack, m
     assert names(save(pictures(2), "row")) == ["row_00004_.png", "row_00005_.png"]
     assert (output / "row_00003_.png").read_bytes() == b"another's"
     assert not (output / "nowhere").exists()
-
-
-@pytest.mark.parametrize("key", ["\u65e5\u672c", "", "a" * 80, "a\0"])
-def test_keys_that_no_png_can_hold(pack, key):
-    hidden = SimpleNamespace(prompt=None, extra_pnginfo={key: 1})
-    with pytest.raises(ValueError, match="1 to 79 plain letters"):
-        pack.root.nodes.save_images.host_texts(hidden)
