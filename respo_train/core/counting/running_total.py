@@ -53,7 +53,7 @@ def to_text(total: Total) -> str:
     """Return the content of the file. Raises RespoError for whatever `from_text` would refuse."""
     pictures = dict(total.pictures)
     _check_entries(pictures)
-    # Without `indent`, with which Python's own, twenty times slower writer would be at work.
+    # Without `indent`, for which the slower of its writers would be at work.
     text = json.dumps({"version": _VERSION, "about": dict(total.about), "pictures": pictures})
     _check_size(len(text))
     return text
