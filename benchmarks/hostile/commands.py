@@ -34,15 +34,15 @@ _EVALUATE = "evaluate --protocol winobias --checkpoint GOOD --out OUT"
 FILES = {
     "train --preset": (("preset",), "train --preset FILE --out OUT", "give the model"),
     "plan --preset": (("preset",), "plan --preset FILE", "give the model"),
-    "plan --checkpoint": (("module", "judge"), "plan --preset gender --checkpoint FILE", ""),
-    "resume file": (("state", "module"), "resume RUN", "no checkpoint at"),
+    "plan --checkpoint": (("module", "judge"), "plan --preset gender --checkpoint FILE", "does not know"),
+    "resume file": (("state", "module"), "resume RUN", "attribute: expected this entry"),
     "evaluate --module": (("module",), f"{_EVALUATE} --module FILE --judge nowhere", "'nowhere'"),
     "evaluate --judge-prompts": (
         ("judge prompts",),
         f"{_EVALUATE} --judge CLIP --judge-prompts FILE --segmenter nowhere",
         "nowhere",
     ),
-    "evaluate --segmenter": (("segmenter",), f"{_EVALUATE} --judge faces --segmenter FILE", "good.pth"),
+    "evaluate --segmenter": (("segmenter",), f"{_EVALUATE} --judge emoji_world --segmenter FILE", "good.pth"),
     "audit folder": (("picture", "sheet"), "audit FOLDER --out OUT --judge emoji_world", ""),
     "info file": (("module", "archive"), "info FILE", ""),
     "info --concepts": (("concepts",), "info GOOD --concepts FILE", ""),
@@ -64,8 +64,13 @@ def given_file(option: str, good: str) -> Callable[[Path], None]:
 
     def read(path: Path) -> None:
         made = path.with_name(f"{path.stem}.made")
-        places = {"FILE": path, "FOLDER": path.parent, "GOOD": path.parents[1] / good, "CLIP": CORPUS / "clip"}
-        places |= {"OUT": made.with_suffix(".safetensors"), "OTHER": made.with_suffix(".pth"), "RUN": made / "run.x"}
+        places: dict[str, object] = {
+            "FILE": path,
+            "FOLDER": path.parent,
+            "GOOD": path.parents[1] / good,
+            "CLIP": CORPUS / "clip",
+        }
+        places |= {"OUT": f"{made}.safetensors", "OTHER": f"{made}.pth", "RUN": made / "run.safetensors"}
         if "RUN" in words:
             state = made / "run.training" / "state.respo"
             state.parent.mkdir(parents=True, exist_ok=True)
