@@ -10,6 +10,7 @@ import contextlib
 import io
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from unittest import mock
@@ -83,16 +84,18 @@ def given_file(option: str, good: str) -> Callable[[Path], None]:
 
 def given_words() -> dict[str, Callable[[Path], None]]:
     """Return, by the command, what gives it the lines of a file as its words."""
-    programs: dict[str, Run] = {
-        f"respo_train {name}": lambda more, own=name: main([own, *more]) for name in subcommands()
-    }
-    programs |= {f"run.py {name}": lambda more, own=name: _run_script([own, *more]) for name in commands.COMMANDS}
+    programs: dict[str, Run] = {f"respo_train {name}": partial(_command, main, name) for name in subcommands()}
+    programs |= {f"run.py {name}": partial(_command, _run_script, name) for name in commands.COMMANDS}
     programs |= {"the demo": _demo, "run.py": _run_script, "respo_train": main}
 
     def reader(program: Run) -> Callable[[Path], None]:
         return lambda path: run(program, _lines(path), *_REACHED)
 
     return {name: reader(program) for name, program in programs.items()}
+
+
+def _command(program: Run, name: str, more: Sequence[str]) -> int:
+    return program([name, *more])
 
 
 def _lines(path: Path) -> list[str]:
@@ -107,6 +110,7 @@ def run(program: Run, words: Sequence[str], *then: str) -> None:
 
     `then`: one of them is in the message of a command that got as far as it can here.
     """
+    status: object
     said, before = io.StringIO(), signal.getsignal(signal.SIGTERM)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

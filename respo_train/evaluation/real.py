@@ -15,8 +15,8 @@ from .drawn import Drawn
 MOST = 5000  # pictures that are looked at, evenly spaced
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 # What NumPy raises for a broken header, which it reads as Python's own literals.
-_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError)
-_DAMAGED += (tokenize.TokenError,)
+_DAMAGED: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError)
+_DAMAGED += (RecursionError, MemoryError, tokenize.TokenError)
 
 
 def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
@@ -35,9 +35,10 @@ def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
 
 def _read_array(path: Path) -> Drawn:
     try:
-        with opened(path):  # raises for a pipe, which would be waited for
-            pass
-        found = np.lib.format.open_memmap(path, mode="r")  # np.load would also open archives
+        with opened(path) as file:  # raises for a pipe, which would be waited for
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("it is no array")  # but perhaps an archive of some
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except _DAMAGED as error:
         reason = str(error)[:120] or type(error).__name__
         raise RespoError(f"cannot read real pictures from {path}: {reason}. Save them by numpy.save.") from error
