@@ -18,6 +18,7 @@ KNOWN = {
     "respo_train/host/host_network.py compile": "compiles, on the command line alone; nothing is trained yet",
     "respo_train/host/load.py _load": "loads a checkpoint, on the command line alone",
     "respo_train/host/load.py _load_parts": "loads separate files, on the command line alone",
+    "respo_train/host/outline.py model_without_weights": "reads a checkpoint's header, and computes nothing",
     "respo_train/host/planned.py prepare": "lets Cancel through: its networks are the host's, which look for it",
     "respo_train/job.py after_step": "saves the training and raises the same again",
     "respo_train/judges/clip.py _refused": "transformers runs inside, which knows of no Cancel; no BaseException but "
