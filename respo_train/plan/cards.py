@@ -1,9 +1,9 @@
 """Graphics cards that are not here: their memory and speed, as their maker states them.
 
 Of a GeForce with bfloat16 (Ampere, Ada, Blackwell) the rate is that of tensor cores which add up in float32: four
-operations a core and clock, so twice the float32 rate; NVIDIA's whitepapers of GA102, AD102 and GB202 list it. The
-rates of other cards are of their data sheets, without sparsity, of the models with the fastest connection (SXM).
-Checked against public copies of these figures; what a card reaches depends on its maker's clock, too.
+operations a core and clock, so twice the float32 rate. The rates of other cards are without sparsity, of those
+with the fastest connection (SXM). Some were compared with public tables, none with the maker's own data sheets; what a
+card reaches depends on its maker's clock, too.
 """
 
 from __future__ import annotations
