@@ -11,11 +11,13 @@ import numpy as np
 from einops import rearrange
 from PIL import Image
 
-from benchmarks.drawing import bench_unet, draw
+from benchmarks.drawing import draw
 from benchmarks.evidence.bench import BENCH
-from benchmarks.evidence.methods import PRESETS, SHIPPED
+from benchmarks.evidence.methods import PRESETS
+from benchmarks.graph import TRANSFORMER, UNET
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.files.write import replacing
+from respo_train.host.load import load_unet
 from respo_train.settings.preset_files import read_config
 
 PICTURES = 4
@@ -23,11 +25,12 @@ PICTURES = 4
 
 def main() -> None:
     """Write `<module>.jpg` beside each shipped module."""
-    unet = bench_unet()
-    for name, file in SHIPPED.items():
-        path = BENCH / "modules" / file
-        modules = cycle(load_attribute(path).concepts.values())
-        prompts = read_config(PRESETS[name]).preview[:PICTURES]
+    for path in sorted((BENCH / "modules").glob("*.safetensors")):
+        attribute = load_attribute(path)
+        block = attribute.architecture.block
+        unet = load_unet(BENCH / "checkpoint" / (TRANSFORMER if block else UNET).checkpoint, block=block)
+        modules = cycle(attribute.concepts.values())
+        prompts = read_config(PRESETS[attribute.name]).preview[:PICTURES]
         drawn = [draw(unet, prompt, [prompt], [next(modules)]) for prompt in prompts]
         sheet = rearrange(np.concatenate(drawn), "(rows columns) h w c -> (rows h) (columns w) c", columns=2)
         with replacing(path.with_suffix(".jpg")) as data:

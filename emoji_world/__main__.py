@@ -158,9 +158,8 @@ def grids(_: argparse.Namespace) -> None:
 
 def freeze(_: argparse.Namespace) -> None:
     """Record the shipped files' hashes. Whoever changes one later has to measure every published number again."""
-    hashes = {
-        str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (CHECKPOINT, JUDGE, SEGMENTER)
-    }
+    files = (CHECKPOINT, TRANSFORMER, JUDGE, SEGMENTER)
+    hashes = {str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     write_atomically(FROZEN, (json.dumps(hashes, indent=2) + "\n").encode())
 
 

@@ -417,12 +417,14 @@ class TestBrowser:
 def test_a_child_may_clean_up_when_run_py_is_told_to_end(number, tmp_path):
     """SIGINT goes to the whole group, as from a terminal; SIGTERM to run.py alone, as from a supervisor."""
     (tmp_path / "child.py").write_text(
-        "import pathlib, time\n"
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n    pathlib.Path('started').touch()\n    time.sleep(60)\n"
         "finally:\n    time.sleep(1)\n    pathlib.Path('cleaned').touch()\n"
     )
     script = (
-        "import pathlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import pathlib, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # also where the tests run in the background
         "from setup_steps import commands, report\n"
         "report.ROOT, commands.venv_python = pathlib.Path.cwd(), lambda: sys.executable\n"
         "commands.COMMANDS['demo'] = lambda arguments: commands.run_module('child', arguments)\n"

@@ -69,6 +69,10 @@ def balance_a_batch(run: TemplateRun) -> None:
     assert run.texts("RespoBalance")[0].startswith("8 pictures: woman 4, man 4")
 
 
+def balance_a_transformer(run: TemplateRun) -> None:
+    balance_a_batch(run)
+
+
 def compare_before_and_after(run: TemplateRun) -> None:
     assert run.texts("RespoCompare")[0].startswith("8 pairs: changed by")
 
@@ -179,6 +183,7 @@ CHECKS: dict[str, Callable[[TemplateRun], None]] = {
     for check in (
         background_recorded,
         balance_a_batch,
+        balance_a_transformer,
         compare_before_and_after,
         compose_modules,
         gate_by_the_prompt,

@@ -78,7 +78,7 @@ def removed(make_model: Callable) -> Any:
 
 REFUSED = (
     Refused("Wan, a video model", wan, ("WanModel", "SD 1.x, 2.x, SDXL", "these transformers")),
-    Refused("Flux, with a module for a U-Net", flux, ("unet-32-16", "Flux (h: 64 channels behind block 3)")),
+    Refused("Flux, with a module for a U-Net", flux, ("unet-32-16", "Flux (h: 64 channels behind block 2)")),
     Refused("Stable Diffusion 3, with a module for a U-Net", sd3, ("unet-32-16", "trained on Stable Diffusion 3")),
     Refused("a distilled U-Net without a middle block", cut_down, ("distilled", "middle block", "distilled from")),
     Refused("a U-Net whose middle block was taken out", removed, ("UNetModel", "has none", "SDXL checkpoint")),

@@ -66,17 +66,13 @@ READS = re.compile(
 NODE_READS = re.compile(r"(^|\.)(load_attribute|read_file|read_metadata|file_sha256|resolve\w*|get_full_path\w*)$")
 # Functions that need no entry, and why.
 NO_ENTRY = {
-    "cli/evaluate.py: _judge": "its text goes to a parser that has an entry",
-    "cli/exchange.py: _read": "its text goes to a parser that has an entry",
     "judges/face_networks.py: __init__": "a package's own files, by read_text",
     "shared/shipped.py: _hashed": "a hash alone",
     "evaluation/drawing.py: draw_missing": "opens a painter, no file",
     "evaluation/drawing.py: work": "opens a painter, no file",
-    "evaluation/protocol.py: read_protocol": "ships with us",
     "evaluation/on_disk.py: _open": "its hash was compared by `state`",
     "files/write.py: _abandoned": "opens a file to lock it, and reads nothing",
     "report/page.py: _content": "what this run has written",
-    "host/outline.py: _shapes": "a checkpoint, which the host reads; its names and sizes alone, by safetensors",
     "nodes/safety.py: fingerprint_inputs": "a hash alone",
     "nodes/safety.py: edits_of": "the reader of modules, which has an entry",
     "nodes/safety.py: require_known": "asks only where a module is",

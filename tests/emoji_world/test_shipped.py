@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from emoji_world import measure, world
-from emoji_world.sample import Request, World
+from emoji_world.sample import Request, TransformerWorld, World
 from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.judges.segmenter import load_segmenter
 
 BENCH = Path(world.__file__).parent
 CHECKPOINT = BENCH / "checkpoint" / "emoji_world.safetensors"
+TRANSFORMER = CHECKPOINT.with_name("emoji_world_transformer.safetensors")
 BARS = {  # the bars that the bench had to reach before it was frozen
     ("autoencoder", "psnr"): 26.0,
     ("judge", "gender", "accuracy"): 0.98,
@@ -32,12 +33,20 @@ BARS = {  # the bars that the bench had to reach before it was frozen
     ("model", "h_carries_gender"): 0.80,
     ("model", "h_carries_skin"): 0.80,
     ("model", "h_carries_weapon"): 0.80,
+    ("transformer", "explicit_gender"): 0.95,
+    ("transformer", "profession"): 0.95,
+    ("transformer", "deviation_gender"): 0.85,
 }
 
 
 @pytest.fixture(scope="module")
 def model(comfy_path: Path) -> World:
     return World(CHECKPOINT, comfy_path / "comfy" / "sd1_tokenizer")
+
+
+@pytest.fixture(scope="module")
+def transformer(comfy_path: Path) -> TransformerWorld:
+    return TransformerWorld(TRANSFORMER, comfy_path / "comfy" / "sd1_tokenizer")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +60,9 @@ def test_the_files_are_those_that_every_published_figure_was_measured_on() -> No
     assert found == frozen, "a frozen file changed: re-run every published number, then `python -m emoji_world freeze`"
 
 
-def test_the_checkpoint_is_small() -> None:
+def test_the_checkpoints_are_small() -> None:
     assert CHECKPOINT.stat().st_size <= 24e6
+    assert TRANSFORMER.stat().st_size <= 25e6
 
 
 @pytest.mark.parametrize(("path", "bar"), BARS.items(), ids=[".".join(path) for path in BARS])
@@ -63,9 +73,12 @@ def test_the_recorded_figures_reach_the_bars(path: tuple[str, ...], bar: float) 
     assert figure >= bar
 
 
-def test_a_fresh_sample_agrees_with_the_recorded_figures(model: World, judge: Judge) -> None:
-    # 108 pictures: a share of .97 stays above .90 in all but one of a thousand such samples.
-    figures = measure.measure_explicit(model, judge, per_prompt=1, seed=9_000_000)
+@pytest.mark.parametrize("name", ["model", "transformer"])
+def test_a_fresh_sample_agrees_with_the_recorded_figures(
+    name: str, judge: Judge, request: pytest.FixtureRequest
+) -> None:
+    # 90 pictures: a share of .97 stays above .90 in all but one of a hundred such samples.
+    figures = measure.measure_explicit(request.getfixturevalue(name), judge, per_prompt=1, seed=9_000_000)
     assert figures["profession"] > 0.90
     assert figures["explicit_skin"] > 0.80
     assert figures["explicit_gender"] > 0.85
