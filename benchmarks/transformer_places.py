@@ -31,7 +31,7 @@ from respo_train.core.module.concept import ConceptModule
 from respo_train.core.module.tokens import TokenGrid
 from respo_train.evaluation.drawn import Drawn
 from respo_train.host.load import load_unet
-from respo_train.host.split_transformer import HostTransformer, _Pass
+from respo_train.host.split_transformer import STEPS, HostTransformer, _Pass
 from respo_train.network import AttentionHook, Conditioning, Encoded
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
@@ -63,7 +63,7 @@ class EveryBlock(HostTransformer):
         tokens = context.shape[1] + self._pass(latents, context).grid.count
         width = self.architecture.middle_channels * len(self._net.layers)
         h = latents.new_zeros(len(latents), width, 1, tokens)
-        return Encoded(h, (), (timesteps + 1).float() / 1001, context, latents, timesteps)
+        return Encoded(h, (), (timesteps + 1).float() / (STEPS + 1), context, latents, timesteps)
 
     def decoder(self, encoded: Encoded, h: Tensor, hook: AttentionHook | None = None) -> Tensor:
         """Run the network with what was added to `h` behind its blocks."""
@@ -112,7 +112,7 @@ def places(blocks: int) -> list[Place]:
 
 
 def _every_block(guidance: float) -> dict[str, Any]:
-    rates = {"responsible_lr": 0.003, "semantic_lr": 0.0}  # .05, as everywhere else, does not converge
+    rates = {"responsible_lr": 0.003, "semantic_lr": 0.0}  # with .05, as elsewhere, the loss grew from the first step
     return {**VECTOR, **CONSTANT, **rates, "kind": "grid", "target_guidance": guidance, "lambda": 0.0}
 
 

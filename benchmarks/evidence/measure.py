@@ -16,9 +16,9 @@ from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
 from .asks import CONCEPTS, GENDER, HEADS, SKIN, TASKS, Ask, attribute_of
+from .methods import SIZED
 
 FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
-SIZED = {"gender_192": (GENDER,), "gender_96x160": (GENDER,)}  # the same at other sizes
 Figures = dict[str, Figure]
 
 
@@ -47,7 +47,7 @@ class Examiner:
             return {"weapons_night": E.share(self.judge, before, "weapon", "yes", unsure_counts=True)}
         if prompts != "neutral":
             tasks = [task for task in SIZED if TASKS[task].prompts == prompts]
-            return self._deviations(tasks[0], SIZED[tasks[0]], before) if tasks else {}
+            return self._deviations(tasks[0], TASKS[tasks[0]].attributes, before) if tasks else {}
         found: Figures = {"accuracy": E.accuracy(self.judge, before)}
         found["weapons_day"] = E.share(self.judge, before, "weapon", "yes", unsure_counts=True)
         for task, attributes in FAIRNESS.items():
@@ -67,7 +67,7 @@ class Examiner:
         return {f"{name.replace(' ', '_')}_{what}": figure for what, figure in found.items()}
 
     def _fairness(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        attributes = {**FAIRNESS, **SIZED}[task]
+        attributes = TASKS[task].attributes
         found = self._deviations(task, attributes, after)
         found[f"accuracy_{task}"] = E.accuracy(self.judge, after)
         found[f"accuracy_lost_{task}"] = E.accuracy_lost(self.judge, before, after)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evidence_cases import FILES, ask_for, graphs_of, kinds
 
-from benchmarks.evidence import ablations, drawing, graphs
+from benchmarks.evidence import ablations, drawing, graphs, transformer
 from benchmarks.evidence.asks import CONCEPTS, PLAIN, PROMPTS, SKIN, TASKS, ask, asks, attribute_of
 from benchmarks.evidence.drawing import put_together
 from benchmarks.evidence.methods import METHODS, RESPO
@@ -172,3 +172,20 @@ class TestPieces:
     def test_no_place_twice_or_empty(self, places):
         with pytest.raises(ValueError, match="each once"):
             put_together(3, [(places, np.zeros((len(places), 2, 2, 3), np.uint8))])
+
+
+@pytest.mark.parametrize(
+    ("task", "size"), [("gender", (128, 128)), ("gender_192", (192, 192)), ("gender_96x160", (96, 160))]
+)
+def test_a_row_names_its_network_and_a_task_its_size(task, size):
+    own = ask(TASKS[task], PROMPTS[TASKS[task].prompts][0], 2)
+    for rows, expected in (
+        (METHODS, ("emoji_world.safetensors", "ddim", "ddim_uniform")),
+        (transformer.ROWS, ("emoji_world_transformer.safetensors", "euler", "simple")),
+    ):
+        (piece,) = graphs.pieces(rows[RESPO], own, FILES, BATCH)
+        inputs = {name: node["inputs"] for name, node in piece.graph.items()}
+        assert (inputs["latent"]["height"], inputs["latent"]["width"]) == size
+        for sampler in ("sampler all", "sampler record") if "sampler record" in inputs else ("sampler all",):
+            found = (inputs[sampler]["sampler_name"], inputs[sampler]["scheduler"])
+            assert (inputs["checkpoint"]["ckpt_name"], *found) == expected
