@@ -12,12 +12,11 @@ from torch import Tensor
 
 from ..respo_train.core.counting.balance import parse_shares
 from ..respo_train.core.counting.least_change import least_change
-from ..respo_train.core.counting.seats import LEFT, Seats
+from ..respo_train.core.counting.seats import LEFT, Seats, indices_of
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.judge import AnyJudge, look
 from .shared import widgets
 from .shared.wire import RespoJudge
-from .steering.seating import indices_of
 
 
 class AssignLabels(io.ComfyNode):

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
 
 import comfy.model_management as management
 import comfy.utils
+import folder_paths
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..respo_train.core.counting.audit import audit, audit_json, sentence, targets_of
 from ..respo_train.core.counting.fairness import sentence as figures_of
-from ..respo_train.core.counting.target import plan
+from ..respo_train.core.counting.target import Target, plan
+from ..respo_train.core.files.write import make_folder
 from ..respo_train.core.judge import AnyJudge, look_at_all
-from .pictures.charts import fairness_chart, shown_chart
+from .pictures.charts import fairness_chart, shown_with
 from .shared import widgets
-from .shared.audit_page import write_page
 from .shared.wire import RespoJudge
+
+FOLDER = "respo_audits"
 
 
 class Audit(io.ComfyNode):
@@ -73,8 +79,8 @@ class Audit(io.ComfyNode):
         targets = targets_of([line for line in target.splitlines() if line.strip()], judge.classes, tolerance)
         bar = comfy.utils.ProgressBar(len(images))
 
-        def looked(count: int) -> None:
-            bar.update(count)
+        def looked(number: int) -> None:
+            bar.update(number)
             management.throw_exception_if_processing_interrupted()
 
         verdicts = look_at_all(judge, images, looked)
@@ -95,5 +101,26 @@ class Audit(io.ComfyNode):
         text = "\n".join(filter(None, [*said, charts[0][1]]))
         told = {"judge": judge.name, "pictures": len(images), "limits": limits}
         told["attributes"] = {name: audit_json(own) for name, own in found.items()}
-        shown = {**shown_chart(chart, cls), "text": (text,)}
-        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown)
+        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown_with(chart, text, cls))
+
+
+def write_page(judge: AnyJudge, labels: Mapping[str, Sequence[str]], targets: Mapping[str, Target]) -> str:
+    """Write a page about what each picture shows into ComfyUI's output folder, and return a line that says where.
+
+    `labels`: attribute -> a label for each picture. Raises RespoError when it cannot be written.
+    """
+    try:
+        from ..respo_train.evaluation.audit import Look, audited
+        from ..respo_train.evaluation.audit_page import write_audit_page
+
+        look = Look({name: {"": list(own)} for name, own in labels.items()}, [], [], len(next(iter(labels.values()))))
+        done = audited(judge, look, targets, 0, {})
+        folder = Path(folder_paths.get_output_directory()) / FOLDER
+        make_folder(folder)
+        path = next(path for n in count(1) if not (path := folder / f"audit_{n:05}.html").exists())
+        write_audit_page(path, done)
+    except ImportError as error:
+        return (
+            f"The page needs the Python packages jinja2 and matplotlib ({error}): install them into ComfyUI's Python."
+        )
+    return f"The page is {FOLDER}/{path.name} in ComfyUI's output folder."

@@ -9,25 +9,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..respo_train.core.counting.balance import parse_shares
-from ..respo_train.core.counting.seats import LEFT, Given, Seats, as_labels, parse_given, shares_given
+from ..respo_train.core.counting.seats import LEFT, Given, Seats, as_labels, indices_of, parse_given, shares_given
+from ..respo_train.core.errors import RespoError
+from ..respo_train.core.gate.is_open import probe_of
 from ..respo_train.core.module.attribute import Attribute
 from .shared import widgets
 from .shared.guard import check_fit, require_allowed
 from .shared.wire import LoadedModule, RespoModule
+from .steering.edits import ModuleEdit, PicturesWithConcept
 from .steering.patching import sigma_range, with_edits
-from .steering.seating import BalancedAttribute, edits_of, indices_of, require_different
 
 SEED_FROM = ("this node", "the sampler")
 ADVANCED = (
     *("fidelity", "start_percent", "end_percent", "enabled", "only_open_prompts", "seed_from", "labels"),
     *("scale", "distribution_2", "scale_2", "distribution_3", "scale_3"),
 )
+
+
+@dataclass(frozen=True)
+class BalancedAttribute:
+    """One attribute to balance. `strength`: the node's strength times the attribute's scale."""
+
+    module: LoadedModule
+    shares: Mapping[str, Fraction]
+    strength: float
 
 
 class Balance(io.ComfyNode):
@@ -198,6 +210,44 @@ def shares_of(attribute: Attribute, distribution: str) -> Mapping[str, Fraction]
     for name in shares:
         attribute.concept(name)
     return shares
+
+
+def require_different(balanced: Sequence[BalancedAttribute]) -> None:
+    """Raise RespoError when two modules balance the same concept: their shares would contradict each other."""
+    names = Counter(name for one in balanced for name in one.shares)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise RespoError(
+            f"expected different concepts in each of the modules, found {twice[0]!r} twice. Link another module, or "
+            "list in each distribution only the concepts to use."
+        )
+
+
+def edits_of(
+    balanced: Sequence[BalancedAttribute],
+    seats: Seats,
+    told: int,
+    fidelity: float,
+    sigmas: tuple[float, float],
+    only_open_prompts: bool,
+) -> list[ModuleEdit]:
+    """Return one edit for each concept with a share above 0, over all attributes; `told`: how many pictures."""
+    probes = [probe_of(one.module.attribute) if only_open_prompts else None for one in balanced]
+    return [
+        ModuleEdit.of(
+            one.module,
+            concept,
+            one.strength,
+            fidelity=fidelity,
+            sigmas=sigmas,
+            guidance=one.module.guidance_in_batches,
+            images=PicturesWithConcept(seats, place, concept, told),
+            probe=probes[place],
+        )
+        for place, one in enumerate(balanced)
+        for concept, share in one.shares.items()
+        if share > 0
+    ]
 
 
 def note_on_seed(seed: int) -> str:

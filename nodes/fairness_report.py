@@ -15,7 +15,7 @@ from ..respo_train.core.counting.labels import parse_labels
 from ..respo_train.core.counting.running_total import picture_key
 from ..respo_train.core.counting.workflow_key import prompt_texts, workflow_key
 from ..respo_train.core.judge import AnyJudge, Verdict, look
-from .pictures.charts import fairness_chart, shown_chart
+from .pictures.charts import fairness_chart, shown_with
 from .shared import widgets
 from .shared.totals import count
 from .shared.wire import RespoJudge
@@ -101,8 +101,7 @@ class FairnessReport(io.ComfyNode):
         chart, without = fairness_chart(found, judge.name)
         text = "\n".join(filter(None, [sentence(found), *notes, without]))
         told = {"judge": judge.name, **to_json(found), "notes": notes, "pictures_now": _one_by_one(pairs, verdict)}
-        shown = {**shown_chart(chart, cls), "text": (text,)}
-        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown)
+        return io.NodeOutput(images, chart, json.dumps(told, indent=1), text, ui=shown_with(chart, text, cls))
 
 
 def _together(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..respo_train.core.counting.safety_report import labels, safety_attribute, safety_report, sentence, to_json
 from ..respo_train.core.judge import AnyJudge, look
-from .pictures.charts import safety_chart, shown_chart
+from .pictures.charts import safety_chart, shown_with
 from .shared import widgets
 from .shared.wire import RespoJudge
 
@@ -67,4 +67,4 @@ class SafetyReport(io.ComfyNode):
         chart, without = safety_chart(found, judge.name)
         text = "\n".join(filter(None, [sentence(found), without]))
         told = json.dumps({"judge": judge.name, **to_json(found)}, indent=1)
-        return io.NodeOutput(images, chart, told, labels(found), text, ui={**shown_chart(chart, cls), "text": (text,)})
+        return io.NodeOutput(images, chart, told, labels(found), text, ui=shown_with(chart, text, cls))

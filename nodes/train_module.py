@@ -131,11 +131,11 @@ class TrainModule(io.ComfyNode):
         architecture_of(model)
         path, listed = place_for(name)
         config = configuration(str(preset), custom_preset, recipe, steps, seed, checkpointing)
-        outcome = run(config, model, clip, vae, path, existing, preview_every)
+        summary, drawn = run(config, model, clip, vae, path, existing, preview_every)
         attribute, sha256 = load_hashed(path)
         loaded = LoadedModule(attribute, listed, sha256)
-        sheet = ExecutionBlocker(None) if outcome.sheet is None else picture(outcome.sheet)
-        return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{outcome.summary}\n{loaded.describe()}"))
+        sheet = ExecutionBlocker(None) if drawn is None else picture(drawn)
+        return io.NodeOutput(loaded, sheet, ui=ui.PreviewText(f"{summary}\n{loaded.describe()}"))
 
 
 def picture(path: Path) -> Tensor:

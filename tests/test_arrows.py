@@ -16,7 +16,7 @@ HOST = re.compile(r"comfy(_\w+)?|folder_paths|node_helpers|latent_preview|execut
 CORE_MAY = {"torch", "safetensors", "numpy", "einops", "filelock"}  # PyTorch itself needs the last
 SETTER = re.compile(r"set_model_\w+")
 # Of the nodes: the one that judges, the one that trains and the one that writes an audit's page have to.
-BEYOND_CORE = {"shared/audit_page.py", "shared/judges.py", "training/run.py"}
+BEYOND_CORE = {"audit.py", "shared/judges.py", "training/run.py"}
 
 
 def sources(*places: str) -> list[Path]:
@@ -108,7 +108,7 @@ def test_the_page_of_an_audit_comes_from_the_evaluation_alone():
         places = ("respo_train.core", "respo_train.evaluation.audit", "respo_train.evaluation.audit_page", "nodes")
         return not relative or any(within(target, place) for place in places)
 
-    assert offences(sources("nodes/shared/audit_page.py"), allowed) == []
+    assert offences(sources("nodes/audit.py"), allowed) == []
 
 
 @pytest.mark.parametrize("name", sorted(BEYOND_CORE))

@@ -17,7 +17,7 @@ from torch import Tensor
 # Which side of guidance is changed: the conditional prediction alone, or the unconditional (negative) one as well.
 Guidance = Literal["conditional", "both"]
 
-_LISTS = "respo_lists"  # in transformer_options of a step: the guider's lists of prompts, by name
+LISTS = "respo_lists"  # in transformer_options of a step: the guider's lists of prompts, by name
 _CALL = "respo_conds"  # in transformer_options of a call: its _Call
 _UNLISTED = "unlisted negative"  # a prompt that another node adds to guide away from (Perp-Neg's)
 
@@ -44,20 +44,12 @@ Named = Mapping[Any, Sequence[Cond]]  # the host's identifier of a prompt -> the
 _Call = tuple[Named, ...]  # the prompts of each number of a call; no list or dictionary, which the host copies
 
 
-def name_conds(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass on the guider's lists of prompts."""
-    lists = getattr(executor.class_obj, "conds", None) or {}
-    named = with_more(model_options, {_LISTS: dict(lists)})
-    denoised: Tensor = executor(x, timestep, named, seed)
-    return denoised
-
-
 def name_numbers(executor: Any, model: Any, conds: Sequence[Any], x: Tensor, timestep: Tensor, options: Any) -> Any:
     """Wrap the host's evaluation of prompt lists (WrappersMP.CALC_COND_BATCH): record which list each number is."""
-    lists = options.get("transformer_options", {}).get(_LISTS)
+    lists = options.get("transformer_options", {}).get(LISTS)
     if lists is not None:
         options = with_more(options, {_CALL: tuple(name_list(lists, cond or []) for cond in conds)})
-        del options["transformer_options"][_LISTS]
+        del options["transformer_options"][LISTS]
     return executor(model, conds, x, timestep, options)
 
 

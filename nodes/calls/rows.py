@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
-from .conds import Cond, conds_of_chunks, with_more
+from .conds import LISTS, Cond, conds_of_chunks, with_more
 
 _RUN = "respo_pictures"  # in transformer_options: the _Run that a step belongs to
 _SEED = "respo_seed"  # in transformer_options: the noise seed of the run, where an edit follows it
@@ -99,12 +99,16 @@ class Chunk:
             )
 
 
-def name_pictures(executor: Callable, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell its calls what is being sampled."""
+def name_step(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell its calls what is sampled, by which lists.
+
+    The lists of prompts are the guider's.
+    """
     module = getattr((model_options or {}).get("model_function_wrapper"), "__module__", None) or ""
     pack = re.search(r"custom_nodes[/\\]([^./\\]+)", module)
     run = _Run(len(x), (x.shape[-2], x.shape[-1]), pack.group(1) if pack else "")
-    return executor(x, timestep, with_more(model_options, {_RUN: run}), seed)
+    more = {_RUN: run, LISTS: dict(getattr(executor.class_obj, "conds", None) or {})}
+    return executor(x, timestep, with_more(model_options, more), seed)
 
 
 def name_seed(executor: Callable, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:

@@ -82,9 +82,10 @@ def safety_chart(found: SafetyReport, judge: str) -> Drawn:
     return _chart(3.8, f"{found.attribute}: {sum(found.flags)} of {_pictures(count)} flagged", judge, draw)
 
 
-def shown_chart(chart: Any, cls: Any) -> dict[str, Any]:
-    """Return the preview for the node's UI; empty when there is no chart."""
-    return ui.PreviewImage(chart, cls=cls).as_dict() if isinstance(chart, Tensor) else {}
+def shown_with(chart: Any, text: str, cls: Any) -> dict[str, Any]:
+    """Return what a report shows on its node: the chart, where there is one, and the text."""
+    drawn = ui.PreviewImage(chart, cls=cls).as_dict() if isinstance(chart, Tensor) else {}
+    return {**drawn, "text": (text,)}
 
 
 def _draw_shares(axes: Any, found: Report, concepts: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
+from ...respo_train.core.pictures.region import changed
 from ..calls.conds import Cond, Guidance, with_more
 from .record import Pace, Record, RecordedCall, no_call
 from .run_identity import RunIdentity
@@ -86,6 +87,31 @@ def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = Non
         model_options = with_more(model_options, {_CALLS: found})
     denoised: Tensor = executor(x, timestep, model_options or {}, seed)
     return denoised
+
+
+def keep_rest(record: Record, threshold: float) -> Callable[..., Tensor]:
+    """Build a wrapper of the host's prediction of a step (WrappersMP.PREDICT_NOISE); it acts after guidance.
+
+    Where the guided prediction hardly differs from the recorded one of the same step, it is replaced by the recorded
+    one. So any sampler arrives at the recorded picture there. `threshold`: see `core.pictures.region.changed`. When
+    both predictions are equal everywhere, not one bit changes.
+
+    The wrapper raises RespoError when it cannot tell which step it is in.
+    """
+
+    def keep(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
+        denoised: Tensor = executor(x, timestep, model_options, seed)
+        call = recorded_calls((model_options or {}).get("transformer_options", {})).get(record.sha256)
+        if call is None:
+            raise RespoError(
+                "Where cannot tell which step this is: something here calls the model past the host's sampler. Take "
+                "the record off Where to use it without one."
+            )
+        # [B, C, H, W]; a picture as a video of one frame has a dimension more.
+        before, after = call.denoised.to(denoised).flatten(1, -3), denoised.flatten(1, -3)
+        return torch.lerp(before, after, changed(after, before, threshold).to(after)).view_as(denoised)
+
+    return keep
 
 
 def recorded_calls(transformer_options: Mapping[str, Any]) -> Mapping[str, RecordedCall]:

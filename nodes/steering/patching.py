@@ -18,12 +18,11 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.architecture import tokens_of
 from ..calls.call import Call, size_of_h
-from ..calls.conds import Guidance, name_conds, name_numbers
+from ..calls.conds import Guidance, name_numbers
 from ..calls.prompts import argument, bring_prompts, with_options
-from ..calls.rows import name_pictures, name_seed, require_seed
-from ..recording.playback import follow, look_up
+from ..calls.rows import name_seed, name_step, require_seed
+from ..recording.playback import follow, keep_rest, look_up
 from ..recording.record import Record
-from ..recording.rest import keep_rest
 from ..recording.tape import Tape
 from ..shared.guard import architecture_of
 from .blocks import Steer, steering
@@ -118,8 +117,7 @@ def sigma_range(model: Any, start_percent: float, end_percent: float) -> tuple[f
 
 def _name_conds_of(patched: Any) -> None:
     """Record in every call's options which prompt is which, and which pictures are sampled."""
-    _wrap_once(patched, WrappersMP.PREDICT_NOISE, _KEY, name_conds)
-    _wrap_once(patched, WrappersMP.PREDICT_NOISE, f"{_KEY} pictures", name_pictures)
+    _wrap_once(patched, WrappersMP.PREDICT_NOISE, _KEY, name_step)
     _wrap_once(patched, WrappersMP.CALC_COND_BATCH, _KEY, name_numbers)
 
 

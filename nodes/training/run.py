@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -45,14 +44,6 @@ WIDGETS = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What to show: a few lines of text, and the last sheet of pictures."""
-
-    summary: str
-    sheet: Path | None
-
-
 def shipped(kind: Literal["presets", "recipes"]) -> list[str]:
     """Return the names of the presets or recipes that ship with the trainer."""
     return sorted(path.stem for path in (_TRAINER / kind).glob("*.toml"))
@@ -83,8 +74,10 @@ def configuration(
 
 def run(
     config: TrainConfig, model: Any, clip: Any, vae: Any, path: Path, existing: Existing, preview_every: int
-) -> Outcome:
+) -> tuple[str, Path | None]:
     """Train `config` on a host MODEL and write `path`, unless `path` already holds the finished module.
+
+    Return a few lines of text to show, and the last sheet of pictures.
 
     Raises RespoError, and whatever the host raises when the user cancels.
     """
@@ -110,7 +103,7 @@ def run(
     first = "Already trained: used as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
     summary = "\n".join([first, *planned, *(f"{name}: {warning}" for name, warning in warnings.items())])
     sheet = sheet_path(training_folder(path), config.steps)
-    return Outcome(summary, sheet if sheet.is_file() else None)
+    return summary, sheet if sheet.is_file() else None
 
 
 def _train(

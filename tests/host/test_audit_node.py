@@ -89,8 +89,8 @@ def test_the_page(audit: Any, output: Path) -> None:
 def test_the_page_says_what_is_missing(audit: Any, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    name = next(name for name in sys.modules if name.endswith("nodes.shared.audit_page"))
-    beyond = name.replace("nodes.shared.audit_page", "respo_train.evaluation.audit_page")
+    name = next(name for name in sys.modules if name.endswith("nodes.audit"))
+    beyond = name.replace("nodes.audit", "respo_train.evaluation.audit_page")
     monkeypatch.setitem(sys.modules, beyond, None)
     done = audit(pictures(1, 1), page=True)
     assert "needs the Python packages jinja2 and matplotlib" in done.text

@@ -141,7 +141,7 @@ def test_another_model_is_refused(where, record_of, make_model, pack):
 
 
 def test_says_when_nobody_tells_the_step(pack):
-    keep = pack.root.nodes.recording.rest.keep_rest(SimpleNamespace(sha256="0"), THRESHOLD)
+    keep = pack.root.nodes.recording.playback.keep_rest(SimpleNamespace(sha256="0"), THRESHOLD)
     for options in (None, {}, {"transformer_options": {}}):
         with pytest.raises(pack.core.errors.RespoError, match="which step"):
             keep(lambda x, *_: x, torch.zeros(1, 4, 2, 2), torch.ones(1), options, 5)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from ..errors import RespoError
 from ..files.text import limited
@@ -72,6 +73,19 @@ class Seats:
 def _assigned(seed: int, indices: Sequence[int], shares: tuple[Shares, ...]) -> Sequence[Given]:
     """Share out once what every concept of a module and every step of a run asks for again."""
     return tuple(assign_jointly(seed, indices, [dict(own) for own in shares]))
+
+
+def indices_of(latent: Mapping[str, Any] | None) -> tuple[int, ...] | None:
+    """Return the batch index of each picture; None when no latent is linked.
+
+    For pictures taken out of a batch (Latent From Batch), the host keeps "batch_index" so that they get the same noise
+    as in the full batch. They keep their concept in the same way.
+    """
+    if latent is None:
+        return None
+    count = len(latent["samples"])
+    known = latent.get("batch_index")
+    return tuple(known) if known is not None and len(known) == count else tuple(range(count))
 
 
 def parse_given(text: str, attributes: Sequence[Collection[str]]) -> tuple[Given, ...]:
