@@ -35,6 +35,7 @@ from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import TrainState
 
+from .speed.cost import process_bytes
 from .speed.geometry import TOKENS, random_unet
 
 # How many pixels wide one place of h is; it has 1280 channels in both families.
@@ -186,12 +187,8 @@ def measure(family: str, size: int, steps: int) -> dict[str, Any]:
 
 def peak_memory() -> dict[str, int]:
     """Return the most bytes that the process held, where the system says so, and the most on a GPU, if there is one."""
-    found = {}
-    with suppress(ImportError):  # Windows
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        found["process_peak_bytes"] = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    held = process_bytes()
+    found = {} if held is None else {"process_peak_bytes": held}
     if torch.cuda.is_available():
         found["gpu_peak_bytes"] = torch.cuda.max_memory_allocated()
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 
 from benchmarks.command import parser_of, write_figures
 from benchmarks.evidence.bench import BENCH
-from benchmarks.speed.cost import peak_bytes
+from benchmarks.speed.cost import peak_bytes, process_bytes
 from benchmarks.speed.geometry import host_model
 from benchmarks.train_on_geometry import WithRandomText
 from respo_train.host.load import load_unet
@@ -93,9 +92,9 @@ def measured(name: str) -> dict[str, Any]:
     cost = count_step(config, outliner(model, CPU, torch.float32, (pixels, pixels), False))
     setting = next(iter(settings_of(config, unet).values()))
     state = start(setting)
-    before = _process_bytes()
+    before = process_bytes()
     peak = peak_bytes(lambda: gradients(setting, state, 0))
-    after = _process_bytes()
+    after = process_bytes()
     grown = None if before is None or after is None else after - before
     return {"name": name, "pixels": pixels, "batch": batch, "grown": grown, **_ratios(cost, peak)}
 
@@ -124,15 +123,6 @@ def _ratios(cost: StepCost, peak: int) -> dict[str, Any]:
         "ratio_of_activations": cost.peak / peak,
         "ratio_of_all": (cost.weights + cost.peak) / (cost.weights + peak),
     }
-
-
-def _process_bytes() -> int | None:
-    """Return the most bytes that the process ever held; None where the system does not say."""
-    with suppress(ImportError):  # Windows
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return None
 
 
 def main() -> int:
