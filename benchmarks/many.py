@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks.command import at_least, parser_of, write_figures
 from respo_train.core.counting.fairness import report, sentence, to_json
 from respo_train.core.counting.labels import parse_labels
-from respo_train.core.counting.running_total import Total, add, from_text, to_text
+from respo_train.core.counting.running_total import new_of
 from respo_train.core.counting.seats import Seats, parse_given, shares_given
+from respo_train.core.counting.total_file import TotalFile
 from respo_train.core.files.checkpoint import read_metadata, save_attribute
 from respo_train.core.files.write import sweep
 from respo_train.core.module.architecture import Architecture
@@ -93,14 +94,16 @@ def _labels(count: int, _: Path) -> Callable[[], object]:
     return lambda: (parse_labels(text, count), shares_given(parse_given(text, [("woman", "man")]), 0))
 
 
-def _total(count: int, _: Path) -> Callable[[], object]:
+def _total(count: int, folder: Path) -> Callable[[], object]:
     keys = [f"{number:016x}" for number in range(count)]
 
     def work() -> None:  # in batches of 64, as a queue counts them, each read and written
-        total = Total()
+        file = TotalFile(folder / "total.json", {})
         for first in range(0, count, 64):
             part = keys[first : first + 64]
-            total = from_text(to_text(add(total, part, _pairs(len(part)))[0]))
+            if first:
+                file.read()
+            file.add(new_of(file.total, part, _pairs(len(part)))[0])
 
     return work
 

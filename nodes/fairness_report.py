@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -93,7 +93,7 @@ class FairnessReport(io.ComfyNode):
         notes = []
         if any(names) and not any(wish for wish, _ in pairs):
             notes.append(f"No label names anything that {judge.name} counts as {looked_at}: the labels are left out.")
-        known = pairs
+        known: Sequence[Pair] | Mapping[Pair, int] = pairs
         if running_total != TOTALS[0]:
             known, note = _together(cls.hidden, images, pairs, (looked_at, *counted), running_total == TOTALS[2])
             notes.append(note)
@@ -106,8 +106,8 @@ class FairnessReport(io.ComfyNode):
 
 def _together(
     hidden: Any, images: Tensor, pairs: list[Pair], what: tuple[str, ...], anew: bool
-) -> tuple[list[Pair], str]:
-    """Add the pictures to the running total of this workflow, prompt and node; return all its pairs, and a note."""
+) -> tuple[Mapping[Pair, int], str]:
+    """Add the pictures to the running total of this workflow, prompt and node; return its counts, and a note."""
     prompt = getattr(hidden, "prompt", None)
     node = str(getattr(hidden, "unique_id", None))
     about = {"node": node, "attribute": what[0], "concepts": list(what[1:]), "texts": prompt_texts(prompt, node, _OWN)}

@@ -182,7 +182,7 @@ def _stand_in(**attributes: Any) -> Any:
 def _running_total(path: Path) -> Any:
     """Read a running total as its only caller does, which puts an OSError into words."""
     try:
-        return _shared("totals")._read(path)
+        return _shared("totals")._read(path, {})
     except OSError as error:
         raise RespoError(f"cannot read {path}: {error.strerror}. Check its name.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,38 +13,43 @@ from typing import Any
 import folder_paths
 
 from ...respo_train.core.counting.fairness import Pair
-from ...respo_train.core.counting.running_total import LARGEST, MOST_PICTURES, Total, add, from_text, to_text
+from ...respo_train.core.counting.running_total import MOST_PICTURES, new_of
+from ...respo_train.core.counting.total_file import TotalFile
 from ...respo_train.core.errors import ModuleFileError, RespoError
-from ...respo_train.core.files.header import opened
-from ...respo_train.core.files.write import locked, make_folder, write_atomically
+from ...respo_train.core.files.write import locked, make_folder
+
+_KNOWN: dict[Path, TotalFile] = {}  # what this process has read, the latest used last
+_MOST_KNOWN = 16  # about 4 MB each when full
 
 
 def count(
     key: str, pictures: Sequence[str], pairs: Sequence[Pair], about: Mapping[str, Any], anew: bool
-) -> tuple[list[Pair], str]:
-    """Add pictures to the total `key`, or to an empty one if `anew`; return all its pairs, and a note to show.
+) -> tuple[Mapping[Pair, int], str]:
+    """Add pictures to the total `key`, or to an empty one if `anew`; return how many show each pair, and a note.
 
     Other processes that count at the same time wait, so that no picture is lost. Pictures that are already in the total
     are not counted again. When the file can neither be read nor renamed, it is left alone and only the given pairs are
-    returned. When it cannot be written, the note says so.
+    counted. When it cannot be written, the note says so.
     """
     path = folder() / f"{key}.json"
     with _held() as refused:
         try:
-            before, note = (Total(), "Running total started anew.") if anew else _read(path)
+            file, note = (TotalFile(path, about), "Running total started anew.") if anew else _read(path, about)
         except OSError as error:
-            return list(pairs), f"The running total cannot be read ({error.strerror or error}): these pictures alone."
-        total, new, left_out = add(Total(before.pictures, about), pictures, pairs)
-        refused = refused or _save(path, total)
-    known = len(pairs) - new - left_out
-    notes = [note, f"Running total: {len(total.pictures)} pictures, {new} of them new."]
+            reason = error.strerror or error
+            return Counter(pairs), f"The running total cannot be read ({reason}): these pictures alone."
+        new, left_out = new_of(file.total, pictures, pairs)
+        refused = refused or _save(file, new)
+        file.total.take(new)  # also when nothing could be saved
+    known = len(pairs) - len(new) - left_out
+    notes = [note, f"Running total: {len(file.total.pictures)} pictures, {len(new)} of them new."]
     if known:
         notes.append(f"{known} {'was' if known == 1 else 'were'} counted before and not again.")
     if left_out:
         notes.append(f"It is full at {MOST_PICTURES}: {left_out} were not counted. Start it anew.")
     if refused:
         notes.append(f"It could not be saved, and the next run will not know these pictures: {refused}")
-    return list(total.pictures.values()), " ".join(filter(None, notes))
+    return file.total.counts, " ".join(filter(None, notes))
 
 
 def folder() -> Path:
@@ -65,37 +71,33 @@ def _held() -> Iterator[str]:
         yield refused
 
 
-def _save(path: Path, total: Total) -> str:
-    """Write a total; return "", or why that is impossible."""
+def _save(file: TotalFile, new: Mapping[str, Pair]) -> str:
+    """Add pictures and keep what is known of the file; return "", or why it cannot be written."""
     try:
-        write_atomically(path, to_text(total).encode())
+        file.add(new)
     except RespoError as error:
         return str(error)
+    while len(_KNOWN) >= _MOST_KNOWN:
+        del _KNOWN[next(iter(_KNOWN))]
+    _KNOWN[file.path] = file
     return ""
 
 
-def _content(path: Path) -> bytes:
-    """Return one byte more than a total may have, at most. Raises OSError for what cannot be read, or is no file."""
+def _read(path: Path, about: Mapping[str, Any]) -> tuple[TotalFile, str]:
+    """Return a total's file and a note. A broken one is renamed, never overwritten. Raises OSError."""
+    file = _KNOWN.pop(path, None) or TotalFile(path, about)
+    if not os.path.lexists(path):
+        return TotalFile(path, about), ""
     try:
-        with opened(path) as file:
-            return file.read(LARGEST + 1)
+        file.read()
+        return file, ""
     except ModuleFileError as error:
         raise error.__cause__ if isinstance(error.__cause__, OSError) else OSError(str(error)) from None
-
-
-def _read(path: Path) -> tuple[Total, str]:
-    """Return a total and a note. A broken file is renamed, never overwritten. Raises OSError."""
-    try:
-        if not os.path.lexists(path):
-            return Total(), ""
-        data = _content(path)
-        if len(data) > LARGEST:
-            raise RespoError("far too large")
-        return from_text(data.decode("utf-8")), ""
-    except (RespoError, UnicodeDecodeError) as error:
+    except RespoError as error:
         number = 1
         while (aside := path.with_name(f"{path.stem}.broken-{number}.json")).exists():
             number += 1
         path.rename(aside)
         logging.warning("Respo: %s is broken (%s) and was renamed to %s.", path, error, aside.name)
-        return Total(), f"The running total was broken ({error}); it was kept as {aside.name}, and a new one begins."
+        note = f"The running total was broken ({error}); it was kept as {aside.name}, and a new one begins."
+        return TotalFile(path, about), note

@@ -21,6 +21,7 @@ from respo_train.core.counting.fairness import concepts_of
 from respo_train.core.counting.joint import assign_jointly
 from respo_train.core.counting.labels import parse_labels
 from respo_train.core.counting.running_total import from_text as total_from_text
+from respo_train.core.counting.running_total import mended
 from respo_train.core.counting.seats import parse_given
 from respo_train.core.errors import RespoError
 from respo_train.core.files.header import parse_json
@@ -45,6 +46,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "core/counting/fairness.py: concepts_of": lambda text: concepts_of(("woman", "man"), text),
     "core/counting/labels.py: parse_labels": lambda text: parse_labels(text, 3),
     "core/counting/running_total.py: from_text": total_from_text,
+    "core/counting/running_total.py: mended": mended,
     "core/counting/seats.py: parse_given": lambda text: parse_given(text, [("woman", "man"), ("light", "dark")]),
     "core/files/header.py: parse_json": lambda text: parse_json(text, "the header"),
     "core/files/text_form.py: from_text": module_from_text,
@@ -70,6 +72,7 @@ SHAPES = [
         ("a='", "a", ""),
     ],
     *[('a="""', '"x', ""), ("", '"""\n', ""), ('a="', '\\"', ""), ("steps=0x", "f", ""), ("a=0.", "1", "")],
+    *[("", f'"{"0" * 16}": ["', ""), ("", f'"{"0" * 16}": ["\\\\", "', "")],
     *[('{"a":1', ',"b{}":1', "}"), ("[", "[],", "1]"), ("looks like " * 2000, "man ", ""), ("woman ", "1", "")],
 ]
 SIZES = (LONGEST // 5, LONGEST, 10 * LONGEST)
@@ -140,6 +143,7 @@ PARTS = {
     "core/counting/fairness.py: attribute_of": "labels of parse_labels",
     "core/counting/labels.py: _advice": "of parse_labels",
     "core/counting/labels.py: for_file_name": "one label, of parse_labels",
+    "core/counting/total_file.py: _beginning": "our own text",
     "core/counting/seats.py: _given": "one line, of parse_given",
     "core/files/checkpoint.py: _metadata": "parse_json, of a header of 1 MiB",
     "core/files/checkpoint.py: _with_sorted_header": "what we are about to write",

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from respo_train.core.counting import running_total
-from respo_train.core.counting.running_total import Total, add, from_text, picture_key, to_text
+from respo_train.core.counting.running_total import (
+    Total,
+    from_text,
+    new_of,
+    picture_key,
+    to_text,
+)
 from respo_train.core.errors import RespoError
 
 PAIR = ("woman", "man")
@@ -17,22 +23,23 @@ def keys(*numbers: int) -> list[str]:
 
 
 def test_nothing_is_counted_twice() -> None:
-    total, new, left = add(Total(about={"node": "3"}), keys(1, 2, 2), [PAIR, ("", "woman"), ("", "man")])
-    assert (new, left) == (2, 0)
-    assert total.pictures == dict(zip(keys(1, 2), [PAIR, ("", "woman")], strict=True))
-    again, new, left = add(total, keys(2, 1, 3), [PAIR] * 3)
-    assert (new, left) == (1, 0)
-    assert again.pictures == {**total.pictures, keys(3)[0]: PAIR}
-    assert again.about == {"node": "3"}
-    assert len(total.pictures) == 2  # the one before is left as it was
+    total = Total()
+    new, left = new_of(total, keys(1, 2, 2), [PAIR, ("", "woman"), ("", "man")])
+    assert (new, left) == (dict(zip(keys(1, 2), [PAIR, ("", "woman")], strict=True)), 0)
+    assert not total.pictures
+    total.take(new)
+    assert new_of(total, keys(2, 1, 3), [PAIR] * 3) == ({keys(3)[0]: PAIR}, 0)
+    total.take({keys(2)[0]: PAIR, keys(3)[0]: PAIR})  # the second was counted before, as something else
+    assert total.pictures == {**new, keys(3)[0]: PAIR}
+    assert total.counts == {PAIR: 2, ("", "woman"): 1}
 
 
 def test_it_ends_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_total, "MOST_PICTURES", 3)
-    total, new, left = add(Total(), keys(*range(5)), [PAIR] * 5)
-    assert (len(total.pictures), new, left) == (3, 3, 2)
-    assert add(total, keys(0, 7), [PAIR] * 2)[1:] == (0, 1)
-    assert add(Total(dict.fromkeys(keys(*range(9)), PAIR)), keys(11), [PAIR])[1:] == (0, 1)
+    new, left = new_of(Total(), keys(*range(5)), [PAIR] * 5)
+    assert (len(new), left) == (3, 2)
+    assert new_of(Total(new), keys(0, 7), [PAIR] * 2) == ({}, 1)
+    assert new_of(Total(dict.fromkeys(keys(*range(9)), PAIR)), keys(11), [PAIR]) == ({}, 1)
 
 
 def test_text_and_back() -> None:

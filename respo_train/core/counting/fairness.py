@@ -80,42 +80,47 @@ def attribute_of(classes: Mapping[str, Sequence[str]], labels: Sequence[str]) ->
     return next((name for name, own in classes.items() if named & (set(own) - {NOBODY})), next(iter(classes)))
 
 
-def report(attribute: str, concepts: Sequence[str], pairs: Sequence[Pair]) -> Report:
-    """Count the pictures and compute the figures. `pairs`: (asked, seen) for each picture.
+def report(attribute: str, concepts: Sequence[str], pairs: Sequence[Pair] | Mapping[Pair, int]) -> Report:
+    """Count the pictures and compute the figures. `pairs`: (asked, seen) for each picture, or how many show each.
 
     A picture is undecided when what it shows is neither a concept nor UNSURE nor NOBODY (another class of the judge).
     Raises RespoError when there are no pictures or fewer than two concepts.
     """
-    if not pairs or len(concepts) < 2:
-        raise RespoError(f"expected pictures and two or more concepts, found {len(pairs)} and {len(concepts)}.")
-    seen, asked = (Counter(pair[place] for pair in pairs) for place in (1, 0))
+    numbers = Counter(pairs)
+    count = numbers.total()
+    if not count or len(concepts) < 2:
+        raise RespoError(f"expected pictures and two or more concepts, found {count} and {len(concepts)}.")
+    asked, seen = Counter[str](), Counter[str]()
+    for (wish, label), number in numbers.items():
+        asked[wish] += number
+        seen[label] += number
     counts = {name: seen[name] for name in concepts}
     wishes = {name: asked[name] for name in concepts}
     decided, wished = sum(counts.values()), sum(wishes.values())
     return Report(
         attribute=attribute,
         concepts=tuple(concepts),
-        count=len(pairs),
+        count=count,
         seen=counts,
         asked=wishes,
         unsure=seen[UNSURE],
         nobody=seen[NOBODY],
         shares={name: wilson(counts[name], decided) for name in concepts},
-        deviation=_deviation(concepts, pairs) if decided else None,
+        deviation=_deviation(concepts, numbers) if decided else None,
         chance=fair_coin([decided], len(concepts)) if decided else None,
         chance_share=_fair_share(decided, len(concepts)) if decided else None,
-        perfect=deviation_ratio(wishes) if wished == len(pairs) else None,
-        agreed=sum(wish == label and wish in wishes for wish, label in pairs),
+        perfect=deviation_ratio(wishes) if wished == count else None,
+        agreed=sum(numbers[name, name] for name in wishes),
         asked_count=wished,
     )
 
 
-def _deviation(concepts: Sequence[str], pairs: Sequence[Pair]) -> Interval:
+def _deviation(concepts: Sequence[str], numbers: Mapping[Pair, int]) -> Interval:
     """Resample pictures among those with the same asked concept, because quotas fix how many there are of each."""
     strata: dict[str, dict[str, int]] = {}
-    for wish, label in pairs:
+    for (wish, label), number in numbers.items():
         if label in concepts:
-            strata.setdefault(wish, dict.fromkeys(concepts, 0))[label] += 1
+            strata.setdefault(wish, dict.fromkeys(concepts, 0))[label] += number
     return bootstrap_assigned({"": strata})
 
 

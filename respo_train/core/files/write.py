@@ -15,6 +15,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,6 +68,34 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def put_at_end(path: Path, old: bytes, new: bytes) -> None:
+    """Let `new` take the place of `old`, the last bytes of a file, so that writing takes no longer the longer the file.
+
+    For callers who hold its lock. After an error the file is as it was; a process that is killed can leave a part of
+    `new`, so the reader must know how to go on from that. Raises RespoError, also when the file does not end in `old`.
+    """
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            place = file.seek(-len(old), os.SEEK_END)
+            if file.read() != old:
+                raise RespoError(f"cannot write {path}: another program has changed it. Try again.")
+            try:
+                _write_all(file, place, new)
+            except OSError:
+                _write_all(file, place, old)
+                raise
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def _write_all(file: FileIO, place: int, data: bytes) -> None:
+    file.seek(place)
+    while data:
+        data = data[file.write(data) :]
+    file.truncate()
+    os.fsync(file.fileno())
 
 
 def make_folder(path: Path) -> None:
