@@ -2,8 +2,20 @@
 
 Of a GeForce with bfloat16 (Ampere, Ada, Blackwell) the rate is that of tensor cores which add up in float32: four
 operations a core and clock, so twice the float32 rate. The rates of other cards are without sparsity, of those
-with the fastest connection (SXM). Some were compared with public tables, none with the maker's own data sheets; what a
-card reaches depends on its maker's clock, too.
+with the fastest connection (SXM). What a card reaches depends on its maker's clock, too.
+
+Compared on 2026-11-29 with what others cite, by table or by data sheet, from their maker:
+
+- RTX 3090, 4090 and 5090: NVIDIA RTX Blackwell GPU Architecture, table 3 (71.2, 165.2 and 209.5); RTX 5070: the same,
+  appendix C (61.7);
+- RTX 3070: NVIDIA Ampere GA102 GPU Architecture (81.3 where float16 is added up in float16, so half of it here);
+- RTX 2080 Ti: NVIDIA Turing GPU Architecture, table 1 (13.4, at the reference clock);
+- V100 and A100: NVIDIA A100 Tensor Core GPU Architecture (15.7 and 312);
+- T4, L4, L40S and H100: their data sheets (8.1; 242 with sparsity; 362.05; 1,979 with sparsity, PCIe 1,513).
+
+No such quotation was found of the RTX 3060, 3080, 4060, 4070, 4080 and 5080, which are computed from their cores and
+boost clocks (a test does it), nor of the GTX 1660 and the RTX 2060, whose float32 rates are two operations a core and
+clock.
 """
 
 from __future__ import annotations
