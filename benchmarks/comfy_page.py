@@ -16,7 +16,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 FLAGS += ["--disable-sync", "--no-first-run"]
 WIDE, HIGH = 1440, 900  # pixels: a laptop's screen
 SLOW = 120_000  # milliseconds; two busy cores draw a page slowly
-READY = "() => window.app?.extensionManager && window.app.graph && document.querySelector('canvas')"
+# The page has its graph before it opens the workflow of the last visit, which would replace one that is loaded sooner.
+READY = "() => window.app?.extensionManager?.workflow?.activeWorkflow && document.querySelector('canvas')"
 COMMAND = "(id) => { app.extensionManager.command.execute(id) }"
 LOAD = "async (workflow) => { await app.loadGraphData(workflow) }"
 FIT = "() => { app.canvas.deselectAll(); app.canvas.fitViewToSelectionAnimated({ duration: 1 }) }"  # all nodes
@@ -31,7 +32,7 @@ NO_BANNER = "localStorage.setItem('vueNodesBannerDismissed', 'true')"
 
 @contextmanager
 def open_page(browser_path: str, server: ComfyServer) -> Iterator[tuple[Any, set[str]]]:
-    """ComfyUI's page, and the errors of its console so far, without addresses and numbers."""
+    """ComfyUI's page, and the errors of its console so far (see `is_error`), without addresses and numbers."""
     from playwright.sync_api import sync_playwright
 
     change_settings(server, SETTINGS)
@@ -40,7 +41,7 @@ def open_page(browser_path: str, server: ComfyServer) -> Iterator[tuple[Any, set
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         page = browser.new_page(viewport={"width": WIDE, "height": HIGH})
         page.set_default_timeout(SLOW)
-        page.on("console", lambda said: errors.add(plain(said)) if said.type == "error" else None)
+        page.on("console", lambda said: errors.add(plain(said)) if is_error(said) else None)
         page.add_init_script(NO_BANNER)
         visit(page, server)
         yield page, errors
@@ -61,6 +62,16 @@ def visit(page: Any, server: ComfyServer) -> None:
     """Open the page, or open it anew, and wait until it can be used."""
     page.goto(server.url)
     page.wait_for_function(READY)
+
+
+def is_error(said: Any) -> bool:
+    """Say whether a console message is an error that a pack may have caused.
+
+    ComfyUI's own scripts ask other hosts for the sizes of models and for news, at any time, and its own policy refuses
+    it: that is no pack's error. Where a pack's script is refused, it is.
+    """
+    refused = "Content Security Policy" in said.text and "/extensions/" not in said.location.get("url", "")
+    return said.type == "error" and not refused
 
 
 def plain(said: Any) -> str:
