@@ -74,7 +74,7 @@ def _noto(code: str) -> Image.Image:
 def _fluent(folder: Path, code: str) -> Image.Image:
     for name in (code, code.replace("-fe0f", "")):
         if (folder / f"{name}.webp").exists():
-            image = Image.open(folder / f"{name}.webp").convert("RGBA")
+            image = Image.open(folder / f"{name}.webp", formats=("WEBP",)).convert("RGBA")
             return image.resize((ART_SIZE, ART_SIZE), Image.Resampling.LANCZOS)
     raise FileNotFoundError(f"the Fluent package has no emoji {code}")
 

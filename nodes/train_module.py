@@ -140,6 +140,6 @@ class TrainModule(io.ComfyNode):
 
 def picture(path: Path) -> Tensor:
     """Read a picture file as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
-    with opened(path) as file, Image.open(file) as found:
+    with opened(path) as file, Image.open(file, formats=("PNG",)) as found:
         pixels = np.asarray(found.convert("RGB"), dtype=np.float32)
     return torch.from_numpy(pixels / 255)[None]

@@ -54,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{name}: the GPU has too little memory for this: {advice}", sys.stderr)
         return 2
     except OSError as error:  # what no reader or writer has put into words
-        reason = error.strerror or error
-        say(f"{name}: cannot use {error.filename}: {reason}. Check its name and its rights.", sys.stderr)
+        what, check = f"use {error.filename}", "its name and its rights"
+        if error.filename is None:  # no file, but the folder that it runs in is gone, or the like
+            what, check = "go on", "that the folder you are in is still there"
+        say(f"{name}: cannot {what}: {error.strerror or error}. Check {check}.", sys.stderr)
         return 2
     except KeyboardInterrupt:
         say(f"{name}: stopped at once; what was saved last is intact", sys.stderr)

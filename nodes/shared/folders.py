@@ -12,6 +12,7 @@ import folder_paths
 
 from ...respo_train.core.errors import ModuleFileError
 from ...respo_train.core.files.text import read_text
+from ...respo_train.core.shown import printable, shown
 from .shipped import FOLDER as SHIPPED
 from .shipped import shipped_file, shipped_name
 
@@ -20,6 +21,10 @@ SUFFIX = ".safetensors"
 FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
 _NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives and streams, null, lone surrogates
+# Line breaks and tabs, and what stands for a device on Windows, whatever the ending.
+_NEVER_IN_A_NEW_NAME = re.compile(
+    r"[\n\t]|(^|[/\\])(con|prn|aux|nul|com\d|lpt\d)\s*(\.[^/\\]*)?($|[/\\])", re.IGNORECASE
+)
 _MAX_BYTES = 128 * 2**20  # no module is larger; checked before hashing, which takes long for a checkpoint
 _EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
 
@@ -57,7 +62,10 @@ def shows_checkpoint() -> bool:
 
 def module_names() -> list[str]:
     """Return the names of all module files, including those in subfolders."""
-    return folder_paths.get_filename_list(FOLDER)
+    try:
+        return folder_paths.get_filename_list(FOLDER)
+    except OSError as error:
+        return _unlisted(error)
 
 
 def resolve(name: str, sha256: str = "", suffixes: tuple[str, ...] = (SUFFIX,)) -> Path:
@@ -82,9 +90,18 @@ def foreign_names() -> list[str]:
     """Return the names of other projects' files in the `respo` folders, which the host's list leaves out."""
     found: set[str] = set()
     for root in folder_paths.get_folder_paths(FOLDER):
-        names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
+        try:
+            names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
+        except OSError as error:
+            names = _unlisted(error)
         found.update(folder_paths.filter_files_extensions(names, FOREIGN))
     return sorted(found)
+
+
+def _unlisted(error: OSError) -> list[str]:
+    """Return no names, with a warning: from an error here the host would leave out the whole node."""
+    logging.warning("Respo: a folder of modules cannot be listed: %s. Its nodes offer no files.", str(error)[:300])
+    return []
 
 
 def _inside(relative: PurePosixPath) -> Path | None:
@@ -116,6 +133,11 @@ def place_for(name: str) -> tuple[Path, str]:
     """
     given = name.strip()
     relative = _relative(given if given.lower().endswith(SUFFIX) else given + SUFFIX)
+    if _NEVER_IN_A_NEW_NAME.search(given) or printable(given) != given:
+        raise ModuleFileError(
+            f"expected a name that can be read and that Windows can store, found {shown(given)}. Choose a name without "
+            "line breaks and invisible marks, other than CON, NUL and the like."
+        )
     if shipped_name(relative):
         raise ModuleFileError(f"{given[:100]!r} is the name of a module that ships with Respo. Choose another name.")
     root = Path(folder_paths.get_folder_paths(FOLDER)[0])

@@ -79,7 +79,7 @@ class HostProgress:
         sheet = self._report.sheet(step)
         preview = None
         if drawn and sheet.is_file():
-            with opened(sheet) as file, Image.open(file) as found:
+            with opened(sheet) as file, Image.open(file, formats=("PNG",)) as found:
                 preview = ("JPEG", found.convert("RGB"), _PREVIEW_SIZE)
         self._bar.update_absolute(step, self._steps, preview)
 

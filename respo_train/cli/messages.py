@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from ..core.errors import RespoWarning
+from ..core.errors import RespoError, RespoWarning
 from ..core.shown import printable
 
 
 def say(text: str, where: TextIO | None = None) -> None:
-    """Print a line, by default to where results go. All that the commands print passes here: it may quote strangers."""
-    print(printable(text), file=where, flush=True)
+    """Print a line, by default to where results go. All that the commands print passes here: it may quote strangers.
+
+    Raises RespoError when results cannot be printed. Where messages cannot be, nobody is left to be told.
+    """
+    try:
+        print(printable(text), file=where, flush=True)
+    except OSError as error:  # a full disk, a pipe that nobody reads any more
+        if where is None:
+            raise RespoError(f"cannot print the results: {error.strerror or error}. Print them elsewhere.") from error
 
 
 class _Printable(logging.Formatter):

@@ -16,6 +16,10 @@ from ..core.errors import RespoError
 from ..core.files.header import opened
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+# Pillow goes by what is in a file, not by its name, and lets another program (Ghostscript) run what is in an EPS.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+# What Pillow raises for files that are no pictures, damaged or too large.
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 _LARGEST = 100_000_000  # pixels of a file that is opened
 _SIDE = 2048  # pixels: larger ones are made smaller at once
 
@@ -70,7 +74,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises RespoError, whose text says why, for a file that is no picture, is damaged or too large.
     """
     try:
-        with warnings.catch_warnings(), opened(path) as file, Image.open(file) as picture:
+        with warnings.catch_warnings(), opened(path) as file, Image.open(file, formats=FORMATS) as picture:
             warnings.simplefilter("ignore")  # of odd metadata; the size is checked here
             if picture.width * picture.height > _LARGEST:
                 raise RespoError(f"larger than {_LARGEST // 10**6} megapixels")
@@ -80,7 +84,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             return np.array(shown, dtype=np.uint8)
     except UnidentifiedImageError as error:
         raise RespoError("no picture, whatever its name says") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise RespoError(f"damaged ({' '.join(str(error).split())[:80]})") from error
 
 

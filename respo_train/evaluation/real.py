@@ -6,11 +6,12 @@ import tokenize
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ..core.errors import RespoError
 from ..core.files.header import opened
 from .drawn import Drawn
+from .folder import DAMAGED, FORMATS
 
 MOST = 5000  # pictures that are looked at, evenly spaced
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -52,7 +53,7 @@ def _read_array(path: Path) -> Drawn:
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with opened(file) as data, Image.open(data) as picture:
+        with opened(file) as data, Image.open(data, formats=FORMATS) as picture:
             return np.asarray(ImageOps.fit(picture.convert("RGB"), (size[1], size[0])), dtype=np.uint8)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:  # the last for a broken PNG
+    except DAMAGED as error:
         raise RespoError(f"cannot read the picture {file}: {error}") from error

@@ -69,7 +69,7 @@ class Sheet:
     def load(cls, path: Path) -> Sheet | None:
         """Read a sheet that `save` wrote, its pictures bit by bit; None when the file is something else."""
         try:
-            with opened(path) as file, Image.open(file) as sheet:
+            with opened(path) as file, Image.open(file, formats=("PNG",)) as sheet:
                 if sheet.width * sheet.height > _MOST_PIXELS:
                     return None
                 said = json.loads(sheet.info[_KEY])

@@ -20,7 +20,9 @@ def test_all_that_ships_is_known(pack) -> None:
 
 
 @pytest.mark.parametrize("name", [path.name for path in SHIPPED])
-@pytest.mark.parametrize("spelled", ["{}", "mine/{}", "./{}", "mine\\{}", "EMOJI{}", "{} ", "\uff45moji{}"])
+@pytest.mark.parametrize(
+    "spelled", ["{}", "mine/{}", "./{}", "mine\\{}", "EMOJI{}", "{} ", "\uff45moji{}", "\u200d{}", "\u00e9moji{}"]
+)
 def test_no_node_writes_under_its_name(pack, name: str, spelled: str) -> None:
     given = spelled.format(name.removeprefix("emoji") if "moji" in spelled.casefold() else name)
     for one in (given, given.strip().removesuffix(".safetensors")):
@@ -56,3 +58,30 @@ def test_a_judges_folder_does_not_hide_a_built_in_judge(pack, monkeypatch: pytes
     monkeypatch.setattr(judges.folder_paths, "get_folder_paths", lambda _: [str(tmp_path)])
     assert judges.judge_names().count("NudeNet") == 1
     assert list(judges._models()) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\nb", "a\tb", "\u202egnp", "gender\u200b", "a\x1b[31m", "CON", "nul.safetensors", "aux/x", "x\\COM1", "Lpt9 .x"],
+)
+def test_no_node_writes_a_name_that_lies_or_that_windows_keeps_for_a_device(pack, name: str) -> None:
+    with pytest.raises(ValueError, match="that can be read and that Windows can store"):
+        pack.root.nodes.shared.folders.place_for(name)
+
+
+@pytest.mark.parametrize("name", ["console", "null", "a.con", "my nul", "com10", "日本", "👩‍🚀", "e\u0301", "x.y/z"])
+def test_other_names_are_written(pack, name: str) -> None:
+    path, listed = pack.root.nodes.shared.folders.place_for(name)
+    assert listed == f"{name}.safetensors"
+    assert path.name == f"{name.rpartition('/')[2]}.safetensors"
+
+
+def test_a_folder_that_cannot_be_listed_takes_no_node_away(pack, host, monkeypatch, caplog) -> None:
+    def long(*_: object, **__: object) -> None:
+        raise OSError(36, "File name too long")
+
+    for name in ("get_filename_list", "recursive_search"):
+        monkeypatch.setattr(host.folder_paths, name, long)
+    for node in ("RespoLoadModule", "RespoImportModule", "RespoSafety"):
+        host.nodes.NODE_CLASS_MAPPINGS[node].define_schema()
+    assert "cannot be listed: [Errno 36] File name too long" in caplog.text

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -378,3 +380,32 @@ def test_a_name_that_cannot_be_opened_is_one_line(tmp_path, capsys, name):
     told = capsys.readouterr().err
     assert told.startswith("respo_train: cannot read")
     assert told.count("\n") == 1
+
+
+class Full(io.StringIO):
+    """A terminal that takes nothing: a full disk, or a pipe that nobody reads any more."""
+
+    def write(self, _: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_what_cannot_be_printed_ends_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = next(path for path in (ROOT / "emoji_world" / "modules").glob("*gender.safetensors"))
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main(["info", str(module)]) == 2
+    said = "respo_train: cannot print the results: No space left on device. Print them elsewhere.\n"
+    assert capsys.readouterr().err == said
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main(["info", str(tmp_path / "nothing")]) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that somebody is in")
+def test_in_a_folder_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "gone").mkdir()
+    with contextlib.chdir(tmp_path):
+        os.chdir("gone")
+        (tmp_path / "gone").rmdir()
+        assert main(["audit", ".", "--out", "x", "--judge", "emoji world"]) == 2
+    assert "cannot go on: No such file or directory. Check that the folder you are in" in capsys.readouterr().err
