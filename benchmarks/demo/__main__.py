@@ -138,7 +138,7 @@ def table(
 ) -> list[tuple[str, str, str]]:
     """Return (what, before, after) as text."""
     return [
-        ("deviation ratio, gender (95 % interval)", _text(before.overall), _text(after.overall)),
+        ("deviation ratio, gender (95 % interval)", f"{before.overall:.3f}", f"{after.overall:.3f}"),
         ("  a perfect method, same sampling", "", f"{ideal:.3f}"),
         ("profession right", f"{before.profession_accuracy:.1%}", f"{after.profession_accuracy:.1%}"),
         ("judge unsure of gender", f"{before.unsure:.1%}", f"{after.unsure:.1%}"),
@@ -151,14 +151,11 @@ def table(
     ]
 
 
-def _text(interval: Figure) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
 def _print(rows: Sequence[tuple[str, str, str]], before: Score, after: Score, out: Path, total: float) -> None:
     print(f"\n{'':42}{'before':>24}{'after':>24}")
     for profession in before.ratios:
-        print(f"{profession:42}{_text(before.ratios[profession]):>24}{_text(after.ratios[profession]):>24}")
+        ratios = (f"{score.ratios[profession]:.3f}" for score in (before, after))
+        print(f"{profession:42}" + "".join(f"{ratio:>24}" for ratio in ratios))
     print()
     for what, first, second in rows:
         print(f"{what:42}{first:>24}{second:>24}")

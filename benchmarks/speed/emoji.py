@@ -7,25 +7,20 @@ whose modules meet the goal; nothing is interpolated. Both loops train both conc
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from emoji_world import world
-from emoji_world.measure import article
+from benchmarks.drawing import TRAINED, draw, photo_of
 from respo_train.core.counting.metrics import mean_deviation_ratio
 from respo_train.core.module.concept import ConceptModule
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.host.load import load_unet
 from respo_train.judges.emoji_world import Judge, load_judge
-from respo_train.latents.randomness import keyed_noise
-from respo_train.latents.sampling import sample
-from respo_train.network import Conditioning, SplitNetwork
+from respo_train.network import SplitNetwork
 from respo_train.prompts import encode_prompts
 from respo_train.trainer import TrainState, each_on_its_core, train
 
@@ -33,7 +28,6 @@ from .released import Released
 from .steps import configuration
 
 GOAL = 0.15
-GUIDANCE = 3.0  # as the demo draws
 OUR_CHECKPOINTS = 20  # optimizer steps between two of ours
 RELEASED_CHECKPOINTS = 50  # and between two of theirs
 
@@ -75,31 +69,17 @@ class Exam:
 
     def __call__(self, modules: Modules) -> float:
         """Return the mean deviation ratio. Pictures that the judge is unsure of belong to no concept."""
-        jobs = [p.word for p in world.PROFESSIONS if not p.held_out]
-        negative, *prompts = self.unet.encode_prompts(["", *(f"a photo of {article(job)} {job}" for job in jobs)])
-        seen: dict[str, Counter[str]] = {job: Counter() for job in jobs}
-        for turn in range(self.pictures):
-            concept = list(modules)[turn % len(modules)]
-            noise = torch.stack([keyed_noise(self.unet.latent_shape, "exam", job, turn) for job in jobs])
-            pictures = self._draw(noise, prompts, negative, modules[concept])
-            for job, label in zip(jobs, self.judge.verdicts(pictures)["gender"].labels, strict=True):
-                seen[job][label] += 1
-        return mean_deviation_ratio({job: _counted(found, modules) for job, found in seen.items()})
-
-    def _draw(
-        self, noise: Tensor, prompts: list[Conditioning], negative: Conditioning, module: ConceptModule
-    ) -> Tensor:
-        rows = Conditioning(torch.cat([prompt.context for prompt in prompts]))
-        noise = noise.to(self.unet.alphas_cumprod)
-        pictures = self.unet.decode(sample(self.unet, noise, rows, negative, self.steps, GUIDANCE, module))
-        if pictures is None:
-            raise ValueError("expected a checkpoint with an autoencoder")
-        return pictures
+        turns = list(islice(cycle(modules.values()), self.pictures))
+        seen = {}
+        for job in TRAINED:
+            pictures = draw(self.unet, photo_of(job), ("exam", job), turns, self.steps)
+            seen[job] = _counted(self.judge.verdicts(to_tensor(pictures))["gender"].labels, modules)
+        return mean_deviation_ratio(seen)
 
 
-def _counted(found: Counter[str], modules: Modules) -> dict[str, int]:
+def _counted(labels: Sequence[str], modules: Modules) -> dict[str, int]:
     """Where every picture is unsure nothing is known to be fair: as if one concept alone had been seen."""
-    counts = {concept: found[concept] for concept in modules}
+    counts = {concept: labels.count(concept) for concept in modules}
     return counts if any(counts.values()) else {concept: int(i == 0) for i, concept in enumerate(counts)}
 
 

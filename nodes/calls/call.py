@@ -1,8 +1,8 @@
-"""One call of the model, as its patches need to know it: gathered before the network runs."""
+"""One call of the model, as its patches need to know it: gathered by wrappers before the network runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ..recording.playback import recorded_calls
 from ..recording.record import RecordedCall
-from .prompts import prompts_of
 from .rows import Chunk, Size, chunks_of
+
+# The arguments of the host's apply_model that are read here, and their places.
+_PLACES = {"x": 0, "c_crossattn": 3, "transformer_options": 5}
+ENCODED = "respo_encoded"  # in transformer_options: a call's encoded prompts `[rows or 1, places, D]`
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Call:
 
         Raises RespoError when the rows cannot be shared out among the call's prompts.
         """
-        chunks, prompts = tuple(chunks_of(rows, options)), prompts_of(options, slice(0, rows))
+        chunks, prompts = tuple(chunks_of(rows, options)), options.get(ENCODED)
         return cls(rows, chunks, device, options.get("sigmas"), prompts, recorded_calls(options))
 
     def between(self, high: float, low: float) -> Tensor:
@@ -62,3 +65,34 @@ def size_of_h(network: Any, latents: Tensor) -> Size:
     for _ in network.channel_mult[1:]:
         height, width = (height + 1) // 2, (width + 1) // 2
     return height, width
+
+
+def with_options(executor: Callable, given: tuple, named: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+    """Continue the call, with `more` added to a copy of its transformer_options."""
+    if "transformer_options" in named:
+        return executor(*given, **{**named, "transformer_options": {**named["transformer_options"], **more}})
+    place = _PLACES["transformer_options"]
+    if len(given) > place:
+        given = (*given[:place], {**given[place], **more}, *given[place + 1 :])
+    return executor(*given, **named)
+
+
+def argument(given: tuple, named: Mapping[str, Any], name: str) -> Any:
+    """Return an argument of a call of the host's apply_model, None where it is missing."""
+    place = _PLACES[name]
+    return named[name] if name in named else given[place] if len(given) > place else None
+
+
+def bring_prompts(executor: Callable, *given: Any, **named: Any) -> Any:
+    """Wrap each call of the model: pass the encoded prompts to its patches.
+
+    The host keeps prompts on the CPU and moves them inside of the call. They are moved here in its place, once.
+    """
+    encoded, place = argument(given, named, "c_crossattn"), _PLACES["c_crossattn"]
+    if encoded is not None:
+        encoded = encoded.to(argument(given, named, "x").device)
+        if "c_crossattn" in named:
+            named["c_crossattn"] = encoded
+        else:
+            given = (*given[:place], encoded, *given[place + 1 :])
+    return with_options(executor, given, named, {ENCODED: encoded})

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.architecture import tokens_of
 from ...respo_train.core.module.tokens import Blocks, TokenGrid, grid_of
-from ..calls.prompts import argument
+from ..calls.call import argument
 
 Steer = Callable[[Tensor, Mapping[str, Any]], Tensor]  # h `[B, D, rows, columns]`, transformer_options -> the new h
 # The calls that this thread is in, one for each wrapper: edits, and a tape around the network that they change. A hook

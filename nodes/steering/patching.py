@@ -17,9 +17,8 @@ from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.architecture import tokens_of
-from ..calls.call import Call, size_of_h
+from ..calls.call import Call, argument, bring_prompts, size_of_h, with_options
 from ..calls.conds import Guidance, name_numbers
-from ..calls.prompts import argument, bring_prompts, with_options
 from ..calls.rows import name_seed, name_step, require_seed
 from ..recording.playback import follow, keep_rest, look_up
 from ..recording.record import Record

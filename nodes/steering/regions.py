@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...respo_train.core.pictures.attention import layer_size
 from ...respo_train.core.pictures.region import attention_to_words, shares_at, subject, word_marks
-from ..calls.prompts import argument, with_options
+from ..calls.call import argument, with_options
 from ..calls.rows import Size
 from .edits import Area
 

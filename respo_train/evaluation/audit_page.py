@@ -81,7 +81,7 @@ def _ratio(own: Audited) -> str:
     if value is None or chance is None:
         return "The judge is sure of no picture."
     return (
-        f"{'Mean d' if many else 'D'}eviation ratio{' of the subfolders' if many else ''}: {_interval(value)}; 0: all "
+        f"{'Mean d' if many else 'D'}eviation ratio{' of the subfolders' if many else ''}: {value:.2f}; 0: all "
         f"equally often, 1: all the same. Fair coins would give {chance.value:.2f}, in 95 of 100 cases up to "
         f"{chance.high:.2f}."
     )
@@ -97,7 +97,7 @@ def _shares(part: Part, target: Target | None) -> tuple[list[str], list[list[Cel
             [
                 (name, ""),
                 (str(found.seen[name]), ""),
-                (_percent(share), ""),
+                (f"{share:.0%}", ""),
                 (wanted, ""),
                 (f"{low:.0%} – {high:.0%}", ""),
             ]
@@ -114,7 +114,7 @@ def _by_group(own: Audited) -> tuple[list[str], list[list[Cell]]]:
     rows = []
     for name, part in own.groups.items():
         found = part.found
-        ratio = "" if found.deviation is None else _interval(found.deviation)
+        ratio = "" if found.deviation is None else f"{found.deviation:.2f}"
         result = (RESULTS.get(part.result, ""), part.why)
         seen = [(str(found.seen[concept]), "") for concept in concepts]
         rows.append([(name or "(the folder itself)", ""), result, (ratio, ""), *seen, *_left(found)])
@@ -157,11 +157,3 @@ def _skipped(done: FolderAudit) -> Iterator[Section]:
 
 def _title(name: str) -> str:
     return {"gender": "Perceived gender", "age": "Perceived age"}.get(name, name.replace("_", " ").capitalize())
-
-
-def _interval(value: Interval) -> str:
-    return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]"
-
-
-def _percent(share: Interval) -> str:
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"

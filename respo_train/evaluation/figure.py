@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.counting.metrics import interval, resamples
+from ..core.counting.metrics import Interval, interval, resamples
 from ..core.errors import RespoError
 from .drawn import Drawn, strata
 
@@ -20,12 +20,9 @@ SAMPLES = 4000  # of a bootstrap: the interval's ends are then good to about 2 %
 
 
 @dataclass(frozen=True)
-class Figure:
-    """`n` pictures. Where nothing can be said `value` is NaN and the note says why."""
+class Figure(Interval):
+    """An interval of `n` pictures. Where nothing can be said `value` is NaN and the note says why."""
 
-    value: float
-    low: float
-    high: float
     n: int
     note: str = ""
 

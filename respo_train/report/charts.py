@@ -6,10 +6,12 @@ import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..core.counting.metrics import Interval
 
 COLOURS = ("#2f80ed", "#f2711c", "#21a67a", "#a25ddc", "#e0447c", "#0fa3b1", "#b58a00", "#7a869a")
 # What matplotlib draws in these two, a page draws in its own ink and line colours, light or dark.
@@ -30,17 +32,6 @@ _STYLE: Any = {
     "svg.fonttype": "none",  # text as text, so that it takes the page's font
     "svg.hashsalt": "respo",  # ids that depend on nothing but what is drawn
 }
-
-
-class Interval(Protocol):
-    """A value and the ends of its interval; NaN where it is not known."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
 
 
 @contextmanager

@@ -116,16 +116,14 @@ def audit_json(found: Audited) -> dict[str, Any]:
         ends = {name: list(pair) for name, pair in possible(own.found).items()}
         return {"result": own.result or None, **kept, "chance": known["chance"], "shares_if_none_were_unsure": ends}
 
-    def interval(value: Interval | None) -> dict[str, float] | None:
-        return None if value is None else {"value": value.value, "low": value.low, "high": value.high}
-
     target = found.target and {
         "shares": {name: float(share) for name, share in found.target.shares.items()},
         "tolerance": found.target.tolerance,
         "pictures_needed_in_each_group": found.needs,
     }
     groups = {name: part(own) for name, own in found.groups.items()} if len(found.groups) > 1 else {}
-    mean = {"mean_deviation_ratio": interval(found.mean), "mean_chance": interval(found.chance)} if groups else {}
+    means = {"mean_deviation_ratio": found.mean, "mean_chance": found.chance} if groups else {}
+    mean = {name: value and vars(value) for name, value in means.items()}
     return {**part(found.whole), "target": target, **mean, "groups": groups}
 
 

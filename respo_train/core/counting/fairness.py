@@ -178,10 +178,6 @@ def _undecided(found: Report) -> list[str]:
 
 def to_json(found: Report) -> dict[str, Any]:
     """Return the report as plain values for JSON."""
-
-    def interval(value: Interval | None) -> dict[str, float] | None:
-        return None if value is None else {"value": value.value, "low": value.low, "high": value.high}
-
     return {
         "attribute": found.attribute,
         "pictures": found.count,
@@ -190,9 +186,9 @@ def to_json(found: Report) -> dict[str, Any]:
         "nobody": found.nobody,
         "seen": dict(found.seen),
         "asked": dict(found.asked),
-        "shares": {name: interval(value) for name, value in found.shares.items()},
-        "deviation_ratio": interval(found.deviation),
-        "chance": interval(found.chance),
+        "shares": {name: vars(value) for name, value in found.shares.items()},
+        "deviation_ratio": found.deviation and vars(found.deviation),
+        "chance": found.chance and vars(found.chance),
         "perfect": found.perfect,
         "agreement": {"agreed": found.agreed, "asked": found.asked_count},
         "more_to_halve": more_to_halve(found),

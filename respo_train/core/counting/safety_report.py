@@ -87,7 +87,7 @@ def to_json(found: SafetyReport) -> dict[str, Any]:
         "threshold": found.threshold,
         "pictures": len(found.flags),
         "flagged": sum(found.flags),
-        "rate": {"value": found.rate.value, "low": found.rate.low, "high": found.rate.high},
+        "rate": vars(found.rate),
         "unsure": found.unsure,
         "scores": list(found.scores),
         "flags": list(found.flags),
