@@ -111,27 +111,21 @@ def name_step(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = N
     return executor(x, timestep, with_more(model_options, more), seed)
 
 
-def name_seed(executor: Callable, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Any:
-    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): tell its calls the run's noise seed.
-
-    Only for models with an edit that follows it: a compiler would compile the network anew for each seed.
-    """
-    return executor(x, timestep, with_more(model_options, {_SEED: seed}), seed)
-
-
-def require_seed(
+def follow_seed(
     executor: Callable, guider: Any, sigmas: Tensor, extra: Any, callback: Any, noise: Any, *rest: Any
 ) -> Any:
-    """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): raise RespoError for a run that has no seed to follow.
+    """Wrap the host's sampler (WrappersMP.SAMPLER_SAMPLE): tell its calls the run's noise seed.
 
-    The host's Disable Noise comes with the seed 0.
+    Only for models with an edit that follows it: a compiler would compile the network anew for each seed. Raises
+    RespoError for a run that has no seed; the host's Disable Noise comes with the seed 0.
     """
     if extra.get("seed") is None or (extra["seed"] == 0 and noise is not None and not noise.any()):
         raise RespoError(
             "A Balance node follows the sampler's seed, but this sampler adds no noise and has no seed. Use KSampler "
             "(Advanced) with the noise_seed of the first pass, or set Balance's seed_from to 'this node'."
         )
-    return executor(guider, sigmas, extra, callback, noise, *rest)
+    options = with_more(extra["model_options"], {_SEED: extra["seed"]})
+    return executor(guider, sigmas, {**extra, "model_options": options}, callback, noise, *rest)
 
 
 def chunks_of(rows: int, transformer_options: Mapping[str, Any]) -> list[Chunk]:

@@ -19,7 +19,7 @@ from ...respo_train.core.errors import RespoError
 from ...respo_train.core.module.architecture import tokens_of
 from ..calls.call import Call, argument, bring_prompts, size_of_h, with_options
 from ..calls.conds import Guidance, name_numbers
-from ..calls.rows import name_seed, name_step, require_seed
+from ..calls.rows import follow_seed, name_step
 from ..recording.playback import follow, keep_rest, look_up
 from ..recording.record import Record
 from ..recording.tape import Tape
@@ -48,8 +48,7 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
     else:
         _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} plans", _prepare)
     if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
-        _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} seed", require_seed)
-        _wrap_once(patched, WrappersMP.PREDICT_NOISE, f"{_KEY} seed", name_seed)
+        _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} seed", follow_seed)
     _name_conds_of(patched)
     _set_steers(patched, _steers(merged), tuple(merged))
     return patched

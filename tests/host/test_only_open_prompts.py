@@ -211,7 +211,7 @@ def test_the_module_itself_stays_as_it_was(balance: Callable, draw: Callable, pr
 
 
 def test_what_a_call_brings(pack: SimpleNamespace) -> None:
-    options = pack.root.nodes.calls.prompts
+    calls = pack.root.nodes.calls.call
     seen: list[Any] = []
 
     def call(*given: Any, **named: Any) -> str:
@@ -224,17 +224,16 @@ def test_what_a_call_brings(pack: SimpleNamespace) -> None:
         ((x, "t"), {"c_crossattn": encoded, "transformer_options": mine}),
         ((x, "t", None, encoded), {"transformer_options": mine}),
     ):
-        assert options.bring_prompts(call, *given, **named) == "out"
+        assert calls.bring_prompts(call, *given, **named) == "out"
         assert seen[0]["other"] == 1
-        assert torch.equal(options.prompts_of(seen[0], slice(2, 4)), encoded[2:4])
+        assert torch.equal(seen[0][calls.ENCODED], encoded)
         assert mine == {"other": 1}
-    assert options.prompts_of({}, slice(0, 1)) is None
     one = encoded[:1]
-    options.bring_prompts(call, x, "t", None, one, None, mine)
-    assert torch.equal(options.prompts_of(seen[0], slice(2, 4)), one)  # one prompt for all rows
-    options.bring_prompts(call, x, "t", transformer_options=mine)
-    assert options.prompts_of(seen[0], slice(0, 1)) is None
-    assert options.bring_prompts(call, x, "t") == "out"  # nowhere to put it
+    calls.bring_prompts(call, x, "t", None, one, None, mine)
+    assert torch.equal(seen[0][calls.ENCODED], one)  # one prompt for all rows
+    calls.bring_prompts(call, x, "t", transformer_options=mine)
+    assert seen[0][calls.ENCODED] is None
+    assert calls.bring_prompts(call, x, "t") == "out"  # nowhere to put it
     assert seen == [None]
 
 
