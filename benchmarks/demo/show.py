@@ -46,10 +46,9 @@ def save_page(
     path: Path, rows: Sequence[tuple[str, str, str]], sentence: str, pictures: Sequence[tuple[str, Path]]
 ) -> None:
     """Write one self-contained page: a sentence, a table of (what, before, after), pictures with their titles."""
-    cells = [[(text, "") for text in row] for row in rows]
     shown = [(caption, file.read_bytes()) for caption, file in pictures]
     sections = [
-        Section("In figures", sentence, [("table", (("", "before", "after"), cells))]),
+        Section("In figures", sentence, [("table", (("", "before", "after"), rows))]),
         Section("In pictures", "", [("pictures", shown)]),
     ]
     title = "Same prompts, same seeds, one small module"

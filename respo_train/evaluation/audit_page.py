@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..core.counting.audit import RESULTS, Audited, Part, possible, sentence
-from ..core.counting.fairness import Report
 from ..core.counting.metrics import Interval
 from ..core.counting.target import FAIL, LEVEL, OPEN, PASS, POWER, Target, plan
-from ..report.charts import bars, drawing, svg
+from ..report.charts import bars_svg
 from ..report.pages import Cell, Item, Page, Section, write_page
 from .audit import FolderAudit
 from .folder import by_reason
@@ -89,40 +88,28 @@ def _ratio(own: Audited) -> str:
 
 def _shares(part: Part, target: Target | None) -> tuple[list[str], list[list[Cell]]]:
     found, ends = part.found, possible(part.found)
-    rows = []
+    rows: list[list[Cell]] = []
     for name, share in found.shares.items():
         wanted = "" if target is None else f"{float(target.shares[name]):.0%} ± {100 * target.tolerance:g}"
         low, high = ends[name]
-        rows.append(
-            [
-                (name, ""),
-                (str(found.seen[name]), ""),
-                (f"{share:.0%}", ""),
-                (wanted, ""),
-                (f"{low:.0%} – {high:.0%}", ""),
-            ]
-        )
+        rows.append([name, str(found.seen[name]), f"{share:.0%}", wanted, f"{low:.0%} – {high:.0%}"])
     others = found.count - found.decided - found.unsure - found.nobody
     for name, count in (("unsure", found.unsure), ("nobody", found.nobody), ("something else", others)):
         if count:
-            rows.append([(name, ""), (str(count), ""), ("", ""), ("", ""), ("", "")])
+            rows.append([name, str(count), "", "", ""])
     return ["", "pictures", "share of the sure ones, 95 % interval", "target", "whatever the unsure ones show"], rows
 
 
 def _by_group(own: Audited) -> tuple[list[str], list[list[Cell]]]:
     concepts = own.whole.found.concepts
-    rows = []
+    rows: list[list[Cell]] = []
     for name, part in own.groups.items():
         found = part.found
         ratio = "" if found.deviation is None else f"{found.deviation:.2f}"
         result = (RESULTS.get(part.result, ""), part.why)
-        seen = [(str(found.seen[concept]), "") for concept in concepts]
-        rows.append([(name or "(the folder itself)", ""), result, (ratio, ""), *seen, *_left(found)])
+        numbers = map(str, (*(found.seen[concept] for concept in concepts), found.unsure, found.nobody))
+        rows.append([name or "(the folder itself)", result, ratio, *numbers])
     return ["subfolder", "result", "deviation ratio", *concepts, "unsure", "nobody"], rows
-
-
-def _left(found: Report) -> list[Cell]:
-    return [(str(found.unsure), ""), (str(found.nobody), "")]
 
 
 def _chart(name: str, own: Audited) -> tuple[str, str]:
@@ -135,10 +122,8 @@ def _chart(name: str, own: Audited) -> tuple[str, str]:
             concept: Interval(share, max(share - reach, 0.0), min(share + reach, 1.0))
             for concept, share in shares.items()
         }
-    with drawing(6.4, 0.5 * len(own.whole.found.concepts) + 1.2) as figure:
-        bars(figure, runs, "share of the pictures of which the judge is sure")
-        figure.legend(loc="outside upper left", ncols=2)
-        return f"{_title(name)}: shares", svg(figure)
+    height = 0.5 * len(own.whole.found.concepts) + 1.2
+    return f"{_title(name)}: shares", bars_svg(height, runs, "share of the pictures of which the judge is sure")
 
 
 def _pictures(done: FolderAudit) -> Iterator[Section]:

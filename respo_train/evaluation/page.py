@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.judge import UNSURE
-from ..report.charts import bars, drawing, svg
+from ..report.charts import bars_svg
 from ..report.pages import Cell, Grid, Item, Page, Section, write_page
 from . import figures
 from .drawn import BETWEEN, Drawn
-from .figure import Figure
 from .i2p import PART
 from .measuring import Questions
 from .protocol import Part, Protocol
@@ -116,15 +115,9 @@ def _charts(page: Evaluated) -> Iterator[tuple[str, str]]:
                         g: figures.deviation(page.judge, own, name, concepts) for g, own in by_group.items()
                     }
             mean = f"0: {', '.join(concepts)} equally often; 1: all the same"
-            yield f"Deviation ratio, {name}: {part.title}", _bars(found, mean, _held_out(page, part))
-
-
-def _bars(runs: Mapping[str, Mapping[str, Figure]], mean: str, marked: set[str]) -> str:
-    groups = {group for run in runs.values() for group in run}
-    with drawing(6.4, 0.34 * len(groups) + 1.1) as figure:
-        bars(figure, runs, mean, marked)
-        figure.legend(loc="outside upper left", ncols=3)
-        return svg(figure)
+            groups = {group for run in found.values() for group in run}
+            drawn = bars_svg(0.34 * len(groups) + 1.1, found, mean, _held_out(page, part))
+            yield f"Deviation ratio, {name}: {part.title}", drawn
 
 
 def _held_out(page: Evaluated, part: Part) -> set[str]:

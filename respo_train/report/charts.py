@@ -91,6 +91,14 @@ def bars(figure: Any, runs: Mapping[str, Mapping[str, Interval]], x: str, marked
     return axes
 
 
+def bars_svg(height: float, runs: Mapping[str, Mapping[str, Interval]], x: str, marked: Collection[str] = ()) -> str:
+    """Return `bars` with their legend, `height` inches high, as an `<svg>` element."""
+    with drawing(6.4, height) as figure:
+        bars(figure, runs, x, marked)
+        figure.legend(loc="outside upper left", ncols=max(len(runs), 1))
+        return svg(figure)
+
+
 def curves(figure: Any, runs: Mapping[str, Sequence[Interval]], x: str, y: str) -> Any:
     """Draw `runs`, name -> an interval at each of 1, 2, 3 …, as lines in bands from 0 to 1; return the axes.
 

@@ -155,7 +155,7 @@ def _settings(table: Mapping[str, Any], model: type[BaseModel], place: str = "")
             for name, own in value.items():
                 yield from _settings(own, get_args(kind)[1], f"{place}{key}.{name}.")
         else:
-            yield (f"{place}{key}", ""), (_shown(value), ""), ("", fields[key].description or "")
+            yield f"{place}{key}", _shown(value), ("", fields[key].description or "")
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,7 @@ from .grid import Group
 _LONGEST = 256  # pixels of a picture on a page
 # A line of a list: its tone ("good" and "wait" are coloured), what is bold, what follows, and a command to type.
 Item = tuple[str, str, str, str]
-Cell = tuple[str, str]  # of a table: the text, and what stands below it in small print
+Cell = str | tuple[str, str]  # of a table: a text, perhaps with what stands below it in small print
 
 
 @dataclass(frozen=True)
