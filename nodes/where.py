@@ -15,8 +15,8 @@ from .recording.record import Record
 from .shared import widgets
 from .shared.guard import architecture_of
 from .steering.edits import Area
-from .steering.patching import with_region, with_rest_of
-from .steering.regions import Region, Words
+from .steering.patching import with_limits, with_rest_of
+from .steering.regions import Limit, Words
 
 _LONGEST, _LONGEST_PROMPT = 500, 20_000  # characters: every phrase is looked for at every place
 
@@ -87,17 +87,17 @@ class Where(io.ComfyNode):
         if not enabled:
             return widgets.off(model)
         architecture_of(model)
-        heard = places(clip, prompt, words) if words.strip() else None
-        if mask is None and heard is None and record is None:
+        limits: list[Limit] = [] if mask is None else [Area.of(mask)]
+        limits += [places(clip, prompt, words)] if words.strip() else []
+        if not limits and record is None:
             raise RespoError(
                 "expected something that shows where the subject is: link a mask, or a record, or write words of the "
                 "prompt and link clip and prompt."
             )
-        region = Region(None if mask is None else Area.of(mask), heard)
-        patched = with_region(model, region)
+        patched = with_limits(model, limits) if limits else model
         if record is not None:
             patched = with_rest_of(patched, record, threshold)
-        return io.NodeOutput(patched, ui=ui.PreviewText(describe(region, words, record)))
+        return io.NodeOutput(patched, ui=ui.PreviewText(describe(mask is not None, words, record is not None)))
 
 
 def places(clip: Any, prompt: str, words: str) -> Words:
@@ -110,9 +110,9 @@ def places(clip: Any, prompt: str, words: str) -> Words:
     return Words(tuple(chosen), tuple(others))
 
 
-def describe(region: Region, words: str, record: Record | None) -> str:
+def describe(masked: bool, words: str, recorded: bool) -> str:
     """Say how the node finds the subject: "Modules act only: in the mask, where 'doctor' is heard"."""
-    limits = ["in the mask"] if region.area is not None else []
-    limits += [f"where {words.strip()[:60]!r} is heard"] if region.words is not None else []
-    limits += ["where the picture really changes"] if record is not None else []
+    limits = ["in the mask"] * masked
+    limits += [f"where {words.strip()[:60]!r} is heard"] * bool(words.strip())
+    limits += ["where the picture really changes"] * recorded
     return f"Modules act only: {', '.join(limits)}"

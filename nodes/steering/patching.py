@@ -25,10 +25,10 @@ from ..recording.record import Record
 from ..recording.tape import Tape
 from ..shared.guard import architecture_of
 from .blocks import Steer, steering
-from .edits import WHOLE_RUN, ModuleEdit
+from .edits import WHOLE_RUN, Area, ModuleEdit
 from .low_band import LowBand
 from .plan import Edit, planner, product
-from .regions import Region, fresh_word_attention, listening, mark_words, subject_in
+from .regions import Limit, Words, fresh_word_attention, listening, mark_words, subject_in
 
 _KEY = "respo"
 _MARK = "respo_edits"  # the attribute of a patch in which a later node finds the edits of an earlier one
@@ -36,10 +36,10 @@ _PLANNER = "respo_planner"  # the attribute of a patch or of what it does with h
 _PLANS = "respo_plans"  # in transformer_options of a call: the Plan of each patch, by its key
 
 
-def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
+def with_edits(model: Any, edits: Iterable[Edit | Limit]) -> Any:
     """Return a clone of a host MODEL with `edits` added; the given model is not changed.
 
-    A Region limits all modules of the adjacent nodes, whatever the order of the nodes.
+    A limit holds for all modules of the adjacent nodes, whatever the order of the nodes.
     """
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
@@ -47,26 +47,27 @@ def with_edits(model: Any, edits: Iterable[Edit | Region]) -> Any:
         _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} prompts", bring_prompts)
     else:
         _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} plans", _prepare)
-    if any(edit.images is not None and edit.images.follows for edit in merged if not isinstance(edit, Region)):
+    if any(edit.images is not None and edit.images.follows for edit in _edits_in(merged)):
         _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} seed", follow_seed)
     _name_conds_of(patched)
     _set_steers(patched, _steers(merged), tuple(merged))
     return patched
 
 
-def with_region(model: Any, region: Region) -> Any:
-    """Return a clone of a host MODEL whose modules act only in `region`."""
-    if region.words is not None and _is_transformer(model):
+def with_limits(model: Any, limits: Sequence[Limit]) -> Any:
+    """Return a clone of a host MODEL whose modules act only where all `limits` let them."""
+    words = [limit for limit in limits if isinstance(limit, Words)]
+    if words and _is_transformer(model):
         raise RespoError(
             "Where finds words by the network's cross-attention, and this model has none: its text and picture share "
             "one attention. Clear the words, and link a mask or a record instead."
         )
-    patched = with_edits(model, [region])
-    if region.words is not None:
+    patched = with_edits(model, limits)
+    for own in words:
         _wrap_once(patched, WrappersMP.APPLY_MODEL, _KEY, fresh_word_attention)
-        _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} {region.words}", mark_words(region.words))
+        _wrap_once(patched, WrappersMP.APPLY_MODEL, f"{_KEY} {own}", mark_words(own))
         # A patch, not a replacement: only one node can replace the attention, and IPAdapter and the like do so.
-        patched.set_model_attn2_patch(listening(region.words))
+        patched.set_model_attn2_patch(listening(own))
     return patched
 
 
@@ -131,7 +132,7 @@ def _wrap_once(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
         patched.add_wrapper_with_key(kind, key, wrapper)
 
 
-def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | Region, ...] = ()) -> None:
+def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | Limit, ...] = ()) -> None:
     """Let each of `steers` change h: of a transformer behind the block that is its key, of a U-Net the only one.
 
     `edits`: what a later node is to find here.
@@ -141,7 +142,7 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | R
         setattr(wrapper, _MARK, edits)
         patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, wrapper)
         return
-    (steer,) = steers.values() or [_steer(edits)]  # regions alone wait for the modules of later nodes
+    (steer,) = steers.values() or [_steer(edits)]  # limits alone wait for the modules of later nodes
 
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):
@@ -157,7 +158,7 @@ def _is_transformer(patched: Any) -> bool:
     return tokens_of(patched.get_model_object("diffusion_model")) is not None
 
 
-def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
+def _take_adjacent(patched: Any) -> tuple[Edit | Limit, ...]:
     """Remove and return the edits of earlier nodes.
 
     In a U-Net they are taken only if no other node's patch stands behind them.
@@ -174,19 +175,21 @@ def _take_adjacent(patched: Any) -> tuple[Edit | Region, ...]:
     return edits
 
 
-def _steers(merged: Sequence[Edit | Region]) -> dict[int, Steer]:
-    """Return what changes h behind each block that an edit acts at; regions limit the modules of all blocks."""
-    blocks = sorted({part.block for part in merged if not isinstance(part, Region)})
-    own = {at: [part for part in merged if isinstance(part, Region) or part.block == at] for at in blocks}
+def _steers(merged: Sequence[Edit | Limit]) -> dict[int, Steer]:
+    """Return what changes h behind each block that an edit acts at; limits hold for the modules of all blocks."""
+    blocks = sorted({edit.block for edit in _edits_in(merged)})
+    own = {at: [part for part in merged if isinstance(part, Limit) or part.block == at] for at in blocks}
     return {block: _steer(parts) for block, parts in own.items()}
 
 
-def _steer(merged: Sequence[Edit | Region]) -> Steer:
+def _edits_in(merged: Iterable[Edit | Limit]) -> list[Edit]:
+    return [part for part in merged if not isinstance(part, Limit)]
+
+
+def _steer(merged: Sequence[Edit | Limit]) -> Steer:
     """Return the function that changes h: as planned before the network ran, or else as it plans now."""
-    regions = [part for part in merged if isinstance(part, Region)]
-    areas = [region.area for region in regions if region.area is not None]
-    words = [region.words for region in regions if region.words is not None]
-    plan_for = planner([part for part in merged if not isinstance(part, Region)], areas)
+    words = [part for part in merged if isinstance(part, Words)]
+    plan_for = planner(_edits_in(merged), [part for part in merged if isinstance(part, Area)])
     key = hashlib.sha256(repr(merged).encode()).hexdigest()  # equal for patches that add the same
 
     def steer(h: Tensor, transformer_options: Mapping[str, Any]) -> Tensor:

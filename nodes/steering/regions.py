@@ -34,12 +34,7 @@ class Words:
     others: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Region:
-    """Where modules may act: inside `area` and where the image attends to `words`; None means no limit."""
-
-    area: Area | None
-    words: Words | None
+Limit = Area | Words  # of where modules may act: inside of it, or where the image attends to them
 
 
 def subject_in(transformer_options: Mapping[str, Any], words: Words, size: Size) -> Tensor | None:

@@ -82,51 +82,44 @@ def run(
     Raises RespoError, and whatever the host raises when the user cancels.
     """
     from ...respo_train.host.borrow import borrowed
-    from ...respo_train.host.planned import prepare
     from ...respo_train.job import Base, training_folder
     from ...respo_train.report.sheet import sheet_path
 
-    began = time.monotonic()
     with borrowed(model, clip, vae, size=config.size, batch=config.batch, block=config.block or 0) as loan:
         base = Base(_name_of(model), loan.sha256)
         # From the checkpoint's original weight, as in Apply Module and Balance: a LoRA does not make it another one.
         loan.unet.fingerprint = fingerprint(own_weight(model))
-        done = existing == "continue" and _is_finished(path, config, base)
-        every = 0 if vae is None else preview_every
-        plan = None if done else prepare(loan.unet, config)
-        planned = [] if plan is None else [plan.sentence()]
-        for line in planned:
-            logging.info("Respo: %s", line)
-        advice = "" if plan is None else plan.when_out_of_memory()
-        warnings = {} if done else _train(config, loan.unet, base, path, existing, every, advice)
-    seconds = time.monotonic() - began
-    first = "Already trained: used as it is" if done else f"{config.steps} steps, {seconds:.0f} s"
-    summary = "\n".join([first, *planned, *(f"{name}: {warning}" for name, warning in warnings.items())])
+        if existing == "continue" and _is_finished(path, config, base):
+            told = ["Already trained: used as it is"]
+        else:
+            told = _train(config, loan.unet, base, path, existing, 0 if vae is None else preview_every)
     sheet = sheet_path(training_folder(path), config.steps)
-    return summary, sheet if sheet.is_file() else None
+    return "\n".join(told), sheet if sheet.is_file() else None
 
 
-def _train(
-    config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int, advice: str
-) -> dict[str, str]:
-    """Train into `path`; return a warning for each concept with almost no effect or far too much."""
+def _train(config: TrainConfig, unet: Any, base: Base, path: Path, existing: Existing, preview_every: int) -> list[str]:
+    """Train into `path`; return what to show, a warning for each concept with almost no effect or far too much."""
+    from ...respo_train.host.planned import prepare
     from ...respo_train.job import train_to_file
     from ...respo_train.report import Report
 
-    cancel = Cancel()
-    resume, overwrite = existing == "continue", existing == "start anew"
+    began, cancel, plan = time.monotonic(), Cancel(), prepare(unet, config)
+    planned, advice = ([], "") if plan is None else ([plan.sentence()], plan.when_out_of_memory())
+    for line in planned:
+        logging.info("Respo: %s", line)
+    choice: dict[str, Any] = {"resume": existing == "continue", "overwrite": existing == "start anew", "advice": advice}
     try:
         make_folder(path.parent)
         report = Report(config, unet, base, path, preview_every)
         progress = HostProgress(report, config.steps, cancel, unet)
         with cancel.held_back():
-            choice: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "advice": advice}
             train_to_file(config, unet, base, path, [progress], **choice)
-        return report.verdicts
     except OSError as error:
         raise RespoError(f"cannot write {path}: {error.strerror or error}.") from error
     except RespoError as error:
         raise type(error)(error.worded(WIDGETS)) from error
+    warnings = (f"{name}: {warning}" for name, warning in report.verdicts.items())
+    return [f"{config.steps} steps, {time.monotonic() - began:.0f} s", *planned, *warnings]
 
 
 def _is_finished(path: Path, config: TrainConfig, base: Base) -> bool:

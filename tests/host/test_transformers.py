@@ -340,9 +340,8 @@ def test_compiled_as_a_whole_is_steered_or_refused(models, run_node, module_for,
 
 def test_words_need_cross_attention(models, pack) -> None:
     words = pack.root.nodes.steering.regions.Words((1,), (2,))
-    region = pack.root.nodes.steering.regions.Region(None, words)
     with pytest.raises(pack.core.errors.RespoError, match="has none: its text and picture share"):
-        pack.root.nodes.steering.patching.with_region(models("Z-Image"), region)
+        pack.root.nodes.steering.patching.with_limits(models("Z-Image"), [words])
 
 
 def test_another_width_block_or_family_is_refused(models, run_node, module_for, pack) -> None:

@@ -198,14 +198,11 @@ def test_finds_words_and_phrases(pack):
 
 
 def test_says_by_what_it_goes(pack):
-    nodes = pack.root.nodes
-    region = nodes.steering.regions.Region(nodes.steering.edits.Area.of(ALL), nodes.steering.regions.Words((1,), (2,)))
-    assert nodes.where.describe(region, " doctor ", object()) == (
+    describe = pack.root.nodes.where.describe
+    assert describe(True, " doctor ", True) == (
         "Modules act only: in the mask, where 'doctor' is heard, where the picture really changes"
     )
-    assert nodes.where.describe(nodes.steering.regions.Region(None, None), "", object()).endswith(
-        "only: where the picture really changes"
-    )
+    assert describe(False, "", True).endswith("only: where the picture really changes")
 
 
 def test_listening_takes_nobodys_slot(where, steered, model):
