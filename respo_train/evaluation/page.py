@@ -89,7 +89,7 @@ def _table(table: Table, section: str) -> tuple[list[str], list[list[Cell]]]:
     """Return the columns' names and the rows of one section."""
     rows = [row for row in table.rows if row.section == section]
     methods = [name for name in METHODS if any(name in row.figures for row in rows)]
-    lines = []
+    lines: list[list[Cell]] = []
     for row in rows:
         what, _, of = row.title.partition(": ")
         lines.append([(f"{what} {_ARROWS[row.best]}", of)])
