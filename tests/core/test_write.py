@@ -172,16 +172,17 @@ def test_a_sweep_takes_only_what_is_ours_and_old(tmp_path: Path) -> None:
         return name
 
     old, new = file(f".a.{'0' * 16}.tmp", 4000), file(f".a.{'1' * 16}.tmp", 10)
+    future = file(f".a.{'2' * 16}.tmp", -4000)  # a clock was set back since
     others = [file(name, 10**6) for name in ("a.tmp", ".a.tmp", ".a.part", f".a.{'g' * 16}.tmp", ".a.lock")]
     (tmp_path / f".b.{'0' * 16}.tmp").symlink_to(tmp_path / "a.tmp")
     (tmp_path / f".c.{'0' * 16}.tmp").mkdir()
     before = set(os.listdir(tmp_path))
     write_atomically(tmp_path / "first", b"x")  # the first of this process in this folder sweeps it
-    assert before - set(os.listdir(tmp_path)) == {old}
+    assert before - set(os.listdir(tmp_path)) == {old, future}
     sweep(tmp_path, "other", age=0)
     assert (tmp_path / new).exists()
     sweep(tmp_path, "a", age=0)
-    assert before - set(os.listdir(tmp_path)) == {old, new}
+    assert before - set(os.listdir(tmp_path)) == {old, new, future}
     assert set(others) <= set(os.listdir(tmp_path))
 
 

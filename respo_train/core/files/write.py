@@ -135,8 +135,9 @@ def locked(path: Path, wait: float = 30.0, keep: bool = True) -> Iterator[None]:
 def sweep(folder: Path, name: str = "", age: float = 3600.0) -> None:
     """Remove files that processes of this user left unfinished in `folder` when they were killed.
 
-    `name`: only those of the file of this name. `age`: only those to which nobody has written for so many seconds; 0 is
-    for callers who have locked them. One that is being written stays.
+    `name`: only those of the file of this name. `age`: only those to which nobody has written for so many seconds, or
+    that are from the future by as many, after a clock was set back; 0 is for callers who have locked them. One that is
+    being written stays.
     """
     prefix = _prefix(folder / name) if name else "."
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -150,7 +151,7 @@ def sweep(folder: Path, name: str = "", age: float = 3600.0) -> None:
 def _abandoned(path: Path, age: float) -> bool:
     found = path.lstat()
     own = found.st_uid == (os.getuid() if hasattr(os, "getuid") else found.st_uid)
-    if not own or not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < age:
+    if not own or not stat.S_ISREG(found.st_mode) or abs(time.time() - found.st_mtime) < age:
         return False
     with open(path, "rb") as file:
         return _claim(file)
