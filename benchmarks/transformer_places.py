@@ -4,7 +4,8 @@ On Emoji World's transformer the preset *gender* is trained in each of these pla
 same prompts from the same noise by the trainer's own sampler (DDIM, 20 steps, guidance 3, modules on the conditional
 half, without Where or a record):
 
-- image tokens behind block k, for every k: what Respo does, a constant and a map; and a constant alone;
+- image tokens behind block k, for every k: a constant for each place and a map; one vector for all places and a map;
+  and a constant alone;
 - text tokens behind block k: one vector, which is added to all of them, as in SHIFT;
 - every block: a vector for each token, text and image, as the follow-up of Learning Where It Matters has it. These have
   no meaning at another size.
@@ -102,6 +103,8 @@ def places(blocks: int) -> list[Place]:
     every = range(1, blocks + 1)
     return [
         *(Place(f"image tokens behind block {k}", block=k) for k in every),
+        Place("image tokens behind block 3, one vector and a map", block=3, changes={"kind": "channel"}),
+        Place("… and a map half as wide", block=3, changes={"kind": "channel", "map_width": 16}),
         Place("image tokens behind block 3, a constant", block=3, changes={**VECTOR, **CONSTANT, "kind": "grid"}),
         *(Place(f"text tokens behind block {k}", TextTokens, k, {**VECTOR, **CONSTANT}) for k in (2, 3)),
         *(

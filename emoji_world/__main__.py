@@ -69,11 +69,32 @@ def transformer(arguments: argparse.Namespace) -> None:
     train_transformer.train(data, model, BUILD, SEED, arguments.steps or train_transformer.STEPS)
 
 
+def transformer_sizes(arguments: argparse.Namespace) -> None:
+    """Go on training the transformer at several sizes."""
+    from . import train_transformer
+    from .sample import World
+
+    source = art.fetch(BUILD / "art")
+    data = [
+        dataset.load(BUILD / "pictures"),
+        *(
+            dataset.make(BUILD / f"pictures_{height}x{width}", source, count, SEED + 3 + n, size=(height, width))
+            for n, ((height, width), count) in enumerate(
+                zip(train_transformer.SIZES, train_transformer.SIZES_PICTURES[1:], strict=True)
+            )
+        ),
+    ]
+    steps = arguments.steps or train_transformer.SIZES_STEPS
+    train_transformer.train_sizes(data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, steps)
+
+
 def transformer_checkpoint(_: argparse.Namespace) -> None:
     """Write the transformer's file; while it is in training, with the weights' average so far."""
     from . import pack, train_transformer
 
-    target = pack.write_transformer(train_transformer.averaged(BUILD), CHECKPOINT, TRANSFORMER)
+    sizes = train_transformer.SIZES_STATE
+    state = sizes if (BUILD / sizes).exists() else train_transformer.STATE
+    target = pack.write_transformer(train_transformer.averaged(BUILD, state), CHECKPOINT, TRANSFORMER)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -82,6 +103,7 @@ def measure_transformer(arguments: argparse.Namespace) -> None:
     from respo_train.judges.emoji_world import load_judge
 
     from . import measure as figures
+    from . import train_transformer
     from .sample import TransformerWorld
 
     if not TRANSFORMER.exists():
@@ -98,6 +120,9 @@ def measure_transformer(arguments: argparse.Namespace) -> None:
         model.block = block
         carried = figures.measure_bottleneck(model, examiner, max(count // 3, 1), 3_000_000, known)
         result |= {f"block_{block}_{name}": value for name, value in carried.items()}
+    for model.size in train_transformer.SIZES:
+        found = figures.measure_explicit(model, examiner, max(count // 3, 1), 4_000_000)
+        result |= {f"{name}_at_{model.size[0]}x{model.size[1]}": value for name, value in found.items()}
     _record("transformer", result)
 
 
@@ -188,6 +213,7 @@ STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
         refine,
         checkpoint,
         transformer,
+        transformer_sizes,
         transformer_checkpoint,
         judge,
         segmenter,

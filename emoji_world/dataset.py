@@ -15,7 +15,7 @@ from respo_train.core.files.write import locked, make_folder, write_atomically
 from . import world
 from .art import Art
 from .captions import Picture, sample_picture
-from .compose import Studio
+from .compose import NATIVE, Studio
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,36 @@ def uses_test_art(picture: Picture) -> bool:
 
 
 def make(
-    folder: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture] = sample_picture
+    folder: Path,
+    art: Art,
+    count: int,
+    seed: int,
+    sample: Callable[[np.random.Generator], Picture] = sample_picture,
+    size: tuple[int, int] = NATIVE,
 ) -> Dataset:
-    """Compose `count` pictures into `folder` unless they are there already, and return them. `sample` describes one."""
+    """Compose `count` pictures into `folder` unless they are there already, and return them.
+
+    `sample` describes one; `size`: (height, width) in pixels.
+    """
     done = folder / "pictures.json"
     make_folder(folder)
     with locked(done, wait=0):
         if not done.exists():
-            _make(folder, done, art, count, seed, sample)
+            _make(folder, done, Studio(art, seed, size), (count, *size), seed, sample)
     return load(folder)
 
 
 def _make(
-    folder: Path, done: Path, art: Art, count: int, seed: int, sample: Callable[[np.random.Generator], Picture]
+    folder: Path,
+    done: Path,
+    studio: Studio,
+    shape: tuple[int, int, int],
+    seed: int,
+    sample: Callable[[np.random.Generator], Picture],
 ) -> None:
-    shape = (count, world.IMAGE_SIZE, world.IMAGE_SIZE)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
-    pictures = list(_draw(Studio(art, seed), sample, images, masks, seed))
+    pictures = list(_draw(studio, sample, images, masks, seed))
     images.flush()
     masks.flush()
     # Written last: where it is, the rest is complete.

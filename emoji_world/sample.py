@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from respo_train.core.module.tokens import TokenGrid
 from respo_train.precision import autocast
 
-from . import text
+from . import text, world
 from .autoencoder import Autoencoder
 from .pack import NETWORK, TOKEN_IDS
 from .train_transformer import OPTIONS, Velocity
@@ -42,6 +42,7 @@ class World:
     """The U-Net's checkpoint, ready to draw."""
 
     part = "unet"
+    size = (world.IMAGE_SIZE, world.IMAGE_SIZE)  # height and width of what is drawn, in pixels
 
     def build(self, tokens: int) -> Any:
         """Return the network and the text encoder as one module, its network called `part`."""
@@ -80,14 +81,15 @@ class World:
 
     @torch.inference_mode()
     def draw(self, prompts: Sequence[Request], seeds: Sequence[int], batch: int = 64) -> Tensor:
-        """Draw one picture per prompt and seed: float32 [B, 3, 128, 128] in [0, 1]. DDIM, 20 steps, guidance 3."""
+        """Draw one picture per prompt and seed: float32 [B, 3, H, W] in [0, 1]. DDIM, 20 steps, guidance 3."""
         parts = []
         for start in range(0, len(prompts), batch):
             parts.append(self._draw(prompts[start : start + batch], seeds[start : start + batch]))
         return torch.cat(parts)
 
     def _draw(self, prompts: Sequence[Request], seeds: Sequence[int]) -> Tensor:
-        z = torch.stack([torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(s)) for s in seeds])
+        shape = (4, self.size[0] // 8, self.size[1] // 8)
+        z = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         conditional = self.context([p.words for p in prompts])
         lent = self.context([p.h_from or p.words for p in prompts]) if any(p.h_from for p in prompts) else None
         empty = self.context([""]).expand_as(conditional)
@@ -128,7 +130,7 @@ class TransformerWorld(World):
         return Velocity(tokens)
 
     def _denoise(self, z: Tensor, conditional: Tensor, empty: Tensor, lent: Tensor | None) -> Tensor:
-        grid = TokenGrid(8, 8)
+        grid = TokenGrid(z.shape[-2] // 2, z.shape[-1] // 2)
         for now, after in pairwise(torch.linspace(1, 0, STEPS + 1)):
             hook = self._lending(grid, z, now, lent) if lent is not None else None
             guided = self._velocity(z, now, conditional)

@@ -16,10 +16,10 @@ Colour = tuple[int, int, int]
 Random = np.random.Generator
 
 
-def draw_scene(name: str, rng: Random) -> Image.Image:
-    """Draw one backdrop of `world.SCENES` or `world.PLAIN`, RGB, IMAGE_SIZE square."""
+def draw_scene(name: str, rng: Random, side: int = world.IMAGE_SIZE) -> Image.Image:
+    """Draw one backdrop of `world.SCENES` or `world.PLAIN`, RGB, `side` pixels square."""
     canvas = _DRAWERS[name](rng)
-    return canvas.resize((world.IMAGE_SIZE, world.IMAGE_SIZE), Image.Resampling.LANCZOS)
+    return canvas.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def _colour(rng: Random, hue: float, saturation: float, value: float, jitter: float = 0.03) -> Colour:

@@ -6,11 +6,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from emoji_world import world
 from emoji_world.captions import Picture, sample_picture
+from emoji_world.compose import Studio
 from emoji_world.dataset import uses_test_art
 from emoji_world.train_judge import sample_test, sample_training
+from respo_train.judges.emoji_world import square
 
 PEOPLE = [p.word for p in (*world.PROFESSIONS, world.PERSON)]
 
@@ -65,3 +69,28 @@ def test_every_class_is_in_both_halves_of_the_split_and_no_picture_is() -> None:
         assert {p.profession for p in half} >= set(PEOPLE)
         assert {p.tone for p in half} >= set(range(5))
         assert {p.weapon is None for p in half} == {True, False}
+
+
+class Blue:
+    """Art without the two packages: every emoji is one blue square."""
+
+    def picture(self, code: str, style: str) -> Image.Image:
+        del code, style
+        return Image.new("RGBA", (128, 128), (0, 0, 255, 255))
+
+    def person(self, who: world.Profession, gender: str, tone: int, style: str) -> Image.Image:
+        del gender, tone
+        return self.picture(who.emoji, style)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (192, 192), (96, 160), (160, 96)])
+def test_people_stand_in_the_square_that_the_judge_looks_at_at_every_size(height: int, width: int) -> None:
+    rng, studio = np.random.default_rng(0), Studio(Blue(), size=(height, width))  # type: ignore[arg-type] - two methods
+    for number in range(12):
+        picture = Picture("", "night", "noto", "person", "doctor", "woman", number % 5)
+        image, mask = studio.compose(picture, rng)
+        assert image.shape == (height, width, 3)
+        seen = square(torch.tensor(mask).float())
+        assert seen.shape == (min(height, width),) * 2
+        assert seen.sum() > 0.97 * mask.sum()  # a person may be a few pixels off the middle
+        assert 0.5 < seen.mean() / 255 < 0.9  # and is as large as on the native size
