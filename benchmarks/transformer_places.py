@@ -1,8 +1,8 @@
 """`python -m benchmarks.transformer_places [--images N]`: where in a transformer a concept is learned best.
 
 On Emoji World's transformer the preset *gender* is trained in each of these places by the same trainer. All draw the
-same prompts from the same noise by the trainer's own sampler (DDIM, 20 steps, guidance 3, modules on the conditional
-half, without Where or a record):
+prompts of the fourteen professions that are not held out, from the same noise, by the trainer's own sampler (DDIM, 20
+steps, guidance 3, modules on the conditional half, without Where or a record):
 
 - image tokens behind block k, for every k: a constant for each place and a map; one vector for all places and a map;
   and a constant alone;
@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.drawing import draw, photos
+from benchmarks.drawing import TRAINED, draw, photos
 from benchmarks.evidence.bench import BENCH, examiners
 from benchmarks.graph import TRANSFORMER
 from benchmarks.scoring import agreement, background, score
@@ -104,7 +104,8 @@ def places(blocks: int) -> list[Place]:
     return [
         *(Place(f"image tokens behind block {k}", block=k) for k in every),
         Place("image tokens behind block 3, one vector and a map", block=3, changes={"kind": "channel"}),
-        Place("… and a map half as wide", block=3, changes={"kind": "channel", "map_width": 16}),
+        Place("image tokens behind block 3, 4 x 4 places and a map", block=3, changes={"grid": [4, 4]}),
+        Place("image tokens behind block 3, rank 4 and a map", block=3, changes={"kind": "low_rank", "rank": 4}),
         Place("image tokens behind block 3, a constant", block=3, changes={**VECTOR, **CONSTANT, "kind": "grid"}),
         *(Place(f"text tokens behind block {k}", TextTokens, k, {**VECTOR, **CONSTANT}) for k in (2, 3)),
         *(
@@ -126,7 +127,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="TITLE", help="only these places")
     options = parser.parse_args()
     plain = Place("unmodified").network()
-    asks = photos(options.images, CONCEPTS, first=FIRST_SEED)
+    asks = photos(options.images, CONCEPTS, TRAINED, first=FIRST_SEED)
     judge, segmenter = examiners()
     before = draw_all(plain, asks, {})
     figures: dict[str, Any] = {"unmodified": score(judge, before, CONCEPTS).to_dict()}

@@ -20,6 +20,7 @@ from .measure import Figures
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .tables import TABLES, rankings, table, text, title, verdicts
+from .targets import TARGETS, TRANSFORMER_TARGETS, Target
 from .training import Modules
 
 INTRODUCTION = """\
@@ -32,17 +33,17 @@ ratios and shares, and count as a wrong profession."""
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is written. `compete`: our row is held to its targets, and the judges rank the rows."""
+    """Which page is written. `targets`: what our row is held to; with any, the judges rank the rows, too."""
 
     title: str
     command: str
     root: str  # the way from the page to the repository's top
-    compete: bool
+    targets: tuple[Target, ...] = ()
 
 
-RESULTS = Page("Results", "python run.py evidence", "..", compete=True)
-ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..", compete=False)
-TRANSFORMER = Page("Results on a transformer", "python run.py evidence --transformer", "../..", compete=True)
+RESULTS = Page("Results", "python run.py evidence", "..", TARGETS)
+ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..")
+TRANSFORMER = Page("Results on a transformer", "python run.py evidence --transformer", "../..", TRANSFORMER_TARGETS)
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     results.write(folder / "results.json", found)
     shown = pictures.save(folder / "pictures", plan, store, modules)
     lines = [f"# {made.page.title}", "", *_header(plan, made), ""]
-    if RESPO in found and made.page.compete:
-        lines += ["## Reached and missed", "", *verdicts(found[RESPO]), ""]
+    if RESPO in found and made.page.targets:
+        lines += ["## Reached and missed", "", *verdicts(found[RESPO], made.page.targets), ""]
     rows = {name: own for name, own in found.items() if name != "judge"}
     ordered = {name: rows[name] for name in (*rows, PERFECT, COIN) if name in rows and name not in (PERFECT, COIN)}
     ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
@@ -81,7 +82,7 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     for heading, columns in TABLES.items():
         if own := table(columns, ordered):
             lines += [f"## {heading}", "", *own, ""]
-    if made.page.compete:
+    if made.page.targets:
         lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
     for heading, text_, name in shown:
         lines += [f"## {heading}", "", text_, "", f"![{heading}](pictures/{name})", ""]

@@ -15,7 +15,7 @@ from .ablations import ROWS
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
 from .plan import UNMODIFIED
-from .targets import TARGETS, Own
+from .targets import TARGETS, Own, Target
 
 COMPARED = (UNMODIFIED, PERFECT, COIN)  # what methods are compared with
 Results = Mapping[str, Own]
@@ -130,10 +130,10 @@ def title(name: str) -> str:
     return ideals.get(name) or (ROWS[name].title if name in ROWS else name)
 
 
-def verdicts(own: Own) -> list[str]:
+def verdicts(own: Own, targets: Sequence[Target] = TARGETS) -> list[str]:
     """Return the table of our row against its targets."""
     lines = ["| | target | Respo | pictures | |", "|---|---|---|---|---|"]
-    for target in TARGETS:
+    for target in targets:
         figure = own.get(target.metric)
         said = text(figure, unit_of(target.metric))
         if target.beside and (other := own.get(target.beside[0])) is not None:
