@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .core.errors import RespoError
+from .core.module.architecture import Architecture
 from .core.module.concept import ConceptModule
 from .latents.randomness import keyed_noise
 from .memory import OutOfMemory, first_line, ran_out
@@ -23,6 +25,8 @@ from .optimizer import optimizer_of
 from .prompts import encode_prompts
 from .settings.config import TrainConfig
 from .team import ALONE, Team
+
+MOST_TOKENS = 8  # rows and columns of a module's grid on a transformer, unless a training says otherwise
 
 
 class NotFinite(RespoError):
@@ -151,13 +155,23 @@ def each_on_its_core(concepts: int, unet: SplitNetwork) -> Iterator[Callable[...
         torch.set_num_threads(threads)
 
 
+def default_grid(h: Tensor, architecture: Architecture) -> tuple[int, int]:
+    """Return height and width of a module's grid for h `[B, C, H, W]`: its own, on a transformer at most MOST_TOKENS.
+
+    A U-Net's h is small at any size of the network. A transformer has a token for every patch: at 1,024 pixels a grid
+    of Z-Image's tokens would be 63 MB for each part of each concept.
+    """
+    height, width = h.shape[2:]
+    return (min(height, MOST_TOKENS), min(width, MOST_TOKENS)) if architecture.block else (height, width)
+
+
 def start(setting: Setting) -> ConceptState:
     """Return a concept's state before the first step: a module without effect, and its source of latents."""
     config, unet = setting.config, setting.unet
     # Only needed for the size of h.
     latents = keyed_noise(unet.latent_shape, setting.key)[None].to(unet.alphas_cumprod)
     h = unet.encoder(latents, latents.new_zeros(1, dtype=torch.long), setting.prompts.neutral).h
-    height, width = config.grid or (h.shape[2], h.shape[3])
+    height, width = config.grid or default_grid(h, unet.architecture)
     module = ConceptModule(h.shape[1], height, width, config.kind, config.rank, config.map_width)
     if h.device.type != "cpu":  # tensors without numbers (plan/count.py) cannot be moved
         module.to(h.device)

@@ -11,12 +11,13 @@ from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
 from respo_train.core.errors import RespoError
+from respo_train.core.module.architecture import Architecture
 from respo_train.latents.ddim import ddim_step
 from respo_train.network import Encoded
 from respo_train.objectives import OBJECTIVES
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
-from respo_train.trainer import TrainState, gradients, settings_of, start, train
+from respo_train.trainer import TrainState, default_grid, gradients, settings_of, start, train
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -253,3 +254,11 @@ def test_lambda_says_how_much_of_the_effect_is_left(weight: float) -> None:
     plain = unet.decoder(encoded, encoded.h)
     way, left = (unet.decoder(encoded, m(encoded.h).detach()) - plain for m in (full, module))
     assert float((left * way).sum() / way.square().sum()) == pytest.approx(1 / (1 + weight), abs=0.03)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (5, 90), (8, 8)])
+def test_a_module_for_a_transformer_is_no_larger_for_larger_pictures(rows: int, columns: int) -> None:
+    tokens = Architecture("lumina2", 3840, 2560, 0, 3840, block=15)
+    h = torch.empty(1, 3840, rows, columns, device="meta")
+    assert default_grid(h, tokens) == (min(rows, 8), min(columns, 8))
+    assert default_grid(h, replace(tokens, block=0)) == (rows, columns)
