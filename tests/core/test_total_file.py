@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -73,11 +74,14 @@ def work_of(update: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> tu
             raising=False,
         )
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what it would finalise here was left by other tests
     sys.settrace(trace)
     try:
         update()
     finally:
         sys.settrace(before)
+        gc.enable()
         monkeypatch.undo()
     return lines[0], moved[0]
 

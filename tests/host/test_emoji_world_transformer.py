@@ -153,17 +153,19 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.parametrize("sizes", [[(16, 16)], [(16, 16), (24, 24), (12, 20)]])
 def test_a_stopped_training_resumes_to_the_same_bytes(
-    shallow: Callable[[int], Any], comfy_path: Path, tmp_path: Path
+    shallow: Callable[[int], Any], comfy_path: Path, tmp_path: Path, sizes: list[tuple[int, int]]
 ) -> None:
     world = World(SHIPPED, comfy_path / "comfy" / "sd1_tokenizer")
-    latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(3)).half()
     captions = ["a photo of a doctor", "a woman pilot"]
     pictures = [Picture(captions[at % 2], "plain", "noto", ("neutral", "explicit")[at % 2]) for at in range(8)]
+    generator = torch.Generator().manual_seed(3)
+    sets = [(torch.randn(8, 4, *size, generator=generator).half(), pictures) for size in sizes]
 
     def run(file: Path, stop_at: int | None = None) -> dict[str, Tensor]:
         network = shallow(4)
-        draw = train_transformer.flow_loss(network, world, latents, pictures, batch=2)
+        draw = train_transformer.flow_loss(network, world, sets, batch=2)
         loop = Loop(network, split_optimizers(network, 0.02, 1e-3, train_transformer.PLAIN), file, 6, 5, save_every=2)
 
         def loss_of(generator: torch.Generator) -> Tensor:
