@@ -12,8 +12,8 @@ from benchmarks.graph import TRANSFORMER
 
 from .methods import FAIRNESS, METHODS, RESPO, SAFETY, SIZED, Method, Training
 
-# Less than on the U-Net: a row of RespoDiff trains each concept for 5,000 steps.
-TASKS = {
+# Row -> what it draws. Fewer tasks than on the U-Net, as RespoDiff trains each concept for 5,000 steps.
+_DRAWN = {
     "unmodified": (),
     "respodiff": ("gender", *SAFETY),
     "words": ("gender", "skin", "joint"),
@@ -22,12 +22,12 @@ TASKS = {
 }
 _RESPO = METHODS[RESPO]
 ROWS: Mapping[str, Method] = {
-    **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in TASKS.items()},
+    **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
     RESPO: replace(
         _RESPO,
         network=TRANSFORMER,
         shipped=False,
-        tasks=TASKS[RESPO],
+        tasks=_DRAWN[RESPO],
         training=Training("respo"),
         where={**_RESPO.where, **dict.fromkeys(SIZED, 0.3)},
     ),

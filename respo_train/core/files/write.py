@@ -71,9 +71,9 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
 
 
 def put_at_end(path: Path, old: bytes, new: bytes) -> None:
-    """Let `new` take the place of `old`, the last bytes of a file, so that writing takes no longer the longer the file.
+    """Replace `old`, the last bytes of a file, by `new`. What it costs does not depend on the length of the file.
 
-    For callers who hold its lock. After an error the file is as it was; a process that is killed can leave a part of
+    The caller holds its lock. After an error the file is as it was; a process that is killed can leave a part of
     `new`, so the reader must know how to go on from that. Raises RespoError, also when the file does not end in `old`.
     """
     try:
