@@ -4,7 +4,8 @@ Of a GeForce with bfloat16 (Ampere, Ada, Blackwell) the rate is that of tensor c
 operations a core and clock, so twice the float32 rate. The rates of other cards are without sparsity, of those
 with the fastest connection (SXM). What a card reaches depends on its maker's clock, too.
 
-Compared on 2026-11-29 with what others cite, by table or by data sheet, from their maker:
+Checked on 2026-11-29 against what others quote; no document of the maker itself was open to us. Of its own tables and
+data sheets, named with the table:
 
 - RTX 3090, 4090 and 5090: NVIDIA RTX Blackwell GPU Architecture, table 3 (71.2, 165.2 and 209.5); RTX 5070: the same,
   appendix C (61.7);
@@ -13,9 +14,15 @@ Compared on 2026-11-29 with what others cite, by table or by data sheet, from th
 - V100 and A100: NVIDIA A100 Tensor Core GPU Architecture (15.7 and 312);
 - T4, L4, L40S and H100: their data sheets (8.1; 242 with sparsity; 362.05; 1,979 with sparsity, PCIe 1,513).
 
-No such quotation was found of the RTX 3060, 3080, 4060, 4070, 4080 and 5080, which are computed from their cores and
-boost clocks (a test does it), nor of the GTX 1660 and the RTX 2060, whose float32 rates are two operations a core and
-clock.
+Of its announcements, in the press:
+
+- RTX 3060 and 3080: 101 and 238 "tensor TFLOPS", in float16 added up in float16 with sparsity, so a quarter of it here;
+- RTX 5080: 1,801 "AI TOPS", in four bits with sparsity, so a sixteenth here (so it is of the 5090's 3,352, too);
+- RTX 2060: 6.5.
+
+Nothing of the maker was found for four cards. Databases list float32 rates of 15.1, 29.1 and 48.7 for the RTX 4060,
+4070 and 4080, whose rates here are twice those, and 5.03 for the GTX 1660. The rates of all GeForce with bfloat16
+agree with their cores and boost clocks, too (a test).
 """
 
 from __future__ import annotations
