@@ -162,11 +162,13 @@ def module_for(pack: Any, module: Any) -> Callable[..., Any]:
 def sample(host: SimpleNamespace) -> Callable[..., Tensor]:
     """sample(model, …) -> latents, through the host's KSampler."""
 
-    def run(model: Any, cfg: float = 3.0, positive: Any = None, count: int = 2, size: Any = (16, 16)) -> Tensor:
+    def run(
+        model: Any, cfg: float = 3.0, positive: Any = None, count: int = 2, size: Any = (16, 16), negative: Any = None
+    ) -> Tensor:
         latent = {"samples": torch.zeros(count, 4, *size)}
-        positive = positive or _prompt(1)
+        prompts = positive or _prompt(1), negative or _prompt(2)
         with torch.inference_mode():  # as the host runs its nodes
-            result = host.nodes.common_ksampler(model, 5, 4, cfg, "euler", "normal", positive, _prompt(2), latent)
+            result = host.nodes.common_ksampler(model, 5, 4, cfg, "euler", "normal", *prompts, latent)
         return result[0]["samples"]
 
     return run

@@ -105,26 +105,50 @@ def test_few_steps_without_guidance(steered: Callable, sample: Callable, make_mo
 
 
 @pytest.mark.parametrize("channels", [8, 9])
-def test_inpainting_and_editing(steered: Callable, make_model: Callable, channels: int) -> None:
+def test_inpainting_and_editing(steered: Callable, sample: Callable, make_model: Callable, channels: int) -> None:
     """9 channels: a mask and a picture beside the latent; 8: a picture. They sample, as they have the same h."""
+    import comfy.model_base
+
     model = make_model(in_channels=channels)
-    patched = steered(model)
-    assert patched is not model
-    assert "output_block_patch" in patched.model_options["transformer_options"]["patches"]
+    if channels == 9:
+        model.model.set_inpaint()
+    else:
+        model.model.__class__ = comfy.model_base.SD15_instructpix2pix
+        model.model.process_ip2p_image_in = lambda image: image
+    assert_steers(steered, sample, model)
     with pytest.raises(RespoError, match=rf"takes {channels} \(an inpainting or editing model\)\. Use its base model"):
         trained(model)
 
 
-def test_the_refiner(host: SimpleNamespace) -> None:
+def test_the_refiner(run_node: Callable, module_for: Callable, sample: Callable, prompt: Callable) -> None:
     """Its added embedding has a score in place of the sizes."""
     import comfy.model_base
     import comfy.supported_models as models
 
     config = small("sd1").model_config.unet_config | {"num_classes": "sequential", "adm_in_channels": 8 + 5 * 256}
-    model = comfy.model_base.SDXLRefiner(models.SDXLRefiner(config))
-    for parameter in model.diffusion_model.parameters():
+    model = patcher_of(comfy.model_base.SDXLRefiner(models.SDXLRefiner(config)))
+    for parameter in model.model.diffusion_model.parameters():
         parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(0))
-    assert_learned(trained(patcher_of(model)))
+    module, pooled = module_for(model, 0, (4, 4)), {"pooled_output": torch.ones(1, 8)}
+    prompts = {"positive": prompt(1, **pooled), "negative": prompt(2, **pooled)}
+    assert_steers(lambda plain: run_node("RespoApplyModule", model=plain, module=module)[0], sample, model, **prompts)
+    assert_learned(trained(model))
+
+
+def test_a_merge(steered: Callable, sample: Callable, make_model: Callable) -> None:
+    """Of two models, by the host's node: both sample and train as what they are together."""
+    from comfy_extras.nodes_model_merging import ModelMergeSimple
+
+    first = make_model()
+    (model,) = ModelMergeSimple().merge(first, make_model(seed=1), 0.5)
+    assert_steers(steered, sample, model)
+    learned, alone = trained(model), trained(first)
+    assert_learned(learned)
+    assert any(
+        not torch.equal(a, b)
+        for name in alone
+        for a, b in zip(learned[name].parameters(), alone[name].parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
@@ -140,10 +164,24 @@ def test_eight_bits(steered: Callable, sample: Callable, make_model: Callable, d
     assert_learned(trained(model))
 
 
-def test_quantised_weights_are_refused(make_model: Callable) -> None:
-    """As the GGUF pack keeps them: bytes, unpacked at each pass."""
+class Bytes(torch.nn.Module):
+    """A linear layer as the GGUF pack keeps it: bytes, unpacked at each pass."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__()
+        self.scale = layer.weight.abs().max() / 127
+        self.weight = torch.nn.Parameter((layer.weight / self.scale + 128).to(torch.uint8), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.linear(x, (self.weight.to(x) - 128) * self.scale)
+
+
+def test_quantised_weights_sample_and_are_not_trained(
+    steered: Callable, sample: Callable, make_model: Callable
+) -> None:
     model = make_model()
-    layer = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1.to_q
-    layer.weight = torch.nn.Parameter(torch.zeros(9, dtype=torch.uint8), requires_grad=False)
+    attention = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1
+    attention.to_q = Bytes(attention.to_q)
+    assert_steers(steered, sample, model)
     with pytest.raises(RespoError, match=r"found 1 quantised ones, as of a GGUF file .*Use the model's \.safetensors"):
         trained(model)
