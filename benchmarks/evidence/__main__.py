@@ -110,6 +110,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         "bfloat16" if dtype == torch.bfloat16 else "float32",
         tuple(options.sets) if options.sets else extent.tasks,
         tuple(options.professions) if options.professions else extent.groups,
+        extent.shift,
     )
 
 

@@ -5,8 +5,6 @@ What they are compared with, these two rows as they are, is drawn along.
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,4 +78,3 @@ ABLATIONS: dict[str, Method] = {
     **{f"where-background-{x:g}": _where(f"lambda_bg {x:g}", background=x) for x in (0.2, 0.5)},
     **{f"where-levels-{n}": _where(f"low band of {n} levels", levels=n) for n in (2, 3)},
 }
-ROWS: Mapping[str, Method] = ChainMap(ABLATIONS, METHODS)

@@ -17,6 +17,7 @@ from respo_train.judges.segmenter import Segmenter, load_segmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(world.__file__).resolve().parent
+MODULES = BENCH / "modules"  # the shipped ones
 JUDGE, SEGMENTER = BENCH / "judges" / "judge.safetensors", BENCH / "judges" / "segmenter.safetensors"
 
 

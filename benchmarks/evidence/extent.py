@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import report, transformer
-from .ablations import ABLATIONS, BASES, ROWS, SETS
+from .ablations import ABLATIONS, BASES, SETS
 from .bench import ROOT
 from .methods import METHODS, Method
 from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, TRANSFORMER, Scale
+from .rivals import DEVELOPMENT, RIVALS, SEARCH, SHIFT
+from .rows import ROWS
 
 PUBLISHED = ROOT / "benchmarks"
 
@@ -19,11 +21,11 @@ PUBLISHED = ROOT / "benchmarks"
 class Extent:
     """What a run covers when nothing else is said.
 
-    `rows`: what is drawn, out of `methods`. `tasks`, `groups`: only these; None: all. `trains`: modules that are not
-    there are trained, else their rows are left out; `takes_kept`: not those that an earlier whole run kept. `keeps`:
-    the run's own modules and figures are kept for later ones; `finds_figures`: it finds such figures. `rounds`: timings
-    of each row, and pictures in each. `published`: where the page goes when a run leaves nothing out, if anywhere;
-    `partial`: the folder in `out` where it goes otherwise.
+    `rows`: what is drawn, out of `methods`. `tasks`, `groups`: only these; None: all. `shift`: added to the seeds.
+    `trains`: modules that are not there are trained, else their rows are left out; `takes_kept`: not those that an
+    earlier whole run kept. `keeps`: the run's own modules and figures are kept for later ones; `finds_figures`: it
+    finds such figures. `rounds`: timings of each row, and pictures in each. `published`: where the page goes when a
+    run leaves nothing out, if anywhere; `partial`: the folder in `out` where it goes otherwise.
     """
 
     help: str
@@ -34,6 +36,7 @@ class Extent:
     scale: Scale = FULL
     tasks: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    shift: int = 0
     trains: bool = True
     takes_kept: bool = True
     keeps: bool = False
@@ -74,6 +77,27 @@ EXTENTS: Mapping[str, Extent] = {
         scale=ABLATION,
         tasks=SETS,
         published=PUBLISHED / "ablations",
+    ),
+    "search": Extent(
+        help="the search for rivals' best settings: gender, 14 professions, seeds of their own",
+        partial="search",
+        page=report.SEARCHED,
+        rows=tuple(SEARCH),
+        scale=ABLATION,
+        groups=DEVELOPMENT,
+        shift=SHIFT,
+        rounds=(1, 2),
+        published=PUBLISHED / "search",
+    ),
+    "rivals": Extent(
+        help="rivals as released and at their best, three trainings each, gender alone",
+        partial="rivals",
+        page=report.RIVALS,
+        rows=tuple(RIVALS),
+        scale=replace(ABLATION, own_side=3, others_side=3),
+        tasks=SETS,
+        rounds=(1, 2),
+        published=PUBLISHED / "rivals",
     ),
     "transformer": Extent(
         help="the transformer's rows instead of the U-Net's",

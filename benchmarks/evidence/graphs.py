@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from benchmarks.graph import DEFAULTS, Graph, Link, loaded, node, sampled
 from benchmarks.graph import saved as save_pictures
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.gate.is_open import is_open
 
 from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask, size_of
-from .methods import Method
+from .bench import MODULES
+from .methods import SHIPPED, Method
 
 Files = Mapping[str, str]  # attribute -> module file
 SAVED = "evidence"  # the folder in the server's output
@@ -125,6 +129,10 @@ def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
 def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
     """Return the prompt and the negative prompt for pictures that are given these concepts, one an attribute."""
     given = dict(zip((attribute for attribute, _ in ask.shares), concepts, strict=True))
+    if method.only_open:
+        given = {attribute: name for attribute, name in given.items() if leaves_open(attribute, ask.prompt)}
+        if not given:
+            return ask.prompt, ""
     if method.how == "words":
         words = " ".join(WORDS[attribute].format(name) for attribute, name in reversed(given.items()))
         return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt), ""
@@ -132,6 +140,12 @@ def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
         return ask.prompt, NEGATIVE[WEAPONS]
     others = [NEGATIVE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]
     return ask.prompt, ", ".join(others)
+
+
+@cache
+def leaves_open(attribute: str, prompt: str) -> bool:
+    """Say whether to the Gate, with the shipped module, a prompt leaves an attribute open."""
+    return is_open(load_attribute(MODULES / SHIPPED[attribute]), prompt).open
 
 
 def _taken(graph: Graph, name: str, indices: Sequence[int], count: int) -> list[Any]:

@@ -28,11 +28,14 @@ _EVERY_PROMPT = {"only_open_prompts": False}
 class Training:
     """How a method's modules are trained: `python -m respo_train train --recipe ...`, one run an attribute.
 
-    `changes`: entries of a recipe that differ from it, for the attributes' presets.
+    `changes`: entries of a recipe that differ from it, for the attributes' presets. `seed`: of its random numbers.
+    `loop`: one of `loops.LOOPS` instead of the recipe's objective.
     """
 
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    loop: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Method:
     background: float | None = None
     levels: int = 1  # of Background's low band
     random: bool = False  # concepts by chance instead of quotas
+    only_open: bool = False  # words: rewritten only where the Gate finds that the prompt leaves the attribute open
     network: Network = UNET
     about: str = ""
 

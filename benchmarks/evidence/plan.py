@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -14,15 +14,14 @@ from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.cells import Cell, digest_of
 
-from .ablations import ROWS
 from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
-from .bench import code_sha256
+from .bench import MODULES, code_sha256
 from .graphs import pieces
 from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, SIZED, Method
+from .rows import ROWS
 from .training import CHECKPOINTS, Run, Trained, runs_of
 
 BATCH = 37  # pictures drawn together: 73 are two batches; from 12 on a picture takes as long in any batch
-MODULES = CHECKPOINTS.parent / "modules"
 UNMODIFIED = "unmodified"
 SURROUNDINGS = ("checkpoint", "host", "torch")  # what every picture depends on beside its method
 # Shares and means, which need fewer pictures than a deviation ratio does.
@@ -62,13 +61,17 @@ QUICK_GROUPS = tuple([*(profession.word for profession in world.PROFESSIONS), *w
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run draws. `precision`: of training; `groups`: only these professions and subjects; None: all."""
+    """What a run draws. `precision`: of training; `groups`: only these professions and subjects; None: all.
+
+    `shift`: added to the pictures' seeds.
+    """
 
     methods: Mapping[str, Method]
     scale: Scale
     precision: str
     only: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    shift: int = 0
 
     def tasks(self, name: str) -> list[Task]:
         """Return a method's tasks in this run; of the unmodified model, the lists of prompts that others need."""
@@ -81,7 +84,8 @@ class Plan:
 
     def asks(self, name: str, task: Task) -> list[Ask]:
         """Return a method's cells of work on a task."""
-        return asks(task, self.scale.count(name, task), self.groups, self.methods[name].random)
+        own = asks(task, self.scale.count(name, task), self.groups, self.methods[name].random)
+        return [replace(one, seed=one.seed + self.shift) for one in own]
 
     def runs(self, name: str) -> list[Run]:
         """Return the training that a method's tasks need."""

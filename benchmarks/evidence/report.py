@@ -19,7 +19,7 @@ from .judging import COIN, PERFECT
 from .measure import Figures
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
-from .tables import TABLES, rankings, table, text, title, verdicts
+from .tables import OF_TRAININGS, TABLES, rankings, spread, table, text, title, verdicts
 from .targets import TARGETS, TRANSFORMER_TARGETS, Target
 from .training import Modules
 
@@ -33,15 +33,34 @@ ratios and shares, and count as a wrong profession."""
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is written. `targets`: what our row is held to; with any, the judges rank the rows, too."""
+    """Which page is written. `targets`: what our row is held to; with any, the judges rank the rows, too.
+
+    `about`: what to know before its figures are read.
+    """
 
     title: str
     command: str
     root: str  # the way from the page to the repository's top
     targets: tuple[Target, ...] = ()
+    about: str = ""
 
 
 RESULTS = Page("Results", "python run.py evidence", "..", TARGETS)
+RIVALS = Page(
+    "Rivals at their best",
+    "python run.py evidence --rivals",
+    "../..",
+    about="**Gender alone, and fewer pictures than in [RESULTS.md](../RESULTS.md)**, whose table this one does not "
+    "replace. Rivals stand as released, and at the best that [the search](../search/RESULTS.md) found.",
+)
+SEARCHED = Page(
+    "The search for rivals' best settings",
+    "python run.py evidence --search",
+    "../..",
+    about="Gender, on the fourteen professions that are not held out, with seeds of their own: no other figure is of "
+    "these pictures. The best is the lowest deviation ratio among the settings that lose no more than a point of "
+    "professions; of those within .01 of it, the best background.",
+)
 ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..")
 TRANSFORMER = Page("Results on a transformer", "python run.py evidence --transformer", "../..", TRANSFORMER_TARGETS)
 
@@ -72,6 +91,7 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     results.write(folder / "results.json", found)
     shown = pictures.save(folder / "pictures", plan, store, modules)
     lines = [f"# {made.page.title}", "", *_header(plan, made), ""]
+    lines += [made.page.about, ""] if made.page.about else []
     if RESPO in found and made.page.targets:
         lines += ["## Reached and missed", "", *verdicts(found[RESPO], made.page.targets), ""]
     rows = {name: own for name, own in found.items() if name != "judge"}
@@ -79,6 +99,8 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
     chart.save(folder / "pictures" / chart.NAME, ordered, RESPO)
     lines += ["## At a glance", "", f"![All methods](pictures/{chart.NAME})", ""]
+    if trained := spread(found):
+        lines += ["## Three trainings: mean [lowest, highest]", "", *table(OF_TRAININGS, trained), ""]
     for heading, columns in TABLES.items():
         if own := table(columns, ordered):
             lines += [f"## {heading}", "", *own, ""]

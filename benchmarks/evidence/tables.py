@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from scipy.stats import kendalltau
 
 from respo_train.evaluation.figures import Figure
 from respo_train.evaluation.rows import written
 
-from .ablations import ROWS
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
 from .plan import UNMODIFIED
+from .rivals import TRAININGS
+from .rows import ROWS
 from .targets import TARGETS, Own, Target
 
 COMPARED = (UNMODIFIED, PERFECT, COIN)  # what methods are compared with
@@ -84,6 +86,13 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("of the unmodified", "cost_ratio", "seconds"),
     ),
 }
+OF_TRAININGS = (
+    Column("deviation ratio, gender", "deviation_gender", "ratio"),
+    Column("held-out", "deviation_gender_held_out", "ratio"),
+    Column("as asked, %", "agreement_gender", "share"),
+    Column("professions lost, points", "accuracy_lost_gender", "points"),
+    Column("background, dB", "background_psnr_gender", "dB"),
+)
 RANKED = tuple(f"{what}_{task}" for what in ("deviation", "accuracy_lost") for task in FAIRNESS)
 
 
@@ -122,6 +131,20 @@ def table(columns: Sequence[Column], results: Results, written: Writing = text) 
         cells = [written(own.get(column.metric), column.unit) for column in used]
         lines.append(f"| {title(name)} | {' | '.join(cells)} |")
     return lines
+
+
+def spread(results: Results) -> dict[str, dict[str, Figure]]:
+    """Return mean, lowest and highest figure of each row that was trained with several seeds, by its first name."""
+    found: dict[str, dict[str, Figure]] = {}
+    for name, same in TRAININGS.items():
+        own = [results[one] for one in same if one in results]
+        if len(own) == len(same):
+            for metric in sorted(set.intersection(*map(set, own))):
+                values = [one[metric].value for one in own]
+                if all(map(math.isfinite, values)):
+                    n = sum(one[metric].n for one in own)
+                    found.setdefault(name, {})[metric] = Figure(fmean(values), min(values), max(values), n)
+    return found
 
 
 def title(name: str) -> str:

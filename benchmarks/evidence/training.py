@@ -55,12 +55,15 @@ class Run:
     @property
     def values(self) -> dict[str, Any]:
         """Everything that is trained, spelled out."""
-        return read_config(PRESETS[self.attribute], self.training.changes, self.training.recipe).to_dict()
+        changes = {**self.training.changes, "seed": self.training.seed}
+        values = read_config(PRESETS[self.attribute], changes, self.training.recipe).to_dict()
+        return {**values, "objective": self.training.loop or values["objective"]}
 
     @property
     def signature(self) -> str:
         """Return 64 hexadecimal digits: another configuration, checkpoint, trainer or PyTorch gives others."""
-        code = code_sha256(*(f"respo_train/{name}" for name in CODE))
+        loops = ("benchmarks/evidence/loops.py",) if self.training.loop else ()
+        code = code_sha256(*(f"respo_train/{name}" for name in CODE), *loops)
         return digest_of([self.configuration, self.precision, code, torch.__version__])
 
     @property
@@ -141,7 +144,8 @@ def _train(run: Run, folder: Path) -> tuple[Path, float]:
     preset, module, clock = folder / "preset.toml", folder / run.file, folder / "seconds"
     write_atomically(preset, as_toml(run.values).encode())
     print(f"Training {run.file} ({run.values['steps']} steps)", flush=True)
-    command: list[str | Path] = [sys.executable, "-m", "respo_train", "train", "--preset", preset, "--out", module]
+    trainer = "benchmarks.evidence.loops" if run.training.loop else "respo_train"
+    command: list[str | Path] = [sys.executable, "-m", trainer, "train", "--preset", preset, "--out", module]
     command += ["--checkpoint", run.checkpoint, "--recipe", run.training.recipe, "--precision", run.precision]
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen([*command, "--resume", "--preview-every", "0"], cwd=ROOT, stdout=log, stderr=log)
