@@ -83,7 +83,7 @@ EXTENTS: Mapping[str, Extent] = {
         partial="search",
         page=report.SEARCHED,
         rows=tuple(SEARCH),
-        scale=ABLATION,
+        scale=replace(ABLATION, own=8, others=8),
         groups=DEVELOPMENT,
         shift=SHIFT,
         rounds=(1, 2),

@@ -18,7 +18,6 @@ from .methods import METHODS, RESPO, Method, Training
 DEVELOPMENT = tuple(one.word for one in world.PROFESSIONS if not one.held_out)
 SHIFT = 5_000_000  # of the search's seeds
 SETS = ("gender", "explicit", "subjects")
-EVERY_PROMPT = METHODS["respodiff"].balance
 
 RELEASED = replace(
     METHODS["respodiff"],
@@ -62,18 +61,16 @@ def _again(name: str, method: Method) -> dict[str, Method]:
     return {name: method, **more}
 
 
-def _respodiff(title: str, loop: str = POOL, guidance: float = 4.0, **balance: Any) -> Method:
-    training = Training("released", {} if guidance == 4.0 else {"target_guidance": guidance}, loop=loop)
-    return _searched("respodiff", f"RespoDiff: {title}", training=training, balance={**EVERY_PROMPT, **balance})
-
-
-def _searched(base: str, title: str, **changes: Any) -> Method:
-    return replace(METHODS[base], title=title, tasks=("gender",), about="", **changes)
-
-
-def _stronger(base: str, strength: float, **changes: Any) -> Method:
-    title = f"{METHODS[base].title}: strength {strength:g}{changes.pop('words', '')}"
-    return _searched(base, title, balance={**EVERY_PROMPT, "strength": strength}, **changes)
+def _respodiff(title: str, loop: str = POOL, **balance: Any) -> Method:
+    """Return RespoDiff with other settings of Balance; `loop`: see `Training`."""
+    return replace(
+        RELEASED,
+        title=f"RespoDiff: {title}",
+        tasks=("gender",),
+        training=Training("released", loop=loop),
+        balance={**RELEASED.balance, **balance},
+        about="",
+    )
 
 
 RIVALS: dict[str, Method] = {
@@ -83,12 +80,9 @@ RIVALS: dict[str, Method] = {
     **_again(RESPO, METHODS[RESPO]),
 }
 SEARCH: dict[str, Method] = {
-    **{f"respodiff-walk-{x:g}": _respodiff(f"one trajectory, strength {x:g}", "", strength=x) for x in (1.0, 1.5)},
     **{f"respodiff-pool-{x:g}": _respodiff(f"pool, strength {x:g}", strength=x) for x in (1.0, 1.25, 1.5, 1.75, 2.0)},
-    "respodiff-pool-gate": _respodiff("pool, strength 1.5, our probe", strength=1.5, only_open_prompts=True),
     "respodiff-pool-responsible": _respodiff("pool, RAM alone", fidelity=0.0),
-    **{f"sdisc-{x:g}": _stronger("sdisc", x) for x in (0.5, 0.75, 1.0)},
-    **{f"where-{x:g}": _stronger("where", x) for x in (1.0, 2.0, 3.0)},
+    "respodiff-walk-1.5": _respodiff("one trajectory, strength 1.5", "", strength=1.5),
 }
 # Row -> the rows that are the same, trained with other seeds.
 TRAININGS: Mapping[str, tuple[str, ...]] = {
