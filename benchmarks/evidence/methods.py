@@ -86,8 +86,8 @@ METHODS: dict[str, Method] = {
         FAIRNESS + SAFETY,
         training=Training("released"),
         balance=_EVERY_PROMPT,
-        about="recipe `released`, applied by Balance: rates, steps, guidance and strength as its authors released them, "
-        "but the latents of one trajectory in turn, where they draw a fresh trajectory for every update",
+        about="recipe `released`, applied by Balance: rates, steps, guidance and strength as its authors released "
+        "them, but the latents of one trajectory in turn, where they draw a fresh trajectory for every update",
     ),
     "where": Method(
         "Where It Matters, our reading",
