@@ -1,1 +1,1 @@
-"""Hostile workflows: generated, sent to a real server that stands in a sandbox, and judged by its answers."""
+"""Hostile files and workflows: drawn by Hypothesis, read by what we ship in processes of their own, and judged."""

@@ -1,58 +1,72 @@
-"""A small valid graph around any node, made from what the server says of it."""
+"""Hostile workflows, as Hypothesis strategies: a valid graph around a node, in which a few inputs hold odd things.
+
+What may stand there is made from what the server says of its nodes, and from tests/corpus/workflows.json.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
 
 from benchmarks.api_format import WIDGET_TYPES
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.files.shrink import shrunk
 from respo_train.core.files.text_form import to_text
 
-from .explore import corpus
+from .corpus import MODULE, corpus
+from .strategies import one_of, spliced
 
 Prompt = dict[str, dict[str, Any]]
 Info = Mapping[str, Any]
-TARGET = "target"
-MODULE, TAKEN = "emoji_world_gender.safetensors", "taken.safetensors"
-FOREIGN = "foreign.pt"  # another project's file
-# The usual ones are in every prompt, so that the host keeps what it has loaded from one to the next. The odd ones are
-# of the right type, and yet not what one expects.
-SOURCES, ODD_SOURCES = (cast(Prompt, corpus("sources")[name]) for name in ("usual", "odd"))
-SLOTS = {"MODEL": ("checkpoint", 0), "CLIP": ("checkpoint", 1), "VAE": ("checkpoint", 2), "CONDITIONING": ("words", 0)}
-SLOTS |= {"*": ("string", 0)}
-SLOTS |= {name.upper(): (name, 0) for name in SOURCES if name not in ("checkpoint", "words")}
-FITTING: dict[str, list[list[Any]]] = {
-    "IMAGE": [["image", 0], ["wide", 0], ["pixel", 0]],
-    "MASK": [["mask", 0], ["dot", 0]],
-    "LATENT": [["latent", 0], ["video", 0], ["thin", 0]],
-    "CONDITIONING": [["words", 0], ["no_words", 0]],
-    "RESPO_MODULE": [["safety", 0], ["other_model", 0]],
-    "MODEL": [["checkpoint", 0]],
-}
-MODULES = Path(__file__).resolve().parents[2] / "emoji_world" / "modules"
+Values = st.SearchStrategy[Any]
+KNOWN = corpus("workflows")
+SOURCES: Prompt = KNOWN["usual"] | KNOWN["odd"]
+ESCAPE = "respo_canary_escape"  # the name of what must never come to be
 # What a node needs beside its defaults. Train Module meets a file that it must not replace, so that it trains nothing.
-GIVEN: dict[str, dict[str, Any]] = {
-    "RespoTrainModule": {"steps": 1, "preview_every": 0, "existing": "refuse", "name": TAKEN},
-    "RespoLoadModule": {"module": MODULE},
-    "RespoImportModule": {"file": FOREIGN, "name": "imported"},
-    "RespoModuleFromText": {"text": to_text(shrunk(load_attribute(MODULES / MODULE), "channel"))},
-    "RespoRecordRun": {"sampler_name": "euler", "scheduler": "normal", "cfg": 3.0, "seed": 1},  # as KSampler below
-}
+_GIVEN: dict[str, dict[str, Any]] = KNOWN["given"]
+_GIVEN["RespoModuleFromText"] = {"text": to_text(shrunk(load_attribute(MODULE), "channel"))}
+# Either what keeps it from training changes, or what it would train, never both.
+_REFUSALS = {"RespoTrainModule": {"name", "existing"}}
+_MAKERS = {"module": "RespoLoadModule", "judge": "RespoLoadJudge", "record": "RespoRecordRun"}
+_PRIMITIVES = {kind: f"Primitive{kind.title()}" for kind in ("STRING", "INT", "FLOAT", "BOOLEAN")}
+_LENGTHS = (256, 5000, 50_000, 1_000_000, 10_000_000)  # characters
 
 
-def respo_nodes(info: Info) -> list[str]:
-    """Ids of the pack's nodes, sorted."""
-    return sorted(name for name in info if name.startswith("Respo"))
+def made(node_id: str, **inputs: Any) -> dict[str, Any]:
+    """Return a node of a prompt; as an input's value it stands for a link to it, to which no widget's limits apply."""
+    return {"class_type": node_id, "inputs": inputs}
+
+
+@dataclass(frozen=True)
+class Case:
+    """`changes`: input -> value, or what `made` returns; `missing`: what is left out; `more`: of the request."""
+
+    node: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)
+    sampled: bool = False
+
+    def body(self, info: Info) -> str:
+        """Return the request: JSON with NaN and lone surrogates, as Python's server reads it."""
+        prompt = valid_graph(info, self.node, self.sampled)
+        inputs = {**prompt["target"]["inputs"], **self.changes}
+        for name, value in inputs.items():
+            if isinstance(value, dict) and "class_type" in value:
+                prompt[f"via_{name}"], inputs[name] = value, [f"via_{name}", 0]
+        prompt["target"]["inputs"] = {name: value for name, value in inputs.items() if name not in self.missing}
+        return json.dumps({"prompt": prompt, **self.more})
 
 
 def inputs_of(description: Mapping[str, Any]) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-    """Yield each input's name, the types that it takes, and its options."""
+    """Yield each input's name, the types that it takes, and its options, "required" among them."""
     for group in ("required", "optional"):
         for name, (kind, *rest) in description["input"].get(group, {}).items():
-            options = dict(rest[0]) if rest else {}
+            options = {**(rest[0] if rest else {}), "required": group == "required"}
             if isinstance(kind, list):  # how older nodes write a list of choices
                 options, kind = {"options": kind, **options}, "COMBO"
             yield name, [part.strip() for part in kind.split(",")], options
@@ -63,63 +77,101 @@ def valid_graph(info: Info, node_id: str, sampled: bool = False) -> Prompt:
 
     `sampled`: its MODEL, if it has one, also draws one step of two small pictures.
     """
-    prompt: Prompt = {key: {**node, "inputs": dict(node["inputs"])} for key, node in (SOURCES | ODD_SOURCES).items()}
-    _add(prompt, info, node_id, TARGET, (node_id,))
-    for slot in range(len(info[node_id]["output"])):
-        prompt[f"show_{slot}"] = {"class_type": "PreviewAny", "inputs": {"source": [TARGET, slot]}}
-    if sampled and "MODEL" in info[node_id]["output"]:
-        prompt |= _sampled([TARGET, info[node_id]["output"].index("MODEL")])
+    prompt = dict(SOURCES)
+    for key, maker in {**_MAKERS, "target": node_id}.items():
+        prompt[key] = made(maker, **(dict(_defaults(info[maker])) | _GIVEN.get(maker, {})))
+    for slot, kind in enumerate(info[node_id]["output"]):
+        prompt[f"show_{slot}"] = made("PreviewAny", source=["target", slot])
+        if kind == "MODEL" and sampled:
+            prompt["draw"] = made("KSampler", model=["target", slot], **_GIVEN["KSampler"])
+            prompt["show_drawn"] = made("PreviewAny", source=["draw", 0])
     return prompt
 
 
-def _sampled(model: list[Any]) -> Prompt:
-    numbers = {"seed": 1, "steps": 1, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    given = {"model": model, "positive": ["words", 0], "negative": ["no_words", 0], "latent_image": ["latent", 0]}
-    return {
-        "draw": {"class_type": "KSampler", "inputs": {**numbers, **given}},
-        "show_drawn": {"class_type": "PreviewAny", "inputs": {"source": ["draw", 0]}},
-    }
-
-
-def _add(prompt: Prompt, info: Info, node_id: str, key: str, path: tuple[str, ...]) -> None:
-    """Add a node, and whatever it takes that is not in the prompt yet. `path`: the nodes that are being added.
+def _defaults(description: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield inputs as a new node in the browser has them, with links to whatever it needs.
 
     Of several inputs of one type, those that may be empty stay so: the same module twice makes no sense. So does a text
-    that only a link brings.
+    that only a link brings. A type that no source makes is a KeyError: add one to the corpus.
     """
-    inputs: dict[str, Any] = {}
-    required = info[node_id]["input"].get("required", {})
-    for name, kinds, options in inputs_of(info[node_id]):
-        if any(kind in WIDGET_TYPES for kind in kinds) and not options.get("forceInput"):
-            inputs[name] = _default(name, kinds, options)
-            continue
-        if name not in required and "STRING" in kinds:
-            continue
-        link = next((link for kind in kinds if (link := _source(prompt, info, kind, path)) is not None), None)
-        if link is not None and (name in required or link not in inputs.values()):
-            inputs[name] = link
-    prompt[key] = {"class_type": node_id, "inputs": {**inputs, **GIVEN.get(node_id, {})}}
+    taken: list[Any] = []
+    for name, kinds, options in inputs_of(description):
+        if WIDGET_TYPES & set(kinds) and not options.get("forceInput"):
+            plain = {"COMBO": (options.get("options") or [""])[0], "STRING": "", "BOOLEAN": False}
+            value = options.get("default", plain.get(kinds[0], options.get("min", 0)))
+            yield name, max(1, options.get("min", 1)) if name == "steps" else value
+        elif options["required"] or ("STRING" not in kinds and KNOWN["slots"][kinds[0]] not in taken):
+            taken.append(KNOWN["slots"][kinds[0]])
+            yield name, taken[-1]
 
 
-def _source(prompt: Prompt, info: Info, kind: str, path: tuple[str, ...]) -> list[Any] | None:
-    """Return a link to something of type `kind`: a source, else one of our own nodes that makes it."""
-    if kind in SLOTS:
-        return list(SLOTS[kind])
-    makers = [name for name in respo_nodes(info) if kind in info[name]["output"] and name not in path]
-    makers.sort(key=lambda name: (name != "RespoLoadModule", len(info[name]["input"].get("required", {}))))
-    for maker in makers:
-        key = f"from_{maker}"
-        if key not in prompt:
-            _add(prompt, info, maker, key, (*path, maker))
-        return [key, info[maker]["output"].index(kind)]
-    return None
+def escapes(canary: str, absent: str) -> list[str]:
+    """Return the plainest ways out of a folder, to files that must neither change nor come to be."""
+    return [canary, absent, *(f"{out}.safetensors" for out in (f"../canary/{ESCAPE}", f"out/{ESCAPE}", "out/victim"))]
 
 
-def _default(name: str, kinds: list[str], options: Mapping[str, Any]) -> Any:
-    if name == "steps":
-        return max(1, options.get("min", 1))  # nobody waits for pictures here
-    if "default" in options:
-        return options["default"]
-    if options.get("options"):
-        return options["options"][0]
-    return {"STRING": "", "INT": options.get("min", 0), "FLOAT": options.get("min", 0.0)}.get(kinds[0], False)
+def _texts(canary: str, absent: str) -> Values:
+    known = json.dumps(corpus("paths"))
+    for key, path in {"canary": canary, "absent": absent, "stem": absent.removesuffix(".safetensors")}.items():
+        known = known.replace(f"{{{key}}}", path).replace(f"{{relative_{key}}}", path.lstrip("/"))
+    exact = st.sampled_from([*escapes(canary, absent), *json.loads(known)])
+    paths = one_of(exact, exact.map(lambda name: f"{name}.safetensors"))
+    units, lengths = st.sampled_from(KNOWN["units"]), st.sampled_from(_LENGTHS)
+    long = st.builds(lambda unit, length: (unit * length)[:length], units, lengths)
+    odd = st.text(alphabet="\0\x1b\ud800\u202e/\\.", max_size=9)
+    return one_of(paths, paths, st.sampled_from(corpus("texts")), st.text(max_size=40), odd, long)
+
+
+def _values(node: str, name: str, kinds: list[str], options: Mapping[str, Any], texts: Values) -> Values:
+    """Return anything; more often what an input nearly takes, written there or brought by a link."""
+    numbers = one_of(st.sampled_from(KNOWN["numbers"]), st.integers(), st.floats())
+    own = {"STRING": texts, "COMBO": texts, "INT": numbers, "FLOAT": numbers, "BOOLEAN": st.booleans()}
+    ends = st.tuples(st.sampled_from([*SOURCES, *_MAKERS]), st.sampled_from([0, 0, 0, 1, 2, 99, -1, 0.0, 1.5, 10**20]))
+    links = one_of(ends.map(list), ends.map(list), st.sampled_from(KNOWN["links"]))
+    near = [own[kind] for kind in kinds if kind in own] or [links]
+    near += [st.builds(made, st.just(_PRIMITIVES[kind]), value=own[kind]) for kind in kinds if kind in _PRIMITIVES]
+    fitting = [*(options.get("options") or []), *(options[key] for key in ("min", "max") if key in options)]
+    fitting += [link for kind in kinds for link in KNOWN["fitting"].get(kind, [])]
+    found = [*near * 2, one_of(texts, numbers, st.sampled_from(KNOWN["plain"]), links)]
+    found += [st.sampled_from(fitting)] * 2 if fitting else []
+    if isinstance(given := _GIVEN.get(node, {}).get(name), str):
+        found += [spliced(given, st.text(max_size=3))] * len(found)
+    # Valid, and no attack, but a wait: many steps of sampling, or of training where something would be trained.
+    return one_of(*found).filter(lambda value: name != "steps" or node in _REFUSALS or not _is_many(value))
+
+
+def _is_many(value: Any) -> bool:
+    value = value["inputs"]["value"] if isinstance(value, dict) and "inputs" in value else value
+    try:
+        return 3 < float(value) < float("inf")
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+@st.composite
+def cases(draw: st.DrawFn, info: Info, node: str, canary: str, absent: str) -> Case:
+    """Draw a case for a node; `canary`, `absent`: paths of a file that is there and of one that is not."""
+    texts, keep = _texts(canary, absent), _REFUSALS.get(node, set())
+    inputs = {name: (kinds, options) for name, kinds, options in inputs_of(info[node])}
+    names = draw(st.lists(st.sampled_from(list(inputs)), min_size=1, max_size=3, unique=True))
+    names = [name for name in names if (name in keep) == (names[0] in keep)]
+    changes = {name: draw(_values(node, name, *inputs[name], texts)) for name in names}
+    rare = draw(st.integers(0, 39))
+    if rare in (38, 39):  # an unknown input; never a link, at which the host itself stops for good
+        changes[draw(st.text(min_size=1, max_size=8))] = draw(st.text(max_size=9))
+    missing = {draw(st.sampled_from(list(inputs)))} - keep if rare in (36, 37) else set()
+    more = {}
+    if rare < 6:  # the workflow for the picture's own text
+        carried = one_of(texts, st.sampled_from(KNOWN["plain"]), st.sampled_from(KNOWN["numbers"]))
+        keys = st.sampled_from(["workflow", "\0", "é", "日本", "parameters"])
+        more = {"extra_data": {"extra_pnginfo": draw(one_of(st.dictionaries(keys, carried, max_size=2), carried))}}
+    return Case(node, changes, tuple(missing), more, rare % 10 == 9)
+
+
+def escape_cases(info: Info, node: str, canary: str, absent: str) -> Iterator[Case]:
+    """Yield each plain way out of a folder, at each input that takes text, written there and by a link."""
+    for name, kinds, _ in inputs_of(info[node]):
+        for way in escapes(canary, absent) if {"STRING", "COMBO"} & set(kinds) else ():
+            yield Case(node, {name: way})
+            if "STRING" in kinds:
+                yield Case(node, {name: made("PrimitiveString", value=way)})

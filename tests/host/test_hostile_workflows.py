@@ -1,8 +1,7 @@
-"""A sample of the hostile workflows, through a real server; `python -m benchmarks.hostile_workflows` sends all."""
+"""A sample of the hostile workflows, through a real server; `python -m benchmarks.hostile workflows` sends all."""
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 from collections.abc import Iterator
@@ -10,34 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile.cases import Case
-from benchmarks.hostile.client import Client
-from benchmarks.hostile.graphs import respo_nodes
-from benchmarks.hostile.sandbox import PACK_NAME, SECRET, Sandbox
-from benchmarks.hostile.values import DEEP, Long, Via, spell
-from benchmarks.hostile.verdicts import judge_entry, judge_refusal
-from benchmarks.hostile_workflows import attack
+from benchmarks.hostile.graphs import Case, made
+from benchmarks.hostile.workflows import PACK_NAME, SECRET, Workflows, judge_entry, judge_refusal
 
-SAMPLE = 60
-GROWTH = 1000  # MB; what a graph of 10 MB strings leaves behind for a while
+SAMPLE = 66
+GROWTH = 500  # MB from the first pass to the last; what the host keeps is freed before it is measured
 
 
 @pytest.fixture(scope="module")
-def client(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with Client(Sandbox(tmp_path_factory.mktemp("sandbox"))) as running:
+def server(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflows]:
+    with Workflows(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
 
 
-def test_every_answer_is_a_good_one(client: Client) -> None:
-    tally = attack(client, SAMPLE)
+def test_every_answer_is_a_good_one(server: Workflows) -> None:
+    tally = server.run(SAMPLE)
     assert tally.count > SAMPLE  # and the plain ways out of a folder
-    assert set(tally.kinds) == set(respo_nodes(client.info))
-    assert tally.failures == []  # a changed file is one, too
+    assert set(tally.kinds) == set(server.info)
+    assert [failure for failure in tally.failures if ": slow" not in failure] == []  # a changed file is one, too
     assert tally.more["server_starts"] == 1
-    assert tally.more["memory_mb"][-1] - tally.more["memory_mb"][0] < GROWTH
-    plain = {node: text for node, text in tally.more["valid_graph"].items() if text != "success"}
-    assert plain.keys() == {"RespoTrainModule"}  # it meets a file that it must not replace
-    assert "there is a module at" in plain["RespoTrainModule"]
+    assert tally.more["memory_mb"][-1] - tally.more["memory_mb"][1] < GROWTH
+    assert {node for node, kind in tally.more["valid_graph"].items() if kind != "success"} == {"RespoTrainModule"}
+    # It meets a file that it must not replace.
+    assert "there is a module at" in server.ask(Case("RespoTrainModule"))["RespoTrainModule"].text
 
 
 LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
@@ -53,34 +47,36 @@ LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
         # Never "a link …": whether there is a file outside is nobody's business.
         (LOAD, {"module": "../canary/victim.safetensors"}, "refused by the node", "expected the name of"),
         (LOAD, {"module": ["string", 0]}, "refused by the host", ""),
-        ("RespoRecordRun", {"seed": Via("INT", -1)}, "our error", "-1 does not mean a random seed"),
-        (REPORT, {"concepts": Via("STRING", Long("x", 1_000_001))}, "our error", "at most 1,000,000 characters"),
-        (REPORT, {"concepts": Via("STRING", "\ud800")}, "our error", "unpaired surrogate"),
+        ("RespoRecordRun", {"seed": made("PrimitiveInt", value=-1)}, "our error", "-1 does not mean a random seed"),
+        (
+            REPORT,
+            {"concepts": made("PrimitiveString", value="x" * 1_000_001)},
+            "our error",
+            "at most 1,000,000 characters",
+        ),
+        (REPORT, {"concepts": made("PrimitiveString", value="\ud800")}, "our error", "unpaired surrogate"),
     ],
 )
-def test_one_workflow(client: Client, node: str, change: dict, kind: str, says: str) -> None:
-    verdict = client.ask(Case(node, change))[node]
+def test_one_workflow(server: Workflows, node: str, change: dict, kind: str, says: str) -> None:
+    verdict = server.ask(Case(node, change))[node]
     assert (verdict.kind, says in verdict.text) == (kind, True), verdict
 
 
-def test_a_file_outside_is_noticed(client: Client) -> None:
-    client.sandbox.remember()
-    for path in (client.sandbox.victim, client.sandbox.canary / "new", client.sandbox.host / "nodes.py"):
+def test_a_file_outside_is_noticed(server: Workflows) -> None:
+    victim, new = Path(server.places[0]), server.canary / "new"
+    for path in (victim, new, server.host / "nodes.py"):
         path.touch()
-    found = client.sandbox.changed()
-    (client.sandbox.canary / "new").unlink()
+    found = server.changed()
+    new.unlink()
     assert found == ["canary/new", "canary/victim.safetensors", "host/nodes.py"]
 
 
-def test_spelling() -> None:
-    inputs = {"a": Long("ab", 5), "b": DEEP[0], "c": Via("STRING", "x"), "d": math.nan, "e": "\ud800"}
-    text = spell({"1": {"class_type": "X", "inputs": inputs}}, {"extra_data": DEEP[3]})
-    read = json.loads(text)
-    given = read["prompt"]["1"]["inputs"]
-    assert (given["a"], given["b"], given["e"]) == ("ababa", ast.literal_eval("[" * 50 + "0" + "]" * 50), "\ud800")
-    assert read["prompt"][given["c"][0]] == {"class_type": "PrimitiveString", "inputs": {"value": "x"}}
-    assert math.isnan(given["d"])
-    assert str(read["extra_data"]).count("{") == 50
+def test_a_request_holds_what_only_python_writes(server: Workflows) -> None:
+    changes = {"module": "ababa", "b": made("PrimitiveString", value="x"), "c": math.nan, "d": "\ud800"}
+    prompt = json.loads(Case(LOAD, changes).body(server.info))["prompt"]
+    given = prompt["target"]["inputs"]
+    assert (given["module"], given["d"], math.isnan(given["c"])) == ("ababa", "\ud800", True)
+    assert prompt[given["b"][0]] == {"class_type": "PrimitiveString", "inputs": {"value": "x"}}
 
 
 def frame(path: str) -> str:

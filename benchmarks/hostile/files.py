@@ -1,0 +1,187 @@
+"""Hostile files: each is read in a process of its own by whatever reads such files, and what came of it is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+from hypothesis import strategies as st
+
+from .corpus import GOOD_ARCHIVE, KINDS, ROOT, SHARES, HostileFile, good, known_files
+from .strategies import spoilt
+from .tally import Tally, Tell, Verdict
+
+SECONDS = 1.0  # for each reader, without waiting for the processor
+ROOM = 2**30  # bytes, above where the process stood when it was ready
+PATIENCE = 30.0  # seconds of the clock for one file: what waits for ever waits longer
+_AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
+Readers = Callable[[Path], Mapping[str, Any]]  # folder -> Reader by name
+_called: set[tuple[str, str]] = set()  # in the process
+
+
+def hostile_files(kind: str) -> st.SearchStrategy[HostileFile]:
+    """Draw a file of one of KINDS with something wrong; now and then it is a good one of another kind."""
+    others = st.sampled_from(list(KINDS)).map(lambda other: good(other)[-1])
+    own = st.integers(0, len(good(kind)) - 1).flatmap(lambda number: spoilt(good(kind)[number]))
+    drawn = st.integers(0, 19).flatmap(lambda number: others if number == 19 else own)
+    return drawn.map(lambda data: HostileFile(kind, "spoilt", data))
+
+
+def read_in(folder: Path) -> Mapping[str, Any]:
+    """Return the readers; the host's nodes read in `folder` alone."""
+    from .readers import READERS, use_folder
+
+    use_folder(folder)
+    return READERS
+
+
+class Files:
+    """An empty folder and the process that reads in it, in a `with` statement; another process when that is gone.
+
+    `readers`: is called in the process. `reached`: functions of ours that read the good files. `seconds`: as SECONDS.
+    """
+
+    def __init__(self, outer: Path, readers: Readers = read_in, seconds: float = SECONDS):
+        self.folder, self.readers, self.seconds = outer.resolve() / "respo", readers, seconds
+        self.tally, self.starts, self.largest = Tally(), 0, 0
+        self.folder.mkdir()
+        (self.folder.parent / GOOD_ARCHIVE).write_bytes(good("archive")[0])
+
+    def __enter__(self) -> Files:
+        """Start; read good files until everything is loaded that will be. Only then memory is counted."""
+        self.starts += 1
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self.folder, self.readers), daemon=True)
+        self._process.start()
+        theirs.close()
+        for file in (HostileFile(kind, "good", data) for kind in KINDS for data in good(kind)):
+            self._ask(file.place(self.folder), file.kind, 20 * PATIENCE)
+            self._clear()
+        self.reached: set[tuple[str, str]] = self._ask(None, "", PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._clear()
+
+    def run(self, count: int, tell: Tell = print, kinds: Sequence[str] = tuple(KINDS)) -> Tally:
+        """Let about `count` files be read, shared out among the kinds, always the same ones, and the known ones."""
+        for kind in kinds:
+            share = count * SHARES.get(kind, 1) // sum(SHARES.get(one, 1) for one in kinds)
+            self.tally.explore(known_files(kind), hostile_files(kind), share, self.ask)
+            tell(f"{kind}: {self.tally.count} files, {len(self.tally.failures)} failures")
+        self.tally.more = {"largest_bytes": self.largest, "starts": self.starts}
+        return self.tally
+
+    def ask(self, file: HostileFile) -> dict[str, Verdict]:
+        """Return what became of a file at each reader."""
+        path = file.place(self.folder)
+        try:
+            answer = self._ask(path, file.kind, PATIENCE)
+        except (OSError, EOFError) as error:
+            self.__exit__()
+            self.__enter__()
+            return {"any": Verdict("hang" if isinstance(error, TimeoutError) else "crash")}
+        left = [name for name in self._clear() if not name.startswith(f"{path.stem}.")]
+        left += {path.name for path in self.folder.parent.iterdir()} - _AROUND
+        verdicts = {"any": Verdict("left behind", str(left))} if left else {}
+        for name, (verdict, seconds, memory, room) in answer.items():
+            self.largest = max(self.largest, memory)
+            large = memory > min(ROOM, room + 6 * max(len(file.data), file.size or 0))
+            if verdict.is_good and (large or seconds > self.seconds):
+                verdict = Verdict("large" if large else "slow", f"{seconds:.1f} s, {memory} bytes")
+            verdicts[name] = verdict
+        return verdicts
+
+    def _ask(self, path: Path | None, kind: str, patience: float) -> Any:
+        self._pipe.send((path, kind))
+        if not self._pipe.poll(patience):
+            raise TimeoutError
+        return self._pipe.recv()
+
+    def _clear(self) -> list[str]:
+        """Empty the folder; return what was in it."""
+        found = sorted(self.folder.iterdir())
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return [path.name for path in found]
+
+
+def attack(count: int, tell: Tell) -> Tally:
+    """Attack in a folder of its own; return what came of it."""
+    with tempfile.TemporaryDirectory() as outer, Files(Path(outer)) as files:
+        return files.run(count, tell)
+
+
+def _serve(pipe: Connection, folder: Path, make: Readers) -> None:
+    log = os.open(folder.parent / "reader.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1), os.dup2(log, 2)
+    # Whatever a file may make lands where it is seen.
+    os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(folder)), OMP_NUM_THREADS="1")
+    sys.dont_write_bytecode = True
+    os.chdir(folder)
+    readers = make(folder)
+    sys.setprofile(_note)
+    with contextlib.suppress(EOFError):
+        while True:
+            path, kind = pipe.recv()
+            asked = {name: reader for name, reader in readers.items() if kind in reader.kinds}
+            pipe.send(_limit() if path is None else {name: _read(path, reader) for name, reader in asked.items()})
+
+
+def _note(frame: FrameType, event: str, _: Any) -> None:
+    if event == "call":
+        _called.add((frame.f_code.co_filename, frame.f_code.co_name))
+
+
+def _limit() -> set[tuple[str, str]]:
+    """Let nothing more be had than ROOM above now; return which functions were called so far."""
+    import resource
+
+    sys.setprofile(None)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, resource.RLIM_INFINITY))
+    places = {(Path(file).resolve(), name) for file, name in _called if os.path.isabs(file)}
+    return {(file.relative_to(ROOT).as_posix(), name) for file, name in places if file.is_relative_to(ROOT)}
+
+
+def _read(path: Path, reader: Any) -> tuple[Verdict, float, int, int]:
+    """Return what a reader made of a file, the seconds and bytes that it took, and the bytes that it may take."""
+    before, began = psutil.Process().memory_info().rss, _spent()
+    Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far begins anew
+    verdict, value = _judged(reader.read, path)
+    status = Path("/proc/self/status").read_text().splitlines()
+    highest = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    seconds = _spent() - began
+    if verdict.kind == "read" and reader.check is not None:
+        checked, _ = _judged(reader.check, path, value)
+        verdict = verdict if checked.kind == "read" else Verdict("read wrongly", checked.text)
+    return verdict, seconds, highest - before, reader.memory
+
+
+def _judged(read: Callable[..., Any], *arguments: Any) -> tuple[Verdict, Any]:
+    try:
+        return Verdict("read"), read(*arguments)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is what this is looking for
+        # The pack's own class of error is another one than the trainer's: each has imported its own.
+        if any(base.__module__.endswith("respo_train.core.errors") for base in type(error).__mro__):
+            return Verdict("refused", str(error)), None
+        return Verdict("defect", traceback.format_exc()[-3000:]), None
+
+
+def _spent() -> float:
+    """Return the seconds of the clock less those in which this process was ready and others had the processor."""
+    return time.monotonic() - int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9

@@ -1,0 +1,97 @@
+"""Was a file that could be read also read correctly? Answered by other means than the readers'.
+
+Each function is given a file and what was made of it, and raises AssertionError where that is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from respo_train.core.files.checkpoint import from_bytes, to_bytes
+from respo_train.core.module.attribute import Attribute
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), "a key twice"
+    return dict(pairs)
+
+
+def size(path: Path, _: Any) -> None:
+    """Look for a file that is larger than the format allows."""
+    assert path.stat().st_size <= 2**27
+
+
+def inside(path: Path, _: Any) -> None:
+    """Look for a link that leads out of the folder."""
+    assert path.resolve().is_relative_to(path.parent.resolve())
+
+
+def no_link(path: Path, _: Any) -> None:
+    """Look for a link to a file, which must not be followed."""
+    assert not (path.is_symlink() and path.is_file())
+
+
+def text(path: Path, _: Any) -> None:
+    """Compare the hash in a module's text with the module."""
+    said, packed = "".join(path.read_text(encoding="utf-8-sig").split()).split(":")[1:]
+    assert hashlib.sha256(zlib.decompress(base64.b64decode(packed))).hexdigest() == said
+
+
+def module(path: Path, attribute: Attribute) -> None:
+    """Compare an attribute with the file's numbers; write it and read it again."""
+    size(path, attribute)
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=_unique)
+    respo = json.loads(header["__metadata__"]["respo"], object_pairs_hook=_unique)
+    assert (attribute.name, list(attribute.concepts)) == (respo["name"], respo["concepts"])
+    written = to_bytes(attribute)
+    assert to_bytes(from_bytes(written, "again")) == written
+    stored, own = safetensors.torch.load(data), safetensors.torch.load(written)
+    for key in stored.keys() | own.keys():
+        if key in stored and key in own:
+            assert torch.equal(own[key], stored[key].float()), key
+        else:  # a semantic part of zeros may be left out
+            assert ".semantic" in key, key
+            assert not (stored | own)[key].any(), key
+
+
+def archive(path: Path, imported: Any) -> None:
+    """Compare each concept with its column (or row) in the matrices that PyTorch itself reads."""
+    with zipfile.ZipFile(path) as opened:
+        assert all(member.compress_type == zipfile.ZIP_STORED for member in opened.infolist()), "compressed"
+    stored = torch.load(path, weights_only=True)
+    stored = stored.get("state_dict", stored)
+    origin = imported.attribute.training["imported"]
+    for name, number in origin["numbers"].items():
+        concept = imported.attribute.concept(name)
+        for key, part in zip(origin["keys"], (concept.responsible, concept.semantic), strict=False):
+            matrix = next(own for other, own in stored.items() if other.endswith(key)).float()
+            column = matrix[number] if imported.family.rows else matrix[:, number]
+            assert torch.isfinite(column).all(), key
+            assert torch.equal(part.value().detach().flatten(), column), key
+    written = to_bytes(imported.attribute)
+    assert to_bytes(from_bytes(written, "again")) == written
+
+
+def concepts(path: Path, imported: Any) -> None:
+    """Compare a list's concepts with those that were taken, at places that there are."""
+    listed = json.loads(path.read_text(encoding="utf-8-sig"))
+    listed = listed if isinstance(listed, dict) else {name: number for number, name in enumerate(listed)}
+    numbers = imported.attribute.training["imported"]["numbers"]
+    assert all(number == listed[name] >= 0 for name, number in numbers.items())
+
+
+def state(_: Path, restored: Any) -> None:
+    """Look for a state that could be read and is not the good one: whatever else it is must be noticed."""
+    concept = restored.concepts["woman"]
+    assert not any(bool(parameter.any()) for parameter in concept.module.responsible.parameters())
+    assert (restored.step, concept.source.places, concept.source.found.tolist()) == (1, [1, 2], [[1.0] * 4] * 2)

@@ -1,0 +1,70 @@
+"""What both commands share: Hypothesis finds examples and makes those that fail small; here they are counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+
+GOOD = ("read", "refused", "success", "refused by the host", "refused by the node", "our error", "the host's error")
+Example = TypeVar("Example")
+Ask = Callable[[Example], Mapping[str, "Verdict"]]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind`: one of GOOD, or what is wrong; `text`: for people."""
+
+    kind: str
+    text: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.kind in GOOD
+
+
+@dataclass
+class Tally:
+    """What became of all examples, by subject: a reader of files, or a node. `more`: figures of one command alone."""
+
+    count: int = 0
+    kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, one: Example, ask: Ask[Example]) -> None:
+        """Ask for one example, and count it. Raises AssertionError for a failure."""
+        verdicts = ask(one)
+        self.count += 1
+        for subject, verdict in verdicts.items():
+            self.kinds.setdefault(subject, Counter())[verdict.kind] += 1
+        wrong = [f"{name}: {verdict.kind}\n{verdict.text}" for name, verdict in verdicts.items() if not verdict.is_good]
+        assert not wrong, f"{str(one)[:1000]}\n" + "\n".join(wrong)
+
+    def explore(
+        self,
+        known: Sequence[Example],
+        examples: st.SearchStrategy[Example],
+        count: int,
+        ask: Ask[Example],
+        start: int = 0,
+    ) -> None:
+        """Ask for the known examples and for `count` others, the same ones for the same `start`; keep what fails."""
+        how = settings(
+            database=None, deadline=None, max_examples=max(1, count), suppress_health_check=list(HealthCheck)
+        )
+        found = settings(how, phases=[Phase.generate, Phase.shrink])(
+            seed(start)(given(examples)(lambda one: self.check(one, ask)))
+        )
+        for run in [*(lambda one=one: self.check(one, ask) for one in known), *([found] if count else [])]:
+            try:
+                run()
+            except (AssertionError, Flaky) as error:
+                # Where the host remembers an answer, asking again gives another: keep what failed at first.
+                self.failures.append("\n".join(map(str, getattr(error, "exceptions", [error]))))
