@@ -162,7 +162,7 @@ def _tensors(draw: st.DrawFn, data: bytes) -> bytes:
     for key in draw(st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=3, unique=True)):
         old = tensors.pop(key)
         rows = old.reshape(len(old), -1) if old.ndim else old.reshape(1, 1)
-        shaped = [old, old, old.reshape(old.shape[::-1]), old.flatten(), old[..., None], old[None], rows[:-1], rows]
+        shaped = [*[old] * 6, old.reshape(old.shape[::-1]), old.flatten(), old[..., None], old[None], rows[:-1], rows]
         new = draw(st.sampled_from([*shaped, torch.cat([rows, rows[:1]]), rows[:, :7]])).clone()
         kind = draw(st.sampled_from([new.dtype] * 3 + [torch.float16, torch.bfloat16, torch.float64, torch.int64]))
         if new.is_floating_point():
@@ -208,10 +208,10 @@ def _archive(draw: st.DrawFn, data: bytes) -> bytes:
     else:
         members = draw(one_of(spliced(members, more.map(lambda member: [member])), st.permutations(members)))
     file, method = io.BytesIO(), draw(st.sampled_from([zipfile.ZIP_STORED] * 9 + [zipfile.ZIP_DEFLATED]))
-    with zipfile.ZipFile(file, "w", method) as archive, warnings.catch_warnings():
+    with zipfile.ZipFile(file, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile finds twice the same name odd, and so it is
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, method)
     return file.getvalue()
 
 

@@ -19,11 +19,10 @@ import pytest
 import torch
 
 from benchmarks.hostile import commands, right
-from benchmarks.hostile.corpus import KINDS, LINKS, ROOT, SHARES, HostileFile, corpus, good
-from benchmarks.hostile.files import Files, hostile_files
+from benchmarks.hostile.corpus import KINDS, ROOT, SHARES, HostileFile, corpus, good
+from benchmarks.hostile.files import Files
 from benchmarks.hostile.readers import READERS, Reader
-from benchmarks.hostile.tally import Tally, Verdict
-from respo_train.core.errors import RespoError
+ from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 from setup_steps.commands import COMMANDS
@@ -185,21 +184,3 @@ def test_each_failure_is_noticed(tmp_path: Path) -> None:
     bad = {"bare": "defect", "crash": "crash", "slow": "slow", "large": "large", "more": "left behind"}
     assert found == {**bad, "out": "left behind", "refuse": "refused", "fine": "read"}
     assert files.starts == 2
-
-
-def test_the_smallest_example_that_fails_is_kept() -> None:
-    def ask(file: HostileFile) -> dict[str, Verdict]:
-        return {"reader": Verdict("defect" if b"[[" in file.data else "read")}
-
-    tally, again = Tally(), Tally()
-    for one in (tally, again):
-        one.explore([], hostile_files("total"), 200, ask)
-    assert len(tally.failures) == 1
-    assert again == tally
-
-
-@linux
-@pytest.mark.parametrize("link", sorted(LINKS))
-def test_links_are_placed(tmp_path: Path, link: str) -> None:
-    path = HostileFile("module", "link", link=link).place(tmp_path)
-    assert path.is_symlink() or path.exists()
