@@ -71,9 +71,9 @@ def _printed(output: io.NodeOutput) -> io.NodeOutput:
 def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
     """Raise RespoError unless `value` fits the input.
 
-    `any_choice`: skip texts of combos, whose choices the node checks itself.
+    `any_choice`: skip combos, whose choices the node checks itself; but null is to `validate_inputs` what a link is.
     """
-    if any_choice and isinstance(wanted, io.Combo.Input) and isinstance(value, str):
+    if any_choice and isinstance(wanted, io.Combo.Input) and value is not None:
         return
     kinds = [kind.strip() for kind in wanted.get_io_type().split(",")]
     if not any(_KINDS.get(kind, _is_object)(value) for kind in kinds):

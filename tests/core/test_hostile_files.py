@@ -22,7 +22,7 @@ from benchmarks.hostile import commands, right
 from benchmarks.hostile.corpus import KINDS, ROOT, SHARES, HostileFile, corpus, good
 from benchmarks.hostile.files import Files
 from benchmarks.hostile.readers import READERS, Reader
- from respo_train.core.errors import RespoError
+from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 from setup_steps.commands import COMMANDS

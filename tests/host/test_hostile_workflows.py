@@ -47,7 +47,6 @@ LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
         # Never "a link …": whether there is a file outside is nobody's business.
         (LOAD, {"module": "../canary/victim.safetensors"}, "refused by the node", "expected the name of"),
         (LOAD, {"module": ["string", 0]}, "refused by the host", ""),
-        # Null is what the host gives `validate_inputs` for a link as well, so that only `execute` can tell.
         ("RespoLoadJudge", {"judge": None}, "our error", "expected COMBO at the input 'judge', found NoneType"),
         ("RespoRecordRun", {"seed": made("PrimitiveInt", value=-1)}, "our error", "-1 does not mean a random seed"),
         (
