@@ -22,7 +22,7 @@ SETS = ("gender", "explicit", "subjects")
 RELEASED = replace(
     METHODS["respodiff"],
     title="RespoDiff, as released",
-    tasks=SETS,
+    tasks=("gender", "subjects"),  # explicit prompts state skin tones, too, which would take another module
     training=Training("released", loop=POOL),
     about="a latent at a uniform step for every update; rates, steps, guidance and strength as released. Departures: "
     "latents come from a pool of 50 trajectories, not from a fresh one each; both parts are stepped after both losses; "
