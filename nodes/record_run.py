@@ -8,11 +8,14 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io, ui
 
+from ..respo_train.core.errors import RespoError
 from .recording.tape import Tape
 from .shared import widgets
 from .shared.guard import architecture_of
 from .shared.wire import RespoRecord
 from .steering.patching import recording
+
+_MOST_STEPS = 100_000  # before `denoise` takes its part: making more would take minutes, or memory that nobody has
 
 
 class RecordRun(io.ComfyNode):
@@ -70,9 +73,15 @@ class RecordRun(io.ComfyNode):
     def execute(cls, model: Any, latent_image: Any, **settings: Any) -> io.NodeOutput:
         """Return the sampled latent and the record of its run; `settings`: the other inputs, as for KSampler.
 
-        Raises RespoError when the model has no middle block or there is nothing to sample.
+        Raises RespoError when the model has no middle block, or there is nothing or far too much to sample.
         """
         architecture_of(model)
+        steps, denoise = settings["steps"], settings["denoise"]
+        if 0 < denoise < steps / _MOST_STEPS:  # the host makes steps / denoise of them, and takes the last
+            raise RespoError(
+                f"expected at most {_MOST_STEPS:,} steps, of which 'denoise' takes its part, found {steps} / {denoise}."
+                " Choose a larger denoise or fewer steps."
+            )
         # The host's own nodes.py, imported before any pack. `import nodes` could find our folder of the same name.
         sampler = sys.modules["nodes"].common_ksampler
         tape = Tape()

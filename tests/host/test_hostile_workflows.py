@@ -48,6 +48,7 @@ LOAD, REPORT = "RespoLoadModule", "RespoFairnessReport"
         (LOAD, {"module": "../canary/victim.safetensors"}, "refused by the node", "expected the name of"),
         (LOAD, {"module": ["string", 0]}, "refused by the host", ""),
         ("RespoLoadJudge", {"judge": None}, "our error", "expected COMBO at the input 'judge', found NoneType"),
+        ("RespoRecordRun", {"denoise": 1e-38}, "our error", "expected at most 100,000 steps"),
         ("RespoRecordRun", {"seed": made("PrimitiveInt", value=-1)}, "our error", "-1 does not mean a random seed"),
         (
             REPORT,
