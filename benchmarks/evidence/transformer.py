@@ -23,6 +23,13 @@ _DRAWN = {
 _RESPO = METHODS[RESPO]
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
+    # Our default of 4 x 4 places would be no fair one: its authors add a tensor to the whole of h.
+    "respodiff": replace(
+        METHODS["respodiff"],
+        network=TRANSFORMER,
+        tasks=_DRAWN["respodiff"],
+        training=Training("released", {"grid": [8, 8]}),
+    ),
     RESPO: replace(
         _RESPO,
         network=TRANSFORMER,

@@ -104,7 +104,7 @@ class TrainConfig(Strict):
     kind: Literal["grid", "low_rank", "channel"] = "grid"
     rank: int | None = Field(None, ge=1, le=1024)
     grid: tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le=512)]] | None = Field(
-        None, description="height and width of the module's grid; default: that of h, on a transformer at most 8 x 8"
+        None, description="height and width of the module's grid; default: that of h, on a transformer at most 4 x 4"
     )
     block: int | None = Field(
         None, ge=1, le=1000, description="of a transformer: h is behind this block; default: half of them"

@@ -260,5 +260,5 @@ def test_lambda_says_how_much_of_the_effect_is_left(weight: float) -> None:
 def test_a_module_for_a_transformer_is_no_larger_for_larger_pictures(rows: int, columns: int) -> None:
     tokens = Architecture("lumina2", 3840, 2560, 0, 3840, block=15)
     h = torch.empty(1, 3840, rows, columns, device="meta")
-    assert default_grid(h, tokens) == (min(rows, 8), min(columns, 8))
+    assert default_grid(h, tokens) == (min(rows, 4), min(columns, 4))
     assert default_grid(h, replace(tokens, block=0)) == (rows, columns)
