@@ -29,7 +29,7 @@ from .extent import CHECK, EXTENTS, WHOLE, Extent
 from .judging import measured
 from .methods import METHODS
 from .plan import Plan, chosen
-from .sets import cells_to_draw, check, keep_published, publish, sets_of
+from .sets import cells_to_draw, check, keep_published, publish, sets_of, shows_others
 from .training import KEPT, Modules, Run, Trained, find, find_kept, gather, keep, train_missing
 
 
@@ -67,7 +67,8 @@ def _run(plan: Plan, modules: Modules, opened: Callable[[int], Drawer], options:
     rounds = cost.rounds_of(plan, modules, *extent.rounds)
     for name, own in cost.remembered(options.out / "cost", rounds, lambda: cost.timed(plan, rounds, opened)).items():
         results[name] |= own
-    made = report.Made(extent.page, time.monotonic() - started, len(sets) - len(kept), len(sets))
+    now, anew = len(sets) - len(kept), shows_others(sets, kept)
+    made = report.Made(extent.page, time.monotonic() - started, now, len(sets), anew)
     report.write(target_folder(options), plan, results, store, modules, made)
     if is_whole(options) and extent.keeps:  # not before: page, figures and modules are of one run
         publish(sets, kept, judged / "figures", store)

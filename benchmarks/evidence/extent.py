@@ -10,7 +10,7 @@ from . import report, transformer
 from .ablations import ABLATIONS, BASES, SETS
 from .bench import ROOT
 from .methods import METHODS, Method
-from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, TRANSFORMER, Scale
+from .plan import ABLATION, FULL, QUICK, QUICK_GROUPS, TRANSFORMER_SCALE, Scale
 from .rivals import DEVELOPMENT, RIVALS, SEARCH, SHIFT
 from .rows import ROWS
 
@@ -102,10 +102,10 @@ EXTENTS: Mapping[str, Extent] = {
     "transformer": Extent(
         help="the transformer's rows instead of the U-Net's",
         partial="transformer",
-        page=report.TRANSFORMER,
+        page=report.TRANSFORMER_PAGE,
         rows=tuple(transformer.ROWS),
         methods=transformer.ROWS,
-        scale=TRANSFORMER,
+        scale=TRANSFORMER_SCALE,
         published=PUBLISHED / "transformer",
     ),
 }

@@ -30,6 +30,9 @@ neither model nor modules have seen. Square brackets are 95 % bootstrap interval
 figures with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
 ratios and shares, and count as a wrong profession."""
 
+PAGE = "RESULTS.md"
+BEHIND_PICTURES = "## What the rows are"
+
 
 @dataclass(frozen=True)
 class Page:
@@ -62,17 +65,23 @@ SEARCHED = Page(
     "professions; of those within .01 of it, the best background.",
 )
 ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..")
-TRANSFORMER = Page("Results on a transformer", "python run.py evidence --transformer", "../..", TRANSFORMER_TARGETS)
+TRANSFORMER_PAGE = Page(
+    "Results on a transformer", "python run.py evidence --transformer", "../..", TRANSFORMER_TARGETS
+)
 
 
 @dataclass(frozen=True)
 class Made:
-    """How a run came about: for which page, what it took, how many of its sets of pictures it made itself."""
+    """How a run came about: for which page, what it took, how many of its sets of pictures it made itself.
+
+    `pictures`: those of the page are made anew; else the ones of the published page stay.
+    """
 
     page: Page
     seconds: float
     sets_now: int
     sets: int
+    pictures: bool = True
 
     def __str__(self) -> str:
         """Say so."""
@@ -89,7 +98,7 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     """Write everything into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", found)
-    shown = pictures.save(folder / "pictures", plan, store, modules)
+    shown = _shown(pictures.save(folder / "pictures", plan, store, modules)) if made.pictures else _kept(folder / PAGE)
     lines = [f"# {made.page.title}", "", *_header(plan, made), ""]
     lines += [made.page.about, ""] if made.page.about else []
     if RESPO in found and made.page.targets:
@@ -106,11 +115,24 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
             lines += [f"## {heading}", "", *own, ""]
     if made.page.targets:
         lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
-    for heading, text_, name in shown:
-        lines += [f"## {heading}", "", text_, "", f"![{heading}](pictures/{name})", ""]
-    lines += ["## What the rows are", "", *_rows(plan, modules), "", "## What is drawn", "", *_sets(plan), ""]
-    write_atomically(folder / "RESULTS.md", "\n".join(lines).encode())
-    print(f"wrote {folder / 'RESULTS.md'}", flush=True)
+    lines += [*shown, BEHIND_PICTURES, "", *_rows(plan, modules), "", "## What is drawn", "", *_sets(plan), ""]
+    write_atomically(folder / PAGE, "\n".join(lines).encode())
+    print(f"wrote {folder / PAGE}", flush=True)
+
+
+def _shown(parts: pictures.Shown) -> list[str]:
+    return [
+        line
+        for heading, own, name in parts
+        for line in (f"## {heading}", "", own, "", f"![{heading}](pictures/{name})", "")
+    ]
+
+
+def _kept(page: Path) -> list[str]:
+    """Return what a published page says of its pictures."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("## Side by side"))
+    return lines[first : lines.index(BEHIND_PICTURES)]
 
 
 def _header(plan: Plan, made: Made) -> list[str]:

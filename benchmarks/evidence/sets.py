@@ -93,9 +93,15 @@ def cells_to_draw(sets: Sequence[PictureSet], published: Collection[str] = ()) -
     for one in sets:
         if one.name not in published:
             needed += (*one.before, *one.cells)
-        elif one.task.name in FAIRNESS:  # side by side; of our own row also the worst profession, wherever it is
+        elif one.task.name in FAIRNESS and shows_others(sets, published):
+            # Side by side; of our own row also the worst profession, wherever it is.
             needed += (*one.before, *(one.cells if one.method == RESPO else one.cells[:1]))
     return list({cell.key: cell for cell in needed}.values())
+
+
+def shows_others(sets: Sequence[PictureSet], published: Collection[str]) -> bool:
+    """Say whether a page shows other pictures than the published one: only sets of FAIRNESS are shown."""
+    return any(one.task.name in FAIRNESS and one.name not in published for one in sets)
 
 
 def read_published(path: Path = PUBLISHED) -> dict[str, Any]:

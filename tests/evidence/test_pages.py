@@ -35,6 +35,9 @@ class TestReport:
             draw_missing(cells, store, lambda number: Fake([]))
             found = judging.measured(plan, modules, store, folder)
             report.write(folder / "to", plan, found, store, modules, report.Made(report.RESULTS, 60.0, 9, 9))
+            shown = (folder / "to" / "RESULTS.md").read_text(encoding="utf-8")
+            report.write(folder / "to", plan, found, store, modules, report.Made(report.RESULTS, 60.0, 9, 9, False))
+            assert (folder / "to" / "RESULTS.md").read_text(encoding="utf-8") == shown  # with the pictures that it had
             report.write(folder / "ablated", plan, found, store, modules, report.Made(report.ABLATED, 60.0, 9, 9))
             patch.setattr(judging._Reader, "_measure", lambda *given: pytest.fail("judged again"))
             again = judging.measured(plan, modules, store, folder)

@@ -67,7 +67,8 @@ class TestSets:
         assert {cell.key for cell in (*changed.cells, *changed.before)} <= drawn
 
     def test_only_what_the_page_shows_is_drawn_again(self, made):
-        drawn = sets.cells_to_draw(made.sets, [one.name for one in made.sets])
+        changed = f"{RESPO}: skin"
+        drawn = sets.cells_to_draw(made.sets, [one.name for one in made.sets if one.name != changed])
         shown = {
             "unmodified: neutral": 2,
             **{f"words: {name}": 1 for name in FAIR},
@@ -75,6 +76,12 @@ class TestSets:
         }
         of = {cell.key: one.name for one in made.sets for cell in one.cells}
         assert Counter(of[cell.key] for cell in drawn) == shown
+
+    def test_what_the_page_does_not_show_is_drawn_alone(self, made):
+        (changed,) = [one for one in made.sets if one.name == f"{RESPO}: night"]
+        drawn = sets.cells_to_draw(made.sets, [one.name for one in made.sets if one is not changed])
+        assert {cell.key for cell in drawn} == {cell.key for cell in (*changed.before, *changed.cells)}
+        assert sets.cells_to_draw(made.sets, [one.name for one in made.sets]) == []
 
     def test_without_published_ones_all_are_drawn(self, made):
         every = {cell.key for one in made.sets for cell in one.cells}
