@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from .core.errors import Remedy, RespoError
 from .core.files.checkpoint import save_attribute, to_bytes
 from .core.files.write import locked, make_folder, sweep
@@ -239,7 +241,9 @@ class _Run:
 
     def _save_module(self, state: TrainState) -> None:
         if self.team.leads:
-            save_attribute(self.out, self.attribute(state))
+            # A transformer's h is three times as wide as a U-Net's.
+            wide = self.unet.architecture.block > 0
+            save_attribute(self.out, self.attribute(state), torch.float16 if wide else torch.float32)
 
     def _on_disk(self) -> str:
         if not self.state.exists():

@@ -12,7 +12,7 @@ from ...respo_train.core.files.checkpoint import file_sha256
 FOLDER = Path(__file__).resolve().parents[2] / "emoji_world" / "modules"
 SHA256 = {
     "emoji_world_gender.safetensors": "74cb562dc50cef16211d572068e17b1ac59a23d783acbdfee28bbbce880cdd84",
-    "emoji_world_no_weapons.safetensors": "fe20453a4625d4f9d35b1b16d067a9f55303a298d256c3bcf971e4cf8b594698",
+    "emoji_world_no_weapons.safetensors": "090754092373d1901f6da365db62f24c6566dacebee1a2a920a4624620bb99c4",
     "emoji_world_skin_tone.safetensors": "afa9c04d6b17bc7ab360f5e89d20d5b4fa46f71d179143a0ae7c0307c681e6d5",
     "emoji_world_transformer_gender.safetensors": "5c282cbe50c3484af3c7707b9293fd475d8e178a2751ccd8eb4a1a20d3f0991d",
 }

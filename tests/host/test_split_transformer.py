@@ -211,6 +211,7 @@ def test_a_stopped_run_goes_on_to_the_same_module_and_draws_previews(split: Any,
     whole, cut = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "cut"))
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert {own.dtype for own in whole.values()} == {torch.float16}
     assert load_attribute(tmp_path / "cut.safetensors").architecture == split.architecture
     sheet = Previews(config, split).draw(trained.concepts, 4)
     assert sheet is not None

@@ -12,12 +12,13 @@ from toy_unet import AttentiveUNet, ToyUNet
 
 from respo_train.core.errors import RespoError
 from respo_train.core.module.architecture import Architecture
+from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.ddim import ddim_step
 from respo_train.network import Encoded
 from respo_train.objectives import OBJECTIVES
 from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
-from respo_train.trainer import TrainState, default_grid, gradients, settings_of, start, train
+from respo_train.trainer import MOST_TOKENS, TrainState, default_grid, gradients, settings_of, start, train
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -262,3 +263,8 @@ def test_a_module_for_a_transformer_is_no_larger_for_larger_pictures(rows: int, 
     h = torch.empty(1, 3840, rows, columns, device="meta")
     assert default_grid(h, tokens) == (min(rows, 4), min(columns, 4))
     assert default_grid(h, replace(tokens, block=0)) == (rows, columns)
+
+
+def test_a_concept_for_a_large_transformer_is_smaller_than_a_megabyte() -> None:
+    module = ConceptModule(3840, MOST_TOKENS, MOST_TOKENS, "grid", None, read_config("gender").map_width)
+    assert 2 * sum(own.numel() for own in module.parameters()) < 1e6  # bytes in float16, as the trainer writes them
