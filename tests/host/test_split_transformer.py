@@ -180,7 +180,7 @@ def test_it_trains_at_guidance_1(split: Any) -> None:
     frozen = {key: value.clone() for key, value in split._net.state_dict().items()}
     first, again = (few_steps(split, target_from="neutral", trajectory_guidance=1.0, map_width=8) for _ in range(2))
     for one, other in zip(first.modules().values(), again.modules().values(), strict=True):
-        assert one.responsible.value().shape == (192, 8, 8)
+        assert one.responsible.value().shape == (192, 4, 4)
         assert any(parameter.abs().max() > 0 for parameter in one.parameters())
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(value, frozen[key]) for key, value in split._net.state_dict().items())
