@@ -23,7 +23,7 @@ from .corpus import GOOD_ARCHIVE, KINDS, ROOT, SHARES, HostileFile, good, known_
 from .strategies import spoilt
 from .tally import Tally, Tell, Verdict
 
-SECONDS = 1.0  # for each reader, without waiting for the processor
+SECONDS = 1.0  # for each reader, without waiting for the processor, and as many for each 16 MiB that are no hole
 ROOM = 2**30  # bytes, above where the process stood when it was ready
 PATIENCE = 30.0  # seconds of the clock for one file: what waits for ever waits longer
 _AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
@@ -102,7 +102,7 @@ class Files:
         for name, (verdict, seconds, memory, room) in answer.items():
             self.largest = max(self.largest, memory)
             large = memory > min(ROOM, room + 6 * max(len(file.data), file.size or 0))
-            if verdict.is_good and (large or seconds > self.seconds):
+            if verdict.is_good and (large or seconds > self.seconds * (1 + len(file.data) / 2**24)):
                 verdict = Verdict("large" if large else "slow", f"{seconds:.1f} s, {memory} bytes")
             verdicts[name] = verdict
         return verdicts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import zipfile
 import zlib
@@ -65,10 +66,14 @@ def module(path: Path, attribute: Attribute) -> None:
 
 
 def archive(path: Path, imported: Any) -> None:
-    """Compare each concept with its column (or row) in the matrices that PyTorch itself reads."""
-    with zipfile.ZipFile(path) as opened:
+    """Compare each concept with its column (or row) in the matrices that PyTorch reads of it."""
+    with zipfile.ZipFile(path) as opened, zipfile.ZipFile(clean := io.BytesIO(), "w") as copy:
         assert all(member.compress_type == zipfile.ZIP_STORED for member in opened.infolist()), "compressed"
-    stored = torch.load(path, weights_only=True)
+        for name in opened.namelist():
+            if name.endswith(("/data.pkl", "/version")) or "/data/" in name:
+                copy.writestr(name, b"3\n" if name.endswith("/version") else opened.read(name))
+    clean.seek(0)
+    stored = torch.load(clean, weights_only=True)
     stored = stored.get("state_dict", stored)
     origin = imported.attribute.training["imported"]
     for name, number in origin["numbers"].items():
