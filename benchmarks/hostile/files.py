@@ -23,7 +23,7 @@ from .corpus import GOOD_ARCHIVE, KINDS, ROOT, SHARES, HostileFile, good, known_
 from .strategies import spoilt
 from .tally import Tally, Tell, Verdict
 
-SECONDS = 1.0  # for each reader, without waiting for the processor, and as many for each 16 MiB that are no hole
+SECONDS = 1.0  # of the processor for each reader, and as many for each 16 MiB that are no hole
 ROOM = 2**30  # bytes, above where the process stood when it was ready
 PATIENCE = 30.0  # seconds of the clock for one file: what waits for ever waits longer
 _AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
@@ -160,12 +160,12 @@ def _limit() -> set[tuple[str, str]]:
 
 def _read(path: Path, reader: Any) -> tuple[Verdict, float, int, int]:
     """Return what a reader made of a file, the seconds and bytes that it took, and the bytes that it may take."""
-    before, began = psutil.Process().memory_info().rss, _spent()
+    before, began = psutil.Process().memory_info().rss, time.process_time()
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far begins anew
     verdict, value = _judged(reader.read, path)
     status = Path("/proc/self/status").read_text().splitlines()
     highest = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-    seconds = _spent() - began
+    seconds = time.process_time() - began
     if verdict.kind == "read" and reader.check is not None:
         checked, _ = _judged(reader.check, path, value)
         verdict = verdict if checked.kind == "read" else Verdict("read wrongly", checked.text)
@@ -180,8 +180,3 @@ def _judged(read: Callable[..., Any], *arguments: Any) -> tuple[Verdict, Any]:
         if any(base.__module__.endswith("respo_train.core.errors") for base in type(error).__mro__):
             return Verdict("refused", str(error)), None
         return Verdict("defect", traceback.format_exc()[-3000:]), None
-
-
-def _spent() -> float:
-    """Return the seconds of the clock less those in which this process was ready and others had the processor."""
-    return time.monotonic() - int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
