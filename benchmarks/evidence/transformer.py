@@ -23,8 +23,8 @@ _DRAWN = {
 _RESPO = METHODS[RESPO]
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
-    # A tensor for the whole of h, as its authors have it, where our default is 4 x 4 places. As many latents as in their
-    # 5,000 steps of one, in an eighth of the time.
+    # A tensor for the whole of h, as its authors have it, where our default is 4 x 4 places. As many latents as in
+    # their 5,000 steps of one, in an eighth of the time.
     "respodiff": replace(
         METHODS["respodiff"],
         network=TRANSFORMER,
