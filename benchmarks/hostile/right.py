@@ -67,7 +67,8 @@ def module(path: Path, attribute: Attribute) -> None:
 
 def archive(path: Path, imported: Any) -> None:
     """Compare each concept with its column (or row) in the matrices that PyTorch reads of it."""
-    with zipfile.ZipFile(path) as opened, zipfile.ZipFile(clean := io.BytesIO(), "w") as copy:
+    clean = io.BytesIO()
+    with zipfile.ZipFile(path) as opened, zipfile.ZipFile(clean, "w") as copy:
         assert all(member.compress_type == zipfile.ZIP_STORED for member in opened.infolist()), "compressed"
         for name in opened.namelist():
             if name.endswith(("/data.pkl", "/version")) or "/data/" in name:
