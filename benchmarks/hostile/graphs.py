@@ -159,7 +159,7 @@ def cases(draw: st.DrawFn, info: Info, node: str, canary: str, absent: str) -> C
     more = {}
     if rare < 6:  # the workflow for the picture's own text
         carried = one_of(texts, st.sampled_from(KNOWN["plain"]), st.sampled_from(KNOWN["numbers"]))
-        keys = st.sampled_from(["workflow", "\0", "é", "日本", "parameters"])
+        keys = st.sampled_from(["workflow", "\0", "é", "\u65e5\u672c", "parameters"])
         more = {"extra_data": {"extra_pnginfo": draw(one_of(st.dictionaries(keys, carried, max_size=2), carried))}}
     return Case(node, changes, tuple(missing), more, rare % 10 == 9)
 
