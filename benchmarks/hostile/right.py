@@ -80,10 +80,11 @@ def archive(path: Path, imported: Any) -> None:
     for name, number in origin["numbers"].items():
         concept = imported.attribute.concept(name)
         for key, part in zip(origin["keys"], (concept.responsible, concept.semantic), strict=False):
-            matrix = next(own for other, own in stored.items() if other.endswith(key)).float()
+            matrix = next(own for other, own in stored.items() if other.endswith(key))
+            assert matrix.is_contiguous(), "a view"
             column = matrix[number] if imported.family.rows else matrix[:, number]
             assert torch.isfinite(column).all(), key
-            assert torch.equal(part.value().detach().flatten(), column), key
+            assert torch.equal(part.value().detach().flatten(), column.float()), key
     written = to_bytes(imported.attribute)
     assert to_bytes(from_bytes(written, "again")) == written
 
