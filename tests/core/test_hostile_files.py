@@ -7,22 +7,20 @@ released ones cannot be had.
 from __future__ import annotations
 
 import ast
-import ctypes
 import re
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from misreading import one_reader
 
 from benchmarks.hostile import commands, right
 from benchmarks.hostile.corpus import KINDS, ROOT, SHARES, HostileFile, corpus, good
 from benchmarks.hostile.files import Files
-from benchmarks.hostile.readers import READERS, Reader
-from respo_train.core.errors import RespoError
+from benchmarks.hostile.readers import READERS
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 from setup_steps.commands import COMMANDS
@@ -149,30 +147,6 @@ def test_what_is_read_wrongly_is_noticed(kind: str, number: int, tmp_path: Path)
         next(iter(part.parameters())).view(-1)[-1] += 1e-3
     with pytest.raises(AssertionError):
         check(path, found)
-
-
-def misread(path: Path) -> Any:
-    """Do with a file what it says."""
-    began = time.process_time()
-    match path.read_bytes() if path.stat().st_size < 99 else b"":
-        case b"bare":
-            raise KeyError("x")
-        case b"refuse":
-            raise RespoError("no")
-        case b"crash":
-            ctypes.string_at(0)
-        case b"slow":
-            while time.process_time() < began + 2:
-                pass
-        case b"large":
-            return bytearray(300 * 2**20)
-        case b"more" | b"out" as name:
-            (path.parent / ("../out" if name == b"out" else "more")).touch()
-    return None
-
-
-def one_reader(_: Path) -> Mapping[str, Reader]:
-    return {"reader": Reader(tuple(KINDS), misread)}
 
 
 @linux
