@@ -241,7 +241,7 @@ class _Run:
 
     def _save_module(self, state: TrainState) -> None:
         if self.team.leads:
-            # A transformer's h is three times as wide as a U-Net's.
+            # For a transformer float16, as its h is three times as wide as a U-Net's.
             wide = self.unet.architecture.block > 0
             save_attribute(self.out, self.attribute(state), torch.float16 if wide else torch.float32)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from emoji_world import world
 
+from .ablations import SETS
 from .loops import POOL
 from .methods import METHODS, RESPO, Method, Training
 
 DEVELOPMENT = tuple(one.word for one in world.PROFESSIONS if not one.held_out)
 SHIFT = 5_000_000  # of the search's seeds
-SETS = ("gender", "explicit", "subjects")
 
 RELEASED = replace(
     METHODS["respodiff"],
@@ -33,7 +33,7 @@ BEST = replace(
     RELEASED,
     title="RespoDiff, at its best",
     balance={"strength": 1.5},
-    about="the same training, with what the search found best, and our probe of prompts",
+    about="the same training at strength 1.5, with our probe of prompts",
 )
 GATED_WORDS = replace(
     METHODS["words"],
