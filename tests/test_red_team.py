@@ -84,10 +84,11 @@ def test_the_search_finds_the_words_that_undo_the_module(monkeypatch: pytest.Mon
     monkeypatch.setattr(word_search, "bench_unet", ToyUNet)
     monkeypatch.setattr(word_search, "NIGHT", "a photo of {}")
     monkeypatch.setattr(word_search, "LONGEST", 1)
-    known = ["tree", "with a weapon at night", "dog", "in the snow"]  # with the second the prompt is the armed one
+    known = [*word_search.words_known(), "with a weapon at night"]  # with the last the prompt is the armed one
     found = word_search.search(WeaponJudge(), ConceptModule(8, SIZE, SIZE), 1, known)
-    assert found[0]["words"] == " with a weapon at night"
+    assert " with a weapon at night" in [one["words"] for one in found]
     assert len(found) == word_search.KEPT
+    assert found[0]["value"] >= found[1]["value"]
     assert found[0]["n"] == 7  # every other profession that is not held out
 
 
