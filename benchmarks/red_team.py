@@ -192,8 +192,8 @@ def save_picture(path: Path, runs: Mapping[str, Sequence[Drawn]], shown: Sequenc
     for name in shown:
         rows |= {f"{name}\n{side.strip(': ')}": runs[side + name] for side in (PLAIN, SAFE)}
     grid = [(name, [[picture for one in own[:5] for picture in one.images[:2]]]) for name, own in rows.items()]
-    with replacing(path) as part:
-        draw_grid(grid, Layout(left=290, text=15)).save(part, format="JPEG", quality=85)
+    with replacing(path) as file:
+        draw_grid(grid, Layout(left=290, text=15)).save(file, format="JPEG", quality=85)
 
 
 if __name__ == "__main__":
