@@ -37,7 +37,7 @@ class ServerError(RuntimeError):
 
 
 class ComfyServer:
-    """A ComfyUI process with this pack as its only custom node; use it in a `with` statement.
+    """A ComfyUI process with this pack as its custom node; use it in a `with` statement.
 
     Args:
         folder: where everything that the server writes goes (output, user, temp, log); made if need be.
@@ -45,6 +45,7 @@ class ComfyServer:
         model_folders: more folders with models, {"respo": path}: what they hold shows up beside ComfyUI's own.
         extra: further arguments of ComfyUI's main.py.
         with_pack: False starts the bare host, for comparison.
+        more_nodes: a folder with the files of further custom nodes.
     """
 
     def __init__(
@@ -55,10 +56,15 @@ class ComfyServer:
         model_folders: Mapping[str, Path] | None = None,
         extra: Sequence[str] = (),
         with_pack: bool = True,
+        more_nodes: Path | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.host = host or require_host()
         self.model_folders = dict(model_folders or {})
+        self.custom_nodes: list[str] = []
+        if more_nodes is not None:
+            self.model_folders["custom_nodes"] = more_nodes
+            self.custom_nodes = sorted(path.name for path in more_nodes.glob("*.py"))
         self.extra = list(extra)
         self.with_pack = with_pack
         self.output, self.input, self.user = (self.folder / name for name in ("output", "input", "user"))
@@ -193,7 +199,7 @@ class ComfyServer:
         command += ["--user-directory", self.user, "--temp-directory", self.folder]
         command += ["--disable-all-custom-nodes"]
         if self.with_pack:
-            command += ["--whitelist-custom-nodes", link_pack(self.host)]
+            command += ["--whitelist-custom-nodes", link_pack(self.host), *self.custom_nodes]
         if "--database-url" in (self.host / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
             command += ["--database-url", "sqlite:///:memory:"]  # else two servers share one file
         if self.model_folders:

@@ -16,6 +16,7 @@ from respo_train.evaluation.protocol import Ask
 GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of the modules
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}
 WORDS = {GENDER: "{}", SKIN: "{}-skinned"}  # how a prompt names a concept
+ALONE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}  # the same without a profession
 HEADS = {GENDER: "gender", SKIN: "skin"}  # attribute -> what the judge calls it
 FIRST_SEED = 42
 APART = 12_000  # between two prompts' first seeds; six divides all of them, so that shares come out as even as can be

@@ -17,6 +17,7 @@ from respo_train.evaluation.cells import Cell
 from .graphs import SAVED, Graph
 
 SAFETY, SAVE = "RespoSafety", "SaveImage"
+OWN_NODES = Path(__file__).resolve().parent / "server_nodes"
 KEPT_NODES = "100"  # results of nodes that the host keeps: the record of a prompt's every piece, for several methods
 
 
@@ -27,7 +28,8 @@ class Drawer:
         # Servers beside each other must not fight for the cores; the host reads this when it starts.
         os.environ["OMP_NUM_THREADS"] = "1"
         extra = ["--disable-metadata", "--cache-lru", KEPT_NODES]
-        self._server = ComfyServer(folder, model_folders={"respo": modules}, extra=extra)
+        folders = {"respo": modules}
+        self._server = ComfyServer(folder, model_folders=folders, extra=extra, more_nodes=OWN_NODES)
         self._off: dict[str, bool] = {}
         self._runs = 0
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from benchmarks.graph import DEFAULTS, Graph, Link, loaded, node, sampled
+from benchmarks.graph import CLIP, DEFAULTS, GUIDANCE, STEPS, Graph, Link, loaded, node, sampled
 from benchmarks.graph import saved as save_pictures
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.gate.is_open import is_open
 
-from .asks import CONCEPTS, GENDER, SKIN, TASKS, WEAPONS, WORDS, Ask, size_of
+from .asks import ALONE, CONCEPTS, TASKS, WEAPONS, WORDS, Ask, size_of
+from .attention import calibration, pairs
 from .bench import MODULES
 from .methods import SHIPPED, Method
 
 Files = Mapping[str, str]  # attribute -> module file
 SAVED = "evidence"  # the folder in the server's output
-NEGATIVE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,31 @@ def pieces(method: Method, ask: Ask, files: Files, batch: int) -> list[Piece]:
 
 def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
     if method.how == "plain":
-        return _plain(method, ask, start, count)
+        return _whole(method, ask, _loaded(method, ask, count), ["checkpoint", 0], start, count)
+    if method.how == "attention":
+        return _attention(method, ask, start, count)
     return _modules(method, ask, files, start, count) if method.how == "modules" else _apart(method, ask, start, count)
 
 
-def _plain(method: Method, ask: Ask, start: int, count: int) -> Piece:
-    graph = _loaded(method, ask, count)
-    link = _sampled(method, graph, "all", ["checkpoint", 0], ask.prompt, "", ask.seed + start)
-    save_pictures(graph, "all", link)
+def _whole(method: Method, ask: Ask, graph: Graph, model: Link, start: int, count: int) -> Piece:
+    """Draw all pictures at once by a model of the graph."""
+    save_pictures(graph, "all", _sampled(method, graph, "all", model, ask.prompt, "", ask.seed + start))
     return Piece(graph, (("all", tuple(range(start, start + count))),))
+
+
+def _attention(method: Method, ask: Ask, start: int, count: int) -> Piece:
+    """Draw by the benchmark's own nodes, see `server_nodes`. Raises ValueError for several attributes at once."""
+    ((attribute, _),) = ask.shares
+    wires: dict[str, Any] = {"model": ["checkpoint", 0], "clip": CLIP}
+    prompts = {"pairs": json.dumps(pairs(attribute)), "calibration": json.dumps(calibration(attribute))}
+    sampling = {"sampler_name": method.network.sampler, "scheduler": method.network.scheduler}
+    graph = _loaded(method, ask, count)
+    graph["known"] = node("EvidenceEquiSteerVectors", **wires, **prompts, **sampling, steps=STEPS, cfg=GUIDANCE)
+    wanted = "\n".join(name for (name,) in ask.wishes(start, count))
+    graph["changed"] = node(
+        "EvidenceEquiSteer", model=["checkpoint", 0], known=["known", 0], wanted=wanted, **method.attention
+    )
+    return _whole(method, ask, graph, ["changed", 0], start, count)
 
 
 def _loaded(method: Method, ask: Ask, count: int) -> Graph:
@@ -80,8 +97,7 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
     if where is not None or method.background is not None:
         _sampled(method, graph, "record", ["checkpoint", 0], text, "", seed, sampler="RespoRecordRun")
         model = _held_to_record(graph, model, where, method, enabled)
-    save_pictures(graph, "all", _sampled(method, graph, "all", model, text, "", seed))
-    return Piece(graph, (("all", tuple(range(start, start + count))),))
+    return _whole(method, ask, graph, model, start, count)
 
 
 def _balance(method: Method, ask: Ask, files: Files, seed: int, count: int, enabled: Any) -> Graph:
@@ -137,8 +153,8 @@ def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
         words = " ".join(WORDS[attribute].format(name) for attribute, name in reversed(given.items()))
         return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt), ""
     if WEAPONS in TASKS[ask.part].attributes:
-        return ask.prompt, NEGATIVE[WEAPONS]
-    others = [NEGATIVE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]
+        return ask.prompt, ALONE[WEAPONS]
+    others = [ALONE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]
     return ask.prompt, ", ".join(others)
 
 

@@ -104,13 +104,13 @@ class Plan:
         paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
         files = {attribute: path.name for attribute, path in paths.items()}
         hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}
-        work = pieces(method, ask, files, BATCH)
+        work, steers = pieces(method, ask, files, BATCH), method.how == "attention"
         workflows = digest_of([piece.graph for piece in work])
         about = {
             "prompt": ask.prompt,
             "workflows": workflows,
             "modules": hashes,
-            "code": code_sha256("nodes", "respo_train/core"),
+            "code": code_sha256("nodes", "respo_train/core", *(["benchmarks/evidence/server_nodes"] if steers else [])),
         }
         return Cell(ask, 0, ask.count, {**about, **surroundings(method.network)}, work)
 
