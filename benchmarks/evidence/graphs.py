@@ -45,7 +45,8 @@ def _piece(method: Method, ask: Ask, files: Files, start: int, count: int) -> Pi
         return _whole(method, ask, _loaded(method, ask, count), ["checkpoint", 0], start, count)
     if method.how == "attention":
         return _attention(method, ask, start, count)
-    return _modules(method, ask, files, start, count) if method.how == "modules" else _apart(method, ask, start, count)
+    draw = _modules if method.how == "modules" else _apart
+    return draw(method, ask, files, start, count)
 
 
 def _whole(method: Method, ask: Ask, graph: Graph, model: Link, start: int, count: int) -> Piece:
@@ -64,7 +65,7 @@ def _attention(method: Method, ask: Ask, start: int, count: int) -> Piece:
     graph["known"] = node("EvidenceEquiSteerVectors", **wires, **prompts, **sampling, steps=STEPS, cfg=GUIDANCE)
     wanted = "\n".join(name for (name,) in ask.wishes(start, count))
     graph["changed"] = node(
-        "EvidenceEquiSteer", model=["checkpoint", 0], known=["known", 0], wanted=wanted, **method.attention
+        "EvidenceEquiSteer", model=["checkpoint", 0], known=["known", 0], wanted=wanted, **method.inputs
     )
     return _whole(method, ask, graph, ["changed", 0], start, count)
 
@@ -112,21 +113,23 @@ def _balance(method: Method, ask: Ask, files: Files, seed: int, count: int, enab
     return {**graph, "changed": node("RespoBalance", model=["checkpoint", 0], **inputs)}
 
 
-def _held_to_record(graph: Graph, model: list[Any], where: float | None, method: Method, enabled: Any) -> list[Any]:
-    record = ["sampler record", 1]
+def _held_to_record(
+    graph: Graph, model: list[Any], where: float | None, method: Method, enabled: Any, suffix: str = ""
+) -> list[Any]:
+    record = [f"sampler record{suffix}", 1]
     if method.background is not None:
         settings = {"strength": method.background, "levels": method.levels, "start_percent": 0.0, "end_percent": 1.0}
-        graph["background"] = node(
+        graph[f"background{suffix}"] = node(
             "RespoBackground", model=model, guidance="both", enabled=enabled, record=record, **settings
         )
-        model = ["background", 0]
+        model = [f"background{suffix}", 0]
     if where is not None:
         graph["where"] = node("RespoWhere", model=model, words="", threshold=where, enabled=enabled, record=record)
         model = ["where", 0]
     return model
 
 
-def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
+def _apart(method: Method, ask: Ask, files: Files, start: int, count: int) -> Piece:
     """Draw the pictures of each concept (combination) apart, as they differ in their prompts, on their own noise."""
     graph, seed = _loaded(method, ask, count), ask.seed + start
     wishes, saved = ask.wishes(start, count), []
@@ -134,12 +137,25 @@ def _apart(method: Method, ask: Ask, start: int, count: int) -> Piece:
         own = [index for index, wish in enumerate(wishes) if wish == concepts]
         latent = _taken(graph, f"latent {number}", own, count)
         positive, negative = texts(method, ask, concepts)
-        name = str(number)
-        save_pictures(
-            graph, name, _sampled(method, graph, name, ["checkpoint", 0], positive, negative, seed, latent=latent)
-        )
+        name, model = str(number), ["checkpoint", 0]
+        if method.how == "applied":
+            _sampled(
+                method, graph, f"record {name}", model, positive, "", seed, latent=latent, sampler="RespoRecordRun"
+            )
+            model = _applied(method, ask, files, graph, name, concepts)
+        save_pictures(graph, name, _sampled(method, graph, name, model, positive, negative, seed, latent=latent))
         saved.append((name, tuple(start + index for index in own)))
     return Piece(graph, tuple(saved))
+
+
+def _applied(method: Method, ask: Ask, files: Files, graph: Graph, name: str, concepts: Sequence[str]) -> list[Any]:
+    """Add a module's concept and the record's background; return the link to the changed model."""
+    ((attribute, _),), (concept,) = ask.shares, concepts
+    graph["module"] = node("RespoLoadModule", module=files[attribute])
+    settings = {"fidelity": 1.0, "start_percent": 0.0, "end_percent": 1.0, "guidance": "module's own", "enabled": True}
+    wires = {"model": ["checkpoint", 0], "module": ["module", 0]}
+    graph[f"changed {name}"] = node("RespoApplyModule", **wires, concept=concept, **{**settings, **method.inputs})
+    return _held_to_record(graph, [f"changed {name}", 0], None, method, True, f" {name}")
 
 
 def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
@@ -152,6 +168,8 @@ def texts(method: Method, ask: Ask, concepts: Sequence[str]) -> tuple[str, str]:
     if method.how == "words":
         words = " ".join(WORDS[attribute].format(name) for attribute, name in reversed(given.items()))
         return re.sub(r"^(a photo of) an? ", rf"\1 a {words} ", ask.prompt), ""
+    if method.how == "applied":
+        return ask.prompt, ""
     if WEAPONS in TASKS[ask.part].attributes:
         return ask.prompt, ALONE[WEAPONS]
     others = [ALONE[a].format(name) for a, own in given.items() for name in CONCEPTS[a] if name != own]

@@ -46,21 +46,23 @@ class Method:
     modules   Load Module, Balance (Safety for weapons), and what else is set here
     words     the assigned concept's word goes into the prompt
     negative  what is not assigned goes into the negative prompt
-    attention cross-attention is steered, by a node of `server_nodes` with the inputs in `attention`
+    applied   Apply Module for the pictures of each concept apart: on the half of guidance that modules are made for
+    attention cross-attention is steered, by a node of `server_nodes`
     `training`: of its modules; `shipped`: the shipped ones draw, and training them anew is only timed.
     `balance`: inputs of Balance that differ from a new node's; `joint`: more of these where two attributes are shared
-    out; `safety`: those of Safety. `where`: task -> threshold of Where by record; none where a task is missing.
+    out; `safety`: those of Safety; `inputs`: those of the node of applied or attention. `where`: task -> threshold of
+    Where by record; none where a task is missing.
     """
 
     title: str
-    how: Literal["plain", "modules", "words", "negative", "attention"]
+    how: Literal["plain", "modules", "words", "negative", "applied", "attention"]
     tasks: tuple[str, ...]
     training: Training | None = None
     shipped: bool = False
     balance: Mapping[str, Any] = field(default_factory=dict)
     joint: Mapping[str, Any] = field(default_factory=dict)
     safety: Mapping[str, Any] = field(default_factory=dict)
-    attention: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, float] = field(default_factory=dict)
     where: Mapping[str, float] = field(default_factory=dict)
     where_of_safety: float | None = None
     background: float | None = None

@@ -100,7 +100,7 @@ class Plan:
         """Return one of a method's cells."""
         method = self.methods[name]
         own = {} if method.shipped else modules
-        wanted = attributes(ask) if method.how == "modules" else []
+        wanted = attributes(ask) if method.training else []
         paths = {a: own[a].path if a in own else MODULES / SHIPPED[a] for a in wanted}
         files = {attribute: path.name for attribute, path in paths.items()}
         hashes = {attribute: file_sha256(path) for attribute, path in paths.items()}

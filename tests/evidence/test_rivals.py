@@ -12,7 +12,7 @@ from toy_unet import ToyUNet
 from benchmarks.evidence import __main__ as command
 from benchmarks.evidence import graphs, rivals, tables, training
 from benchmarks.evidence.asks import GENDER, PROMPTS, TASKS
-from benchmarks.evidence.loops import LOOPS, POOL
+from benchmarks.evidence.loops import LOOPS, POOL, WHERE
 from benchmarks.evidence.methods import METHODS, RESPO, Training
 from benchmarks.evidence.plan import BATCH
 from benchmarks.evidence.rows import ROWS
@@ -22,6 +22,7 @@ from emoji_world import world
 from respo_train.evaluation.figures import Figure
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.objectives import OBJECTIVES
+from respo_train.settings.preset_files import read_config
 from respo_train.trainer import gradients, settings_of, start
 
 STEPS = 7  # of a trajectory
@@ -85,6 +86,54 @@ class TestPool:
         setting, _ = pool
         with pytest.raises(ValueError, match="batch 1, as released, found 2"):
             LOOPS[POOL].start(replace(setting, config=setting.config.model_copy(update={"batch": 2})))
+
+
+@pytest.fixture
+def where(monkeypatch):
+    """The setting and the first state of Where It Matters as released."""
+    monkeypatch.setitem(OBJECTIVES, WHERE, LOOPS[WHERE])
+    changes = {**rivals.WHERE_RELEASED.training.changes, "pictures": 5, "picture_steps": 2}
+    config = read_config("gender", changes, "where").model_copy(update={"objective": WHERE})
+    setting = settings_of(config, ToyUNet())["woman"]
+    return setting, start(setting)
+
+
+class TestWhere:
+    def test_the_vector_starts_at_random_once(self, where):
+        setting, state = where
+        (vector,) = state.module.responsible.parameters()
+        gradients(setting, state, 0)
+        begun = vector.detach().clone()
+        assert 0.003 < begun.std() < 0.06
+        gradients(setting, state, 1)
+        assert vector.equal(begun)
+
+    def test_the_neutral_prediction_with_it_is_trained_towards_the_targets_own(self, where):
+        setting, state = where
+        (vector,) = state.module.responsible.parameters()
+        vector.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+        unet, batch = setting.unet, state.source.batch(3, setting.unet.alphas_cumprod)
+        neutral, target = unet.encode_prompts(["a photo of a person", "a photo of a woman"])
+        encoded, other = (unet.encoder(batch.latents, batch.timesteps, prompt) for prompt in (neutral, target))
+        expected = (unet.decoder(encoded, encoded.h + vector) - unet.decoder(other, other.h)).square().mean()
+        (wanted,) = torch.autograd.grad(expected, [vector])
+        assert gradients(setting, state, 3) == {"responsible": pytest.approx(expected.item(), rel=1e-5), "semantic": 0}
+        torch.testing.assert_close(vector.grad, wanted)
+
+    def test_each_concept_is_applied_on_both_halves_to_its_own_pictures(self):
+        own = ask_for("gender", count=5)
+        (piece,) = graphs.pieces(rivals.WHERE_RELEASED, own, FILES, 5)
+        assert LOOPS[WHERE].half == "both"
+        for name, places in piece.saved:
+            nodes = {key: piece.graph[f"{key} {name}"]["inputs"] for key in ("changed", "background", "sampler")}
+            assert (nodes["changed"]["guidance"], nodes["changed"]["strength"]) == ("module's own", 2.0)
+            assert {own.wishes()[place] for place in places} == {(nodes["changed"]["concept"],)}
+            assert (nodes["background"]["strength"], nodes["background"]["guidance"]) == (1.0, "both")
+            record = piece.graph[nodes["background"]["record"][0]]["inputs"]
+            assert record["latent_image"] == nodes["sampler"]["latent_image"]
+            assert nodes["sampler"]["model"] == [f"background {name}", 0]
+            texts = [piece.graph[one["positive"][0]]["inputs"]["text"] for one in (record, nodes["sampler"])]
+            assert texts == [own.prompt] * 2
 
 
 class TestRows:
