@@ -57,6 +57,12 @@ EQUISTEER = Method(
 )
 
 
+EQUISTEER_BEST = replace(
+    EQUISTEER,
+    title="EquiSteer, at its best",
+    inputs={"strength": 1.5, "gate": 1.2, "until": 1.0},
+    about="the same at 1.5 of the magnitude in all steps, the gate at 1.2 of its thresholds",
+)
 WHERE_RELEASED = replace(
     METHODS["where"],
     title="Where It Matters, as released",
@@ -114,6 +120,7 @@ RIVALS: dict[str, Method] = {
     **_again("respodiff-best", BEST),
     "words-gated": GATED_WORDS,
     "equisteer-released": EQUISTEER,
+    "equisteer-best": EQUISTEER_BEST,
     "where-released": WHERE_RELEASED,
     **_again(RESPO, METHODS[RESPO]),
 }
@@ -123,6 +130,7 @@ SEARCH: dict[str, Method] = {
     "respodiff-walk-1.5": _respodiff("one trajectory, strength 1.5", "", strength=1.5),
     "equisteer-until-0.4": _equisteer("strength 1 until step 20 of 50, as released", until=0.4),
     **{f"equisteer-{x:g}": _equisteer(f"strength {x:g}", strength=x) for x in (1.0, 1.5, 2.0, 3.0)},
+    "equisteer-1.5-gate-1.2": _equisteer("strength 1.5, gate at 1.2 of its thresholds", strength=1.5, gate=1.2),
 }
 # Row -> the rows that are the same, trained with other seeds.
 TRAININGS: Mapping[str, tuple[str, ...]] = {
