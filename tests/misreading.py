@@ -26,6 +26,8 @@ def misread(path: Path) -> Any:
             raise RespoError("no")
         case b"crash":
             ctypes.string_at(0)
+        case b"wait":
+            time.sleep(60)
         case b"slow":
             while time.process_time() < began + 2:
                 pass

@@ -25,7 +25,7 @@ from .tally import Tally, Tell, Verdict
 
 SECONDS = 1.0  # of the processor for each reader, and as many for each 16 MiB that are no hole
 ROOM = 2**30  # bytes, above where the process stood when it was ready
-PATIENCE = 30.0  # seconds of the clock for one file: what waits for ever waits longer
+PATIENCE = 30.0  # seconds of the processor for one file, or of the clock in which it is asked for nothing: a hang
 _AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
 Readers = Callable[[Path], Mapping[str, Any]]  # folder -> Reader by name
 _called: set[tuple[str, str]] = set()  # in the process
@@ -108,9 +108,16 @@ class Files:
         return verdicts
 
     def _ask(self, path: Path | None, kind: str, patience: float) -> Any:
+        """Let the process read. Raises TimeoutError for a hang; on a busy machine, waiting for a core is none."""
         self._pipe.send((path, kind))
-        if not self._pipe.poll(patience):
-            raise TimeoutError
+        process = psutil.Process(self._process.pid)
+        began = used = sum(process.cpu_times()[:2])
+        idle = 0
+        while not self._pipe.poll(1.0):
+            before, used = used, sum(process.cpu_times()[:2])
+            idle = idle + 1 if used == before and process.status() == psutil.STATUS_SLEEPING else 0
+            if max(used - began, idle) > patience:
+                raise TimeoutError
         return self._pipe.recv()
 
     def _clear(self) -> list[str]:

@@ -150,13 +150,14 @@ def test_what_is_read_wrongly_is_noticed(kind: str, number: int, tmp_path: Path)
 
 
 @linux
-def test_each_failure_is_noticed(tmp_path: Path) -> None:
+def test_each_failure_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.hostile.files.PATIENCE", 3.0)
     found = {}
     with Files(tmp_path, one_reader) as files:
-        for word in ("bare", "refuse", "crash", "slow", "large", "more", "out", "fine"):
+        for word in ("bare", "refuse", "crash", "wait", "slow", "large", "more", "out", "fine"):
             verdicts = files.ask(HostileFile("total", "word", word.encode()))
             found[word] = next((one for one in verdicts.values() if not one.is_good), verdicts.get("reader")).kind
             (tmp_path / "out").unlink(missing_ok=True)
-    bad = {"bare": "defect", "crash": "crash", "slow": "slow", "large": "large", "more": "left behind"}
+    bad = {"bare": "defect", "crash": "crash", "wait": "hang", "slow": "slow", "large": "large", "more": "left behind"}
     assert found == {**bad, "out": "left behind", "refuse": "refused", "fine": "read"}
-    assert files.starts == 2
+    assert files.starts == 3
