@@ -2,7 +2,8 @@
 
 Every profession, the same seeds with and without Where: how much of the background stays as it is without modules
 (PSNR outside the persons), and whether the shares stay as asked. Differences to Balance alone are taken picture by
-picture. With `--thresholds` the record's threshold is compared instead, on the professions that are not held out.
+picture. With `--thresholds` the record's threshold is compared instead, on the professions that are not held out; with
+`--every N` as well, that of Where without a record, which predicts every N-th step without modules, too.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def main() -> int:
     """Measure, print, write; returns the exit status."""
     options = _options()
     started = time.monotonic()
-    asks = photos(options.images, CONCEPTS, first=FIRST_SEED)
-    if options.thresholds:
+    asks = photos(options.images, CONCEPTS, first=options.first_seed)
+    if options.thresholds and not options.all:
         asks = [ask for ask in asks if ask.group in TRAINED]
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         threshold = server.object_info()["RespoWhere"]["input"]["required"]["threshold"][1]["default"]
-        rows = compared(options.thresholds) if options.thresholds else shown(threshold)
+        rows = compared(options.thresholds, options.every) if options.thresholds else shown(threshold)
         runs = draw_by(server, asks, partial(graph_of, rows=rows), (BEFORE, BALANCE, *rows))
     figures = {"images": options.images * len(asks), "professions": len(asks), "threshold": threshold}
     figures["rows"] = measure({**runs, BEFORE: unasked(runs[BEFORE])})
@@ -62,6 +63,9 @@ def _options() -> Namespace:
     parser = parser_of("where", __doc__)
     parser.add_argument("--images", type=at_least(2), default=12, help="pictures a profession (default 12)")
     parser.add_argument("--thresholds", type=float, nargs="+", metavar="T", help="compare these instead")
+    parser.add_argument("--every", type=at_least(1), metavar="N", help="with --thresholds: without a record")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"of the pictures (default {FIRST_SEED})")
+    parser.add_argument("--all", action="store_true", help="with --thresholds: also the professions that are held out")
     return parser.parse_args()
 
 
@@ -72,8 +76,10 @@ def shown(threshold: float) -> dict[str, Settings]:
     return {"Where by words": words, "Where by record": record, "Where by both": {**words, **record}}
 
 
-def compared(thresholds: Sequence[float]) -> dict[str, Settings]:
-    """Return a record with each threshold."""
+def compared(thresholds: Sequence[float], every: int | None = None) -> dict[str, Settings]:
+    """Return a record with each threshold, or each threshold without one; `every`: see `Where`."""
+    if every is not None:
+        return {f"every {every}, {t:g}": {"compare_every": every, "threshold": t} for t in thresholds}
     return {f"record, {t:g}": {"record": RECORD, "threshold": t} for t in thresholds}
 
 

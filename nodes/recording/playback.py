@@ -15,6 +15,7 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ...respo_train.core.pictures.region import changed
 from ..calls.conds import Cond, Guidance, with_more
+from .alongside import is_plain
 from .record import Pace, Record, RecordedCall, no_call
 from .run_identity import RunIdentity
 
@@ -81,8 +82,9 @@ def follow(record: Record, guidance: Guidance) -> Callable[..., Tensor]:
 
 def look_up(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
     """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE): pass the recorded data for it to the patch."""
-    followers: Mapping[str, _Follower] | None = (model_options or {}).get("transformer_options", {}).get(_RUN)
-    if followers is not None:
+    options = (model_options or {}).get("transformer_options", {})
+    followers: Mapping[str, _Follower] | None = options.get(_RUN)
+    if followers is not None and not is_plain(options):
         found = {sha256: follower.next(timestep) for sha256, follower in followers.items()}
         model_options = with_more(model_options, {_CALLS: found})
     denoised: Tensor = executor(x, timestep, model_options or {}, seed)

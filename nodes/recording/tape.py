@@ -11,6 +11,7 @@ from torch import Tensor
 from ...respo_train.core.errors import RespoError
 from ..calls.conds import with_more
 from ..calls.rows import chunks_of
+from .alongside import is_plain
 from .record import Bands, Pace, Record, RecordedCall
 from .run_identity import RunIdentity
 
@@ -39,6 +40,8 @@ class Tape:
     def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
         """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
         bands = Bands()
+        if is_plain((model_options or {}).get("transformer_options")):
+            return executor(x, timestep, model_options, seed)  # type: ignore[no-any-return]
         denoised: Tensor = executor(x, timestep, with_more(model_options, {_BANDS: bands}), seed)
         self._calls.append((timestep[:1].clone(), RecordedCall(denoised.detach().clone(), bands.found)))
         return denoised

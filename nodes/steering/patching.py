@@ -20,6 +20,7 @@ from ...respo_train.core.module.architecture import tokens_of
 from ..calls.call import Call, argument, bring_prompts, size_of_h, with_options
 from ..calls.conds import Guidance, name_numbers
 from ..calls.rows import follow_seed, name_step
+from ..recording.alongside import begin, is_plain, keep_alongside
 from ..recording.playback import follow, keep_rest, look_up
 from ..recording.record import Record
 from ..recording.tape import Tape
@@ -82,9 +83,32 @@ def with_low_band(model: Any, edit: LowBand) -> Any:
 def with_rest_of(model: Any, record: Record, threshold: float) -> Any:
     """Return a clone of a host MODEL that keeps `record`'s prediction where its own hardly differs (`keep_rest`)."""
     patched = model.clone()
+    _require_none(patched, f"{_KEY} alongside")
     _follow(patched, record, "conditional")
     patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} rest", keep_rest(record, threshold))
     return patched
+
+
+def with_rest_alongside(model: Any, every: int, threshold: float) -> Any:
+    """Return a clone of a host MODEL that keeps what its modules hardly change, without a record.
+
+    Each `every`-th step is predicted without modules as well (`keep_alongside`). Raises RespoError where another
+    Where keeps the rest.
+    """
+    patched = model.clone()
+    _require_none(patched, f"{_KEY} alongside", f"{_KEY} rest")
+    _name_conds_of(patched)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, f"{_KEY} alongside", begin(every, threshold))
+    patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} alongside", keep_alongside)
+    return patched
+
+
+def _require_none(model: Any, *keys: str) -> None:
+    if any(model.get_wrappers(WrappersMP.PREDICT_NOISE, key) for key in keys):
+        raise RespoError(
+            "expected one Where that keeps the rest of the picture when one of them has compare_every above 0, found "
+            "two. Set it to 0, or bypass one of them."
+        )
 
 
 def recording(model: Any, tape: Tape) -> Any:
@@ -193,6 +217,8 @@ def _steer(merged: Sequence[Edit | Limit]) -> Steer:
     key = hashlib.sha256(repr(merged).encode()).hexdigest()  # equal for patches that add the same
 
     def steer(h: Tensor, transformer_options: Mapping[str, Any]) -> Tensor:
+        if is_plain(transformer_options):
+            return h.clone()
         size = h.shape[2], h.shape[3]
         plan = transformer_options.get(_PLANS, {}).get(key)
         if plan is None or not plan.fits(h):
@@ -212,7 +238,7 @@ def _prepare(executor: Any, *given: Any, **named: Any) -> Any:
 
     def planned(*given: Any, **named: Any) -> Any:
         x, options = argument(given, named, "x"), argument(given, named, "transformer_options")
-        if options is None:
+        if options is None or is_plain(options):
             return executor(*given, **named)
         size = size_of_h(executor.class_obj.diffusion_model, x)
         call = Call.of(len(x), x.device, {**options, "original_shape": x.shape})
