@@ -1,0 +1,80 @@
+"""Where without a record: now and then a step is predicted without modules as well, in the same run.
+
+Between two such steps the last difference between the predictions of the noise stands for those that were not computed.
+What the host's samplers ask for are predictions of the picture: their difference is as much larger as sigma. No state
+outlives a run: its own options hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from ...respo_train.core.errors import RespoError
+from ...respo_train.core.pictures.region import changed
+from ..calls.conds import with_more
+
+_RUN = "respo_alongside"  # in transformer_options: the run's _Comparison
+_PLAIN = "respo_plain"  # in transformer_options: True in calls that no module may change
+
+
+class _Comparison:
+    """What one run knows of the pictures without modules. `every`: steps from one comparison to the next."""
+
+    def __init__(self, every: int, threshold: float) -> None:
+        self._every, self._threshold = every, threshold
+        self._calls = 0
+        self._rest: Tensor | None = None  # [B, C, H, W]: by sigma, what is added so that the rest of the picture stays
+
+    def is_due(self, x: Tensor) -> bool:
+        """Whether the step that begins now is one of those that are also predicted without modules."""
+        self._calls += 1
+        return self._rest is None or self._rest.shape != x.shape or (self._calls - 1) % self._every == 0
+
+    def keep(self, denoised: Tensor, plain: Tensor | None, sigmas: Tensor) -> Tensor:
+        """Return `denoised` with the rest as without modules; `plain`: that prediction in a step that is due."""
+        each = sigmas.to(denoised).view(-1, *[1] * (denoised.ndim - 1))
+        if plain is not None:
+            # [B, C, H, W]; a picture as a video of one frame has a dimension more.
+            before, after = plain.flatten(1, -3), denoised.flatten(1, -3)
+            hardly = 1 - changed(after, before, self._threshold).to(after)
+            self._rest = ((before - after) * hardly).view_as(denoised) / each
+        assert self._rest is not None  # the first step of a run is due
+        return denoised + self._rest * each
+
+
+def begin(every: int, threshold: float) -> Callable[..., Tensor]:
+    """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE): a run starts with no comparison made."""
+
+    def start(executor: Any, guider: Any, sigmas: Tensor, extra: Any, *rest: Any) -> Tensor:
+        options = with_more(extra["model_options"], {_RUN: _Comparison(every, threshold)})
+        samples: Tensor = executor(guider, sigmas, {**extra, "model_options": options}, *rest)
+        return samples
+
+    return start
+
+
+def keep_alongside(executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
+    """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE); acts after guidance.
+
+    What is predicted without modules comes first: samplers that read the last prediction's parts read those of the
+    picture that they go on with. Raises RespoError where something calls the model past the host's sampler.
+    """
+    comparison = (model_options or {}).get("transformer_options", {}).get(_RUN)
+    if comparison is None:
+        raise RespoError(
+            "Where cannot tell which step this is: something here calls the model past the host's sampler. Set "
+            "compare_every to 0, and link a record, a mask or words instead."
+        )
+    plain = None
+    if comparison.is_due(x):
+        plain = executor(x, timestep, with_more(model_options, {_PLAIN: True}), seed)
+    denoised: Tensor = executor(x, timestep, model_options, seed)
+    return comparison.keep(denoised, plain, timestep)
+
+
+def is_plain(transformer_options: Any) -> bool:
+    """Whether a call is to run without modules."""
+    return bool((transformer_options or {}).get(_PLAIN))
