@@ -44,7 +44,7 @@ class Where(io.ComfyNode):
                 widgets.number(
                     "threshold",
                     0.33,
-                    "With a record or compare_every: how large a change must be to take effect, as a fraction of the "
+                    "With a record or compare every: how large a change must be to take effect, as a fraction of the "
                     "picture's largest change. Higher keeps more of the old picture, lower lets the module do more.",
                 ),
                 widgets.enabled(),
