@@ -62,6 +62,7 @@ class Where(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "compare_every",
+                    optional=True,  # workflows from before it have none
                     default=0,
                     min=0,
                     max=100,
