@@ -67,8 +67,8 @@ class Where(io.ComfyNode):
                     min=0,
                     max=100,
                     tooltip="Instead of a record: how often a step is also predicted without modules, so that what "
-                    "they hardly change stays. 7: every seventh step, which takes 1.15 times as long at 20 steps; 1: every "
-                    "step, twice as long; 0: off. A threshold of 0.6 suits it.",
+                    "they hardly change stays. 7: every seventh step, which takes 1.15 times as long at 20 steps; 1: "
+                    "every step, twice as long; 0: off. A threshold of 0.6 suits it.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, for a KSampler.")],
