@@ -41,7 +41,7 @@ class Tape:
         """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
         bands = Bands()
         if is_plain((model_options or {}).get("transformer_options")):
-            return executor(x, timestep, model_options, seed)  # type: ignore[no-any-return]
+            return executor(x, timestep, model_options, seed)
         denoised: Tensor = executor(x, timestep, with_more(model_options, {_BANDS: bands}), seed)
         self._calls.append((timestep[:1].clone(), RecordedCall(denoised.detach().clone(), bands.found)))
         return denoised
