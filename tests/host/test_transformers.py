@@ -170,6 +170,17 @@ def test_a_record_keeps_the_background(name, models, run_node, module_for, draw)
     assert draw(name, where, count=1).isfinite().all()
 
 
+@one_of_each
+def test_rest_is_kept_without_a_record(name, models, run_node, module_for, draw) -> None:
+    """At the highest threshold hardly any place may change."""
+    model = models(name)
+    steered = run_node("RespoApplyModule", model=model, module=module_for(model, 2))[0]
+    where = run_node("RespoWhere", model=steered, words="", threshold=1.0, compare_every=1)[0]
+    plain, changed = draw(name, model), draw(name, steered)
+    assert (draw(name, where) - plain).norm() < 0.5 * (changed - plain).norm()
+    assert torch.equal(draw(name, run_node("RespoWhere", model=model, words="", compare_every=1)[0]), plain)
+
+
 def test_two_blocks_and_a_mask(models, run_node, module_for, draw, by_hand) -> None:
     model = models("Z-Image")
     early, late = module_for(model, 1), replace(module_for(model, 4), sha256="6" * 64)
