@@ -106,7 +106,9 @@ class Where(io.ComfyNode):
                 "prompt and link clip and prompt, or set compare_every above 0."
             )
         if record is not None and compare_every:
-            raise RespoError("expected a record or compare_every, found both. Unlink the record, or set that to 0.")
+            raise RespoError(
+                "expected a record or compare_every, found both. Unlink the record, or set compare_every to 0."
+            )
         patched = with_limits(model, limits) if limits else model
         if record is not None:
             patched = with_rest_of(patched, record, threshold)

@@ -1,15 +1,18 @@
 """Where without a record: now and then a step is predicted without modules as well, in the same run.
 
-Between two such steps the last difference between the predictions of the noise stands for those that were not computed.
-What the host's samplers ask for are predictions of the picture: their difference is as much larger as sigma. No state
-outlives a run: its own options hold it.
+In between, the last difference between both predictions of the noise stands in for those that were not computed. The
+host's samplers ask for predictions of the picture, whose difference is sigma times that of the noise. A step is one
+prediction here: some samplers (heun, dpm_2) make several on the way from one sigma to the next. No state outlives a
+run: its own options hold it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...respo_train.core.errors import RespoError
@@ -26,7 +29,7 @@ class _Comparison:
     def __init__(self, every: int, threshold: float) -> None:
         self._every, self._threshold = every, threshold
         self._calls = 0
-        self._rest: Tensor | None = None  # [B, C, H, W]: by sigma, what is added so that the rest of the picture stays
+        self._rest: Tensor | None = None  # [B, C, H, W]: divided by sigma, what to add for the rest to stay
 
     def is_due(self, x: Tensor) -> bool:
         """Whether the step that begins now is one of those that are also predicted without modules."""
@@ -34,13 +37,17 @@ class _Comparison:
         return self._rest is None or self._rest.shape != x.shape or (self._calls - 1) % self._every == 0
 
     def keep(self, denoised: Tensor, plain: Tensor | None, sigmas: Tensor) -> Tensor:
-        """Return `denoised` with the rest as without modules; `plain`: that prediction in a step that is due."""
+        """Return `denoised` with the rest kept as it is without modules.
+
+        `plain`: the prediction without modules; None in a step that is not due.
+        """
         each = sigmas.to(denoised).view(-1, *[1] * (denoised.ndim - 1))
         if plain is not None:
             # [B, C, H, W]; a picture as a video of one frame has a dimension more.
             before, after = plain.flatten(1, -3), denoised.flatten(1, -3)
             hardly = 1 - changed(after, before, self._threshold).to(after)
-            self._rest = ((before - after) * hardly).view_as(denoised) / each
+            some = each.clamp_min(torch.finfo(each.dtype).eps)  # at sigma 0 both are equal: no 0 / 0
+            self._rest = ((before - after) * hardly).view_as(denoised) / some
         assert self._rest is not None  # the first step of a run is due
         return denoised + self._rest * each
 
@@ -62,17 +69,31 @@ def keep_alongside(executor: Any, x: Tensor, timestep: Tensor, model_options: An
     What is predicted without modules comes first: samplers that read the last prediction's parts read those of the
     picture that they go on with. Raises RespoError where something calls the model past the host's sampler.
     """
-    comparison = (model_options or {}).get("transformer_options", {}).get(_RUN)
+    options = (model_options or {}).get("transformer_options", {})
+    comparison = options.get(_RUN)
     if comparison is None:
         raise RespoError(
             "Where cannot tell which step this is: something here calls the model past the host's sampler. Set "
-            "compare_every to 0, and link a record, a mask or words instead."
+            "compare_every to 0, and use a mask or words instead."
         )
     plain = None
     if comparison.is_due(x):
-        plain = executor(x, timestep, with_more(model_options, {_PLAIN: True}), seed)
+        plain = executor(x, timestep, with_more(model_options, {_PLAIN: True, **_uncached(options)}), seed)
     denoised: Tensor = executor(x, timestep, model_options, seed)
     return comparison.keep(denoised, plain, timestep)
+
+
+def _uncached(transformer_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what lets the host's EasyCache and LazyCache compute a prediction and remember nothing of it.
+
+    Both predictions of a step are of the same latents, and these nodes would give the first one for the second.
+    """
+    cache = transformer_options.get("easycache")
+    if cache is None:
+        return {}
+    own = cache.clone()
+    own.end_t = math.inf  # sigma: every step is past the end of its range
+    return {"easycache": own}
 
 
 def is_plain(transformer_options: Any) -> bool:

@@ -40,16 +40,17 @@ class Tape:
     def call(self, executor: Any, x: Tensor, timestep: Tensor, model_options: Any = None, seed: Any = None) -> Tensor:
         """Wrap the host's prediction of a step (WrappersMP.PREDICT_NOISE), after guidance and all that follows it."""
         bands = Bands()
-        if is_plain((model_options or {}).get("transformer_options")):
-            return executor(x, timestep, model_options, seed)
         denoised: Tensor = executor(x, timestep, with_more(model_options, {_BANDS: bands}), seed)
         self._calls.append((timestep[:1].clone(), RecordedCall(denoised.detach().clone(), bands.found)))
         return denoised
 
     def read(self, h: Tensor, transformer_options: Any) -> Tensor:
-        """Read h, and return it. When a prompt has several passes in one call, the first one counts."""
+        """Read h, and return it. When a prompt has several passes in one call, the first one counts.
+
+        What Where predicts without modules, to compare, is not read: the run does not go on with it.
+        """
         bands = transformer_options.get(_BANDS)
-        if bands is not None:
+        if bands is not None and not is_plain(transformer_options):
             for chunk in chunks_of(len(h), transformer_options):
                 bands.add(h[chunk.rows], chunk)
         return h

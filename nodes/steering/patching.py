@@ -117,8 +117,10 @@ def recording(model: Any, tape: Tape) -> Any:
     # Closures: the host may copy bound methods, and would copy the tape with them.
     _set_steers(patched, {architecture_of(model).block: lambda h, options: tape.read(h, options)})
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, f"{_KEY} record", lambda *given: tape.begin(*given))
-    patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} record", lambda *given: tape.call(*given))
     _name_conds_of(patched)
+    patched.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, f"{_KEY} record", lambda *given: tape.call(*given))
+    own = patched.wrappers[WrappersMP.PREDICT_NOISE]  # the first is the outermost: it gets what Where has kept, too
+    patched.wrappers[WrappersMP.PREDICT_NOISE] = {f"{_KEY} record": own.pop(f"{_KEY} record"), **own}
     return patched
 
 

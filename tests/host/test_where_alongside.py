@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, prompt
+from compatibility.row import NEGATIVE, POSITIVE, ksampler, latent, patch, prompt
 from compatibility.sampling import small
 
 THRESHOLD = 0.7
@@ -19,17 +19,23 @@ def where(run_node, model):
 
 
 @pytest.fixture
-def record_of(run_node, model):
-    """record_of() -> the record of the run that `ksampler` makes."""
+def recorded(run_node, model):
+    """recorded() -> the latent and the record of the run that `ksampler` makes."""
     usual = {"seed": 5, "steps": 3, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    return lambda of=model: run_node(
+    return lambda of=model, **given: run_node(
         "RespoRecordRun",
         model=of,
-        **usual,
         positive=prompt(POSITIVE),
         negative=prompt(NEGATIVE),
         latent_image=latent(),
-    )[1]
+        **{**usual, **given},
+    )
+
+
+@pytest.fixture
+def record_of(recorded):
+    """record_of() -> the record alone."""
+    return lambda *of: recorded(*of)[1]
 
 
 @pytest.fixture
@@ -108,9 +114,16 @@ def test_goes_with_a_recorded_background_in_any_order(where, steered, run_node, 
     assert not torch.equal(ksampler()(where(model=steered())), found)
 
 
-def test_is_recorded_as_it_draws(where, steered, record_of):
-    """What is predicted without modules is no step of a record."""
-    assert len(record_of(where(model=steered())).calls) == 3
+@pytest.mark.parametrize("by_record", [False, True])
+def test_is_recorded_as_it_draws(by_record, where, steered, recorded):
+    """A record has no prediction without modules. A single Euler step arrives at the prediction itself."""
+    kept = {"record": recorded(steps=1)[1], "compare_every": 0} if by_record else {}
+    drawn, record = recorded(where(model=steered(), **kept), steps=1)
+    (call,) = record.calls.values()
+    latents = where().model.process_latent_in(drawn["samples"])
+    assert torch.allclose(call.denoised.to(latents), latents, rtol=1e-4, atol=1e-3)
+    (without_where,) = recorded(steered(), steps=1)[1].calls.values()
+    assert all(torch.equal(call.bands[key].means, own.means) for key, own in without_where.bands.items())
 
 
 def test_two_that_keep_the_rest_are_refused(where, record_of, pack):
@@ -128,3 +141,23 @@ def test_two_that_keep_the_rest_are_refused(where, record_of, pack):
 def test_past_the_hosts_sampler_it_says_so(pack):
     with pytest.raises(pack.core.errors.RespoError, match="past the host's sampler"):
         pack.root.nodes.recording.alongside.keep_alongside(None, torch.zeros(1, 4, 8, 8), torch.ones(1), {})
+
+
+@pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_cache_of_predictions_does_not_take_one_for_the_other(name, before, where, steered, model):
+    """The cache is so strict that it leaves out only what was predicted at the very same latents."""
+    cache = patch(
+        f"nodes_easycache.{name}Node", reuse_threshold=1e-7, start_percent=0.0, end_percent=1.0, verbose=False
+    )
+    run = ksampler(steps=4)
+    found = run(where(model=cache(steered())) if before else cache(where(model=steered())))
+    assert torch.equal(found, run(where(model=steered())))
+
+
+def test_a_step_at_sigma_0_is_finite(pack):
+    """There the prediction is the picture itself, with modules and without."""
+    begun = pack.root.nodes.recording.alongside._Comparison(1, THRESHOLD)
+    x, sigma = torch.ones(1, 4, 8, 8), torch.zeros(1)
+    assert begun.is_due(x)
+    assert torch.equal(begun.keep(x, x, sigma), x)
