@@ -66,7 +66,10 @@ def _options() -> Namespace:
     parser.add_argument("--every", type=at_least(1), metavar="N", help="with --thresholds: without a record")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"of the pictures (default {FIRST_SEED})")
     parser.add_argument("--all", action="store_true", help="with --thresholds: also the professions that are held out")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.every and not options.thresholds:
+        parser.error("--every needs --thresholds")
+    return options
 
 
 def shown(threshold: float) -> dict[str, Settings]:

@@ -25,7 +25,7 @@ from .tally import Tally, Tell, Verdict
 
 SECONDS = 1.0  # of the processor for each reader, and as many for each 16 MiB that are no hole
 ROOM = 2**30  # bytes, above where the process stood when it was ready
-PATIENCE = 30.0  # seconds of the processor for one file, or of the clock in which it is asked for nothing: a hang
+PATIENCE = 30.0  # seconds for one file, of the processor, or of the clock while the process sleeps: longer is a hang
 _AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
 Readers = Callable[[Path], Mapping[str, Any]]  # folder -> Reader by name
 _called: set[tuple[str, str]] = set()  # in the process
@@ -108,7 +108,7 @@ class Files:
         return verdicts
 
     def _ask(self, path: Path | None, kind: str, patience: float) -> Any:
-        """Let the process read. Raises TimeoutError for a hang; on a busy machine, waiting for a core is none."""
+        """Let the process read. Raises TimeoutError for a hang, which waiting for a core of a busy machine is not."""
         self._pipe.send((path, kind))
         process = psutil.Process(self._process.pid)
         began = used = sum(process.cpu_times()[:2])
