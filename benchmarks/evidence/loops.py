@@ -6,10 +6,6 @@ RespoDiff draws a fresh trajectory for every update and uses one latent of it, a
 walks along one trajectory: the same latents, but neighbours in turn. "respodiff pool" takes one of as many trajectories
 as they have steps for each update, picked at random, and moves it one step on: nearly as fresh, and a seventh of the
 released loop's work. Its two parts are stepped after both losses, not one after the other.
-
-"where released" is Learning Where It Matters as its code trains it; the recipe `where` is our reading of its text. On
-noised pictures the neutral prompt's prediction with the vector is to be the frozen one of the prompt that the pictures
-were drawn with. There is no chi, m or beta, and the vector starts at N(0, .02).
 """
 
 from __future__ import annotations
@@ -22,9 +18,7 @@ import torch
 
 from respo_train.__main__ import main
 from respo_train.core.module.concept import ConceptModule
-from respo_train.latents.pictures import Pictures, pictures_of
 from respo_train.latents.randomness import generator_of
-from respo_train.latents.sampling import predict
 from respo_train.latents.trajectory import Trajectories
 from respo_train.objectives import OBJECTIVES, respodiff
 from respo_train.objectives.objective import Objective, Setting, Term
@@ -53,25 +47,8 @@ def pool_terms(setting: Setting, module: ConceptModule, pool: Trajectories, step
     pool.positions[row], pool.rounds[row] = one.positions[0], one.rounds[0]
 
 
-def where_terms(setting: Setting, module: ConceptModule, pictures: Pictures, step: int) -> Iterator[Term]:
-    """Yield the one loss, of the responsible part; before the first step, start its vector at random."""
-    unet, prompts = setting.unet, setting.prompts
-    if step == 0:
-        for parameter in module.responsible.parameters():
-            torch.nn.init.normal_(parameter, std=0.02, generator=generator_of(setting.key, "start"))
-    batch = pictures.batch(step, unet.alphas_cumprod)
-    with torch.no_grad():
-        target = predict(unet, batch.latents, batch.timesteps, prompts.picture)
-    student = predict(unet, batch.latents, batch.timesteps, prompts.neutral, module)
-    yield Term("responsible", torch.nn.functional.mse_loss(student, target))
-
-
 POOL = "respodiff pool"
-WHERE = "where released"
-LOOPS = {
-    POOL: Objective(POOL, "cond", start_pool, pool_terms),
-    WHERE: Objective(WHERE, "both", pictures_of, where_terms),
-}
+LOOPS = {POOL: Objective(POOL, "cond", start_pool, pool_terms)}
 
 if __name__ == "__main__":
     OBJECTIVES.update(LOOPS)

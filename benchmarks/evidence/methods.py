@@ -29,7 +29,7 @@ class Training:
     """How a method's modules are trained: `python -m respo_train train --recipe ...`, one run an attribute.
 
     `changes`: entries of a recipe that differ from it, for the attributes' presets. `seed`: of its random numbers.
-    `loop`: one of `loops.LOOPS` instead of the recipe's objective.
+    `loop`: one of `training.LOOPS` instead of the recipe's objective.
     """
 
     recipe: str

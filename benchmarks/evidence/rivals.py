@@ -13,8 +13,9 @@ from typing import Any
 from emoji_world import world
 
 from .ablations import SETS
-from .loops import POOL, WHERE
+from .loops import POOL
 from .methods import METHODS, RESPO, Method, Training
+from .where_loop import WHERE
 
 DEVELOPMENT = tuple(one.word for one in world.PROFESSIONS if not one.held_out)
 SHIFT = 5_000_000  # of the search's seeds

@@ -28,6 +28,7 @@ from .methods import PRESETS, Method, Training
 CHECKPOINTS = Path(world.__file__).resolve().parent / "checkpoint"
 KEPT = Path(__file__).resolve().parent / "modules"  # as the last full run trained them; --quick draws with these
 RECORD = "trained.json"  # file name -> signature, configuration, core seconds
+LOOPS = {"respodiff pool": "loops", "where released": "where_loop"}  # a rival's objective -> the file that trains it
 # What trains; not the command line, reports and pages around it.
 CODE = ("core", "host", "latents", "objectives", "probe", "settings", "trainer.py")
 
@@ -62,8 +63,8 @@ class Run:
     @property
     def signature(self) -> str:
         """Return 64 hexadecimal digits: another configuration, checkpoint, trainer or PyTorch gives others."""
-        loops = ("benchmarks/evidence/loops.py",) if self.training.loop else ()
-        code = code_sha256(*(f"respo_train/{name}" for name in CODE), *loops)
+        loop = (f"benchmarks/evidence/{LOOPS[self.training.loop]}.py",) if self.training.loop else ()
+        code = code_sha256(*(f"respo_train/{name}" for name in CODE), *loop)
         return digest_of([self.configuration, self.precision, code, torch.__version__])
 
     @property
@@ -144,7 +145,7 @@ def _train(run: Run, folder: Path) -> tuple[Path, float]:
     preset, module, clock = folder / "preset.toml", folder / run.file, folder / "seconds"
     write_atomically(preset, as_toml(run.values).encode())
     print(f"Training {run.file} ({run.values['steps']} steps)", flush=True)
-    trainer = "benchmarks.evidence.loops" if run.training.loop else "respo_train"
+    trainer = f"benchmarks.evidence.{LOOPS[run.training.loop]}" if run.training.loop else "respo_train"
     command: list[str | Path] = [sys.executable, "-m", trainer, "train", "--preset", preset, "--out", module]
     command += ["--checkpoint", run.checkpoint, "--recipe", run.training.recipe, "--precision", run.precision]
     with open(folder / "log", "ab") as log:

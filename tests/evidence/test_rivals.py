@@ -10,9 +10,9 @@ from evidence_cases import FILES, ask_for, graphs_of
 from toy_unet import ToyUNet
 
 from benchmarks.evidence import __main__ as command
-from benchmarks.evidence import graphs, rivals, tables, training
+from benchmarks.evidence import graphs, rivals, tables, training, where_loop
 from benchmarks.evidence.asks import GENDER, PROMPTS, TASKS
-from benchmarks.evidence.loops import LOOPS, POOL, WHERE
+from benchmarks.evidence.loops import LOOPS, POOL
 from benchmarks.evidence.methods import METHODS, RESPO, Training
 from benchmarks.evidence.plan import BATCH
 from benchmarks.evidence.rows import ROWS
@@ -91,9 +91,9 @@ class TestPool:
 @pytest.fixture
 def where(monkeypatch):
     """The setting and the first state of Where It Matters as released."""
-    monkeypatch.setitem(OBJECTIVES, WHERE, LOOPS[WHERE])
+    monkeypatch.setitem(OBJECTIVES, where_loop.WHERE, where_loop.LOOPS[where_loop.WHERE])
     changes = {**rivals.WHERE_RELEASED.training.changes, "pictures": 5, "picture_steps": 2}
-    config = read_config("gender", changes, "where").model_copy(update={"objective": WHERE})
+    config = read_config("gender", changes, "where").model_copy(update={"objective": where_loop.WHERE})
     setting = settings_of(config, ToyUNet())["woman"]
     return setting, start(setting)
 
@@ -123,7 +123,7 @@ class TestWhere:
     def test_each_concept_is_applied_on_both_halves_to_its_own_pictures(self):
         own = ask_for("gender", count=5)
         (piece,) = graphs.pieces(rivals.WHERE_RELEASED, own, FILES, 5)
-        assert LOOPS[WHERE].half == "both"
+        assert where_loop.LOOPS[where_loop.WHERE].half == "both"
         for name, places in piece.saved:
             nodes = {key: piece.graph[f"{key} {name}"]["inputs"] for key in ("changed", "background", "sampler")}
             assert (nodes["changed"]["guidance"], nodes["changed"]["strength"]) == ("module's own", 2.0)
