@@ -20,6 +20,7 @@ from ...respo_train.core.pictures.region import changed
 from ..calls.conds import with_more
 
 _RUN = "respo_alongside"  # in transformer_options: the run's _Comparison
+_FEWEST = 3  # comparisons in a run: over longer stretches of it the last one no longer fits
 _PLAIN = "respo_plain"  # in transformer_options: True in calls that no module may change
 
 
@@ -53,10 +54,14 @@ class _Comparison:
 
 
 def begin(every: int, threshold: float) -> Callable[..., Tensor]:
-    """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE): a run starts with no comparison made."""
+    """Build a wrapper of the host's sampler (WrappersMP.SAMPLER_SAMPLE): a run starts with no comparison made.
+
+    `every`: steps from one comparison to the next; fewer where a run would have less than _FEWEST comparisons.
+    """
 
     def start(executor: Any, guider: Any, sigmas: Tensor, extra: Any, *rest: Any) -> Tensor:
-        options = with_more(extra["model_options"], {_RUN: _Comparison(every, threshold)})
+        own = min(every, max(1, math.ceil((len(sigmas) - 1) / _FEWEST)))
+        options = with_more(extra["model_options"], {_RUN: _Comparison(own, threshold)})
         samples: Tensor = executor(guider, sigmas, {**extra, "model_options": options}, *rest)
         return samples
 

@@ -66,7 +66,7 @@ def test_one_step_is_both_predictions_composed(run, where, steered, model, pack)
     assert torch.allclose(found, torch.lerp(plain, after, mask), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("every", "extra"), [(1, 7), (3, 3), (7, 1), (100, 1)])
+@pytest.mark.parametrize(("every", "extra"), [(1, 7), (2, 4), (3, 3), (7, 3), (100, 3)])
 def test_so_many_steps_are_predicted_twice(every, extra, where, steered, model):
     calls = []
     run = ksampler(steps=7)
@@ -82,6 +82,15 @@ def test_the_last_difference_stands_in_between(where, steered, model):
     each, once = ((one - plain).norm() / (changed - plain).norm() for one in found)
     assert each < 0.6
     assert each < once < 0.9
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "uni_pc"])
+def test_few_long_steps(sampler, where, steered, model):
+    """One comparison for all of four steps would take the picture further away than no Where at all."""
+    run = ksampler(steps=4, sampler_name=sampler)
+    plain, changed = run(model), run(steered())
+    found = run(where(model=steered(), compare_every=7, threshold=0.9))
+    assert (found - plain).norm() < 0.9 * (changed - plain).norm()
 
 
 def test_nothing_to_compare_changes_no_bit(where, steered, model):
