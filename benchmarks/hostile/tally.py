@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,3 +69,4 @@ class Tally:
             except (AssertionError, Flaky) as error:
                 # Where the host remembers an answer, asking again gives another: keep what failed at first.
                 self.failures.append("\n".join(map(str, getattr(error, "exceptions", [error]))))
+                print(self.failures[-1], file=sys.stderr, flush=True)  # a run of hours may be stopped before its end
