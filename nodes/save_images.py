@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..respo_train.core.counting.labels import for_file_name, parse_labels
 from ..respo_train.core.errors import RespoError
+from ..respo_train.core.files.text import limited
 from ..respo_train.core.files.write import write_atomically
 from ..respo_train.core.version import __version__
 from .pictures.sheets import to_picture
@@ -25,6 +26,7 @@ from .steering.edits import PicturesWithConcept
 from .steering.patching import provenance
 
 _COMPRESSION = 4  # the same as the host's Save Image
+_LONGEST_PREFIX = 1000  # characters; Python gives up at a thousand folders in one another
 
 
 class SaveImages(io.ComfyNode):
@@ -92,6 +94,7 @@ def place(prefix: str, images: Tensor) -> tuple[Path, str, int, str]:
     """
     if not len(images):
         raise RespoError("expected at least one picture to save, found none.")
+    limited(prefix, "filename_prefix", _LONGEST_PREFIX)
     output = folder_paths.get_output_directory()
     target = Path(os.path.abspath(os.path.join(output, os.path.dirname(os.path.normpath(prefix)))))
     # The host checks this too, but its message is for programmers, and it accepts a null character.

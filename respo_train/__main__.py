@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
@@ -31,6 +31,13 @@ from .core.files.checkpoint import load_attribute
 
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, like every other error here."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse "--steps=--": argparse before Python 3.13 returns an empty list for it, whatever the type."""
+        for argument in sys.argv[1:] if args is None else args:
+            if argument.endswith("=--"):
+                self.error(f"argument {argument[:-3]}: expected one argument, found --")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         say(f"respo_train: {message} (see {self.prog} --help)", sys.stderr)

@@ -21,9 +21,9 @@ SUFFIX = ".safetensors"
 FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
 _NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives and streams, null, lone surrogates
-# Line breaks and tabs, and what stands for a device on Windows, whatever the ending.
+# Line breaks and tabs, signs that Windows refuses, and what stands for a device there, whatever the ending.
 _NEVER_IN_A_NEW_NAME = re.compile(
-    r"[\n\t]|(^|[/\\])(con|prn|aux|nul|com\d|lpt\d)\s*(\.[^/\\]*)?($|[/\\])", re.IGNORECASE
+    r"[\n\t<>\"|?*]|(^|[/\\])(con|prn|aux|nul|com\d|lpt\d)\s*(\.[^/\\]*)?($|[/\\])", re.IGNORECASE
 )
 _MAX_BYTES = 128 * 2**20  # no module is larger; checked before hashing, which takes long for a checkpoint
 _EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
@@ -136,7 +136,7 @@ def place_for(name: str) -> tuple[Path, str]:
     if _NEVER_IN_A_NEW_NAME.search(given) or printable(given) != given:
         raise ModuleFileError(
             f"expected a name that can be read and that Windows can store, found {shown(given)}. Choose a name without "
-            "line breaks and invisible marks, other than CON, NUL and the like."
+            "line breaks, invisible marks and any of < > | ? * or quotes, other than CON, NUL and the like."
         )
     if shipped_name(relative):
         raise ModuleFileError(f"{given[:100]!r} is the name of a module that ships with Respo. Choose another name.")

@@ -21,8 +21,8 @@ SHA256 = {
 def shipped_name(relative: PurePosixPath) -> str | None:
     """Return the shipped file whose name this is, in whatever folder and spelling; None for any other name."""
     marks = unicodedata.normalize("NFKD", relative.name)
-    seen = "".join(mark for mark in marks if unicodedata.category(mark)[0] not in "CM")  # no accents, nothing invisible
-    name = seen.casefold().rstrip(". ")
+    seen = "".join(mark for mark in marks if unicodedata.category(mark)[0] not in "CMZ")  # no accents, nothing unseen
+    name = seen.casefold().rstrip(".")
     return name if name in SHA256 else None
 
 

@@ -21,6 +21,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # What Pillow raises for files that are no pictures, damaged or too large.
 DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 _LARGEST = 100_000_000  # pixels of a file that is opened
+_DEEPEST = 64  # folders in one another; Python gives up at a thousand
 _SIDE = 2048  # pixels: larger ones are made smaller at once
 
 
@@ -50,6 +51,9 @@ def find_pictures(folder: Path) -> Found:
     unread: list[OSError] = []
     for place, folders, files in os.walk(root, onerror=unread.append):
         folders.sort()
+        if len(Path(place).relative_to(root).parts) == _DEEPEST:
+            skipped += [(name_of(Path(place) / name, root), f"below {_DEEPEST} folders") for name in folders]
+            folders.clear()
         paths = [Path(place) / name for name in folders]
         skipped += [(name_of(path, root), "a link to a folder") for path in paths if path.is_symlink()]
         group = "" if Path(place) == root else name_of(Path(place), root).split(os.sep)[0]
@@ -74,14 +78,15 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises RespoError, whose text says why, for a file that is no picture, is damaged or too large.
     """
     try:
-        with warnings.catch_warnings(), opened(path) as file, Image.open(file, formats=FORMATS) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; the size is checked here
-            if picture.width * picture.height > _LARGEST:
-                raise RespoError(f"larger than {_LARGEST // 10**6} megapixels")
-            picture.draft("RGB", (_SIDE, _SIDE))
-            shown = ImageOps.exif_transpose(picture).convert("RGB")
-            shown.thumbnail((_SIDE, _SIDE))
-            return np.array(shown, dtype=np.uint8)
+            with opened(path) as file, Image.open(file, formats=FORMATS) as picture:
+                if picture.width * picture.height > _LARGEST:
+                    raise RespoError(f"larger than {_LARGEST // 10**6} megapixels")
+                picture.draft("RGB", (_SIDE, _SIDE))
+                shown = ImageOps.exif_transpose(picture).convert("RGB")
+                shown.thumbnail((_SIDE, _SIDE))
+                return np.array(shown, dtype=np.uint8)
     except UnidentifiedImageError as error:
         raise RespoError("no picture, whatever its name says") from error
     except DAMAGED as error:

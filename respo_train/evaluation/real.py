@@ -11,10 +11,9 @@ from PIL import Image, ImageOps
 from ..core.errors import RespoError
 from ..core.files.header import opened
 from .drawn import Drawn
-from .folder import DAMAGED, FORMATS
+from .folder import find_pictures, read_picture
 
 MOST = 5000  # pictures that are looked at, evenly spaced
-_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 # What NumPy raises for a broken header, which it reads as Python's own literals.
 _DAMAGED: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError)
 _DAMAGED += (RecursionError, MemoryError, tokenize.TokenError)
@@ -27,7 +26,7 @@ def read_real(path: Path, size: tuple[int, int]) -> list[Drawn]:
     """
     if path.suffix == ".npy":
         return [_read_array(path)]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS) if path.is_dir() else []
+    files = sorted(file for _, file in find_pictures(path).pictures)
     if len(files) < 2:
         raise RespoError(f"expected a folder with real pictures, or an .npy file of them, found {len(files)} at {path}")
     chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(len(files), MOST))]
@@ -53,7 +52,7 @@ def _read_array(path: Path) -> Drawn:
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with opened(file) as data, Image.open(data, formats=FORMATS) as picture:
-            return np.asarray(ImageOps.fit(picture.convert("RGB"), (size[1], size[0])), dtype=np.uint8)
-    except DAMAGED as error:
-        raise RespoError(f"cannot read the picture {file}: {error}") from error
+        picture = Image.fromarray(read_picture(file))
+    except RespoError as error:
+        raise RespoError(f"cannot read the picture {file}: {error}. Take it out.") from error
+    return np.asarray(ImageOps.fit(picture, (size[1], size[0])), dtype=np.uint8)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RespoError
-from ..network import Encoded
+from ..network import Conditioning, Encoded
 from ..precision import Precision, choose_dtype
 from .fit import check_fit, check_weights
 from .host_network import HostNetwork, architecture_of
@@ -43,17 +43,24 @@ class Loan:
 class Lent(HostNetwork):
     """A network that the host does not know about, and so cannot unload.
 
-    `before_pass` is called before each pass of the first half. It may raise, to stop work that is not divided into
-    steps, such as drawing the training pictures.
+    `before_pass` is called before each pass of the first half and before each prompt is encoded. It may raise, to stop
+    work that is not divided into steps, such as drawing the training pictures.
     """
 
     before_pass: Callable[[], None] | None = None
 
     def encoder(self, *arguments: Any, **options: Any) -> Encoded:
         """See `network.SplitNetwork`."""
+        self._check_in()
+        return super().encoder(*arguments, **options)  # type: ignore[safe-super]  # that of the class beside this one
+
+    def _encode_prompt(self, prompt: str) -> Conditioning:
+        self._check_in()
+        return super()._encode_prompt(prompt)
+
+    def _check_in(self) -> None:
         if self.before_pass is not None:
             self.before_pass()
-        return super().encoder(*arguments, **options)  # type: ignore[safe-super]  # that of the class beside this one
 
     def _bring_back(self) -> None:
         """Do nothing: this network is never moved away."""

@@ -13,10 +13,11 @@ from ..core.module.attribute import check_name
 from ..core.module.grid import KINDS
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]  # float32 ends at 3e38
+Weight = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=64, le=4096, multiple_of=8)]
+MOST_PHRASES = 2500  # of a preset; its probe puts each into four sentences, and encodes them one by one
 Overridable = Literal["neutral", "target_guidance", "snr_gamma", "responsible_lr", "semantic_lr", "semantic_weight"]
 
 
@@ -207,6 +208,12 @@ def _check_people(config: TrainConfig, source: str) -> None:
         )
     if config.purpose == "safety" and (config.people or probe.nobody):
         raise RespoError(f"{source}: people, probe: safety acts on every prompt; leave them out")
+    phrases = (1 + len(config.people)) * (1 + len(probe.details)) * (1 + len(config.concepts)) + len(probe.nobody)
+    if config.people and phrases > MOST_PHRASES:
+        raise RespoError(
+            f"{source}: people, probe: expected at most {MOST_PHRASES:,} phrases, found {phrases:,} (people × details "
+            "× concepts, and nobody). Leave some out."
+        )
     for key, texts in (("templates", probe.templates), ("details", probe.details)):
         missing = [text for text in texts if "{}" not in text]
         if missing:

@@ -4,16 +4,31 @@ import contextlib
 import itertools
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from respo_train.core.counting.balance import MAX_BLOCK, assign, parse_shares
+from respo_train.core.counting.balance import _WEIGHT, MAX_BLOCK, MAX_CONCEPTS, assign, parse_shares
 from respo_train.core.errors import RespoError
 
 seeds = st.integers(-(2**65), 2**65) | st.integers(-50, 50) | st.sampled_from([0, 2**63, 2**64 - 1])
 weights = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any)
+
+
+def test_a_long_name_is_refused() -> None:
+    """It is written once for each picture: 100 kB became 400 MB of labels."""
+    assert len(parse_shares("a" * 200 + " 1, b 1")) == 2
+    with pytest.raises(RespoError, match="names of at most 200 characters"):
+        parse_shares("a" * 201 + " 1, b 1")
+
+
+def test_the_page_reads_weights_by_the_same_rule() -> None:
+    """Without its limits a page would stand still for minutes at a workflow with 100 kB of digits."""
+    script = (Path(__file__).resolve().parents[2] / "web/js/balance_bar.js").read_text(encoding="utf-8")
+    assert f"/^(.*\\S)\\s+({_WEIGHT.pattern})$/" in script
+    assert f"MAX_CONCEPTS = {MAX_CONCEPTS};" in script
 
 
 def bounds_of(shares: dict[str, Fraction]) -> dict[str, Fraction]:

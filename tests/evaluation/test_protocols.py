@@ -138,5 +138,5 @@ def test_real_pictures(tmp_path: Path) -> None:
     (tmp_path / "4.png").write_bytes(b"not a picture")
     with pytest.raises(RespoError, match=r"cannot read the picture .*4\.png"):
         read_real(tmp_path, (16, 24))
-    with pytest.raises(RespoError, match="found 0 at"):
+    with pytest.raises(RespoError, match="found nothing at"):
         read_real(tmp_path / "nowhere", (16, 24))

@@ -91,6 +91,23 @@ def test_leaves_the_model_alone_after_an_exception_and_gives_memory_back(loaded:
     assert torch.is_grad_enabled()
 
 
+def test_cancel_is_heard_between_prompts(loaded: Any) -> None:
+    """A preset may ask for thousands of them, before the first step."""
+    model, clip, _ = loaded
+    asked = []
+
+    def check() -> None:
+        asked.append(None)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    with borrowed(model, clip) as loan:
+        loan.unet.before_pass = check
+        with pytest.raises(KeyboardInterrupt):
+            loan.unet.encode_prompts(["a doctor"] * 9)
+    assert len(asked) == 3
+
+
 def test_trains_on_the_model_as_patched(loaded: Any) -> None:
     model, clip, _ = loaded
     with borrowed(model, clip, precision="float32") as plain:

@@ -166,8 +166,9 @@ REFUSED = {
     "absolute": ({"prefix": "/elsewhere/respo"}, "inside ComfyUI's output folder"),
     "beside": ({"prefix": "../output_of_another/respo"}, "inside ComfyUI's output folder"),
     "null": ({"prefix": "res\0po"}, "inside ComfyUI's output folder"),
-    "long": ({"prefix": "x" * 10_000}, "cannot"),
-    "long folder": ({"prefix": "x" * 10_000 + "/respo"}, "cannot be used"),
+    "long": ({"prefix": "x" * 900}, "cannot"),
+    "long folder": ({"prefix": "x" * 900 + "/respo"}, "cannot be used"),
+    "deep": ({"prefix": "a/" * 2000 + "respo"}, "at most 1,000 characters"),
     "no pictures": ({"images": torch.zeros(0, 8, 8, 3)}, "at least one picture"),
 }
 

@@ -21,11 +21,13 @@ def test_all_that_ships_is_known(pack) -> None:
 
 @pytest.mark.parametrize("name", [path.name for path in SHIPPED])
 @pytest.mark.parametrize(
-    "spelled", ["{}", "mine/{}", "./{}", "mine\\{}", "EMOJI{}", "{} ", "\uff45moji{}", "\u200d{}", "\u00e9moji{}"]
+    "spelled",
+    ["{}", "mine/{}", "./{}", "mine\\{}", "EMOJI{}", "{} ", "\uff45moji{}", "\u200d{}", "\u00e9moji{}", "\u3000{}"],
 )
 def test_no_node_writes_under_its_name(pack, name: str, spelled: str) -> None:
     given = spelled.format(name.removeprefix("emoji") if "moji" in spelled.casefold() else name)
-    for one in (given, given.strip().removesuffix(".safetensors")):
+    bare = given.strip().removesuffix(".safetensors")
+    for one in (given, bare, f"{bare} .safetensors"):
         with pytest.raises(ValueError, match="ships with Respo"):
             pack.root.nodes.shared.folders.place_for(one)
 
@@ -62,7 +64,23 @@ def test_a_judges_folder_does_not_hide_a_built_in_judge(pack, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     "name",
-    ["a\nb", "a\tb", "\u202egnp", "gender\u200b", "a\x1b[31m", "CON", "nul.safetensors", "aux/x", "x\\COM1", "Lpt9 .x"],
+    [
+        "a\nb",
+        "a\tb",
+        "\u202egnp",
+        "gender\u200b",
+        "a\x1b[31m",
+        "CON",
+        "nul.safetensors",
+        "aux/x",
+        "x\\COM1",
+        "Lpt9 .x",
+        "<b>",
+        "a|b",
+        "a?",
+        "a*",
+        'a"b',
+    ],
 )
 def test_no_node_writes_a_name_that_lies_or_that_windows_keeps_for_a_device(pack, name: str) -> None:
     with pytest.raises(ValueError, match="that can be read and that Windows can store"):

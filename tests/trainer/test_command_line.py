@@ -329,6 +329,12 @@ def test_too_little_memory_is_one_line(
     assert os.listdir(tmp_path) == ["in"]
 
 
+@pytest.mark.parametrize("command", ["plan --steps=--", "audit --tolerance=--", "evaluate --images=--"])
+def test_a_value_of_dashes(capsys: pytest.CaptureFixture, command: str) -> None:
+    assert exit_code(command.split()) == 2
+    assert "expected one argument, found --" in capsys.readouterr().err
+
+
 def test_the_place_is_really_tried(tmp_path: Path) -> None:
     with pytest.raises(RespoError, match="cannot write into"):
         check_job(read_config("gender"), Path(read_only_folder(tmp_path)) / "gender.safetensors")

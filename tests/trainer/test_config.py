@@ -10,6 +10,7 @@ from respo_train.settings.preset_files import PRESETS, check_config, read_config
 CONCEPTS = {"woman": {"target": "a woman"}}
 SAFETY = {"violence": {"negative": "violence", "word": "violent"}}
 PEOPLED = {"people": ["a doctor"], "concepts": {"woman": {"target": "a woman", "word": "woman"}}}
+MANY = ["a {}"] * 400  # what is put together of 100 kB of text could be 10^9 sentences
 GOOD = {"attribute": "gender", "purpose": "fairness", "neutral": "a person", "concepts": CONCEPTS}
 
 
@@ -47,6 +48,7 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({"steps": "many"}, "steps: "),
         ({"objective": "toy"}, "objective: expected one of respodiff, sdisc, where, found .toy."),
         ({"responsible_lr": float("nan")}, "responsible_lr"),
+        ({"responsible_lr": 1e39}, "responsible_lr: .*less than or equal to 10{30}, found"),
         ({"concepts": {}}, "concepts"),
         ({"concepts": {"woman": {"target": "  "}}}, "concepts.woman.target"),
         ({"concepts": {"woman": {}}}, "concepts.woman.target"),
@@ -72,6 +74,11 @@ def test_own_file_and_overrides(tmp_path: Path) -> None:
         ({**PEOPLED, "probe": {"nobody": ["a dog"], "templates": ["a photo"]}}, r"probe\.templates: .*'a photo'"),
         ({**PEOPLED, "probe": {"nobody": ["a dog"], "details": ["{} old", "old"]}}, r"probe\.details: .*'old'"),
         ({**PEOPLED, "probe": {"nobody": ["a dog"], "templates": []}}, r"probe\.templates: "),
+        (
+            {**PEOPLED, "people": MANY, "probe": {"nobody": ["a dog"], "details": MANY}},
+            "phrases, found 321,603 .people",
+        ),
+        ({**PEOPLED, "people": MANY * 4}, "at most 2,500 phrases, found 3,202"),
         ({**PEOPLED, "probe": {"nobodies": ["a dog"]}}, r"unknown key 'probe\.nobodies'; did you mean 'nobody'"),
     ],
 )

@@ -6,11 +6,14 @@ const FIELDS = ["distribution", "distribution_2", "distribution_3"];
 const COLOURS = ["#5b9bd5", "#e0a458", "#79b473", "#c06c84", "#8d7bb8", "#4fb0ae"];
 const ROW = 22; // pixels
 const MARGIN = 10; // around what stands on a node
-const ENTRY = /^(.*\S)\s+(\d+\.?\d*|\.\d+)$/; // "woman 3", as nodes/balance.py reads it
+// "woman 3" and how many of these, as respo_train/core/counting/balance.py reads them; a stranger's workflow may hold any text.
+const ENTRY = /^(.*\S)\s+(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})$/;
+const MAX_CONCEPTS = 256;
 
 // "woman 3, man 1" -> [["woman", 3], ["man", 1]]; null for what the node would refuse to read.
 function parse(text) {
   const entries = text.split(/[,;\n]/).map((entry) => entry.trim()).filter(Boolean);
+  if (entries.length > MAX_CONCEPTS) return null;
   const found = entries.map((entry) => ENTRY.exec(entry)).map((match) => match && [match[1], Number(match[2])]);
   return found.includes(null) || !found.some(([, weight]) => weight > 0) ? null : found;
 }

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 
 from ..errors import RespoError
 from ..files.text import limited
+from .labels import LONGEST
 
 MAX_BLOCK = 10_000
 MAX_CONCEPTS = 256  # as in a module's file
@@ -26,8 +27,8 @@ _WEIGHT = re.compile(r"\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}")
 def parse_shares(text: str) -> dict[str, Fraction]:
     """Parse "woman 1, man 1" (weights: whole numbers or decimals) into shares that sum to 1, in the given order.
 
-    Raises RespoError for anything else, for a repeated name, for more than 256 names, and for weights so fine that a
-    block would exceed 10,000 images.
+    Raises RespoError for anything else, for a repeated or long name, for more than 256 names, and for weights so fine
+    that a block would exceed 10,000 images.
     """
     weights: dict[str, Fraction] = {}
     for entry in re.split(r"[,;\n]", limited(text, "the distribution")):
@@ -39,6 +40,8 @@ def parse_shares(text: str) -> dict[str, Fraction]:
                 f"expected 'name weight' as in 'woman 1, man 1', found {entry.strip()[:80]!r}{_seem_labels(text)}"
             )
         name = name.strip()
+        if len(name) > LONGEST:  # it is written once for each picture
+            raise RespoError(f"expected names of at most {LONGEST} characters, found {name[:80]!r} … Shorten it.")
         if name in weights:
             raise RespoError(f"expected each concept once, found {name[:80]!r} twice")
         weights[name] = Fraction(rest[0] + "0" if rest[0].endswith(".") else rest[0])
