@@ -1,4 +1,4 @@
-"""Rivals as released and at their best, gender alone. `run.py evidence --rivals`; `--search` chose what is best.
+"""Rivals as released and at their best, for gender. `run.py evidence --rivals`; `--search` chose what is best.
 
 Each trained row stands three times, with the training seeds 0, 1 and 2. Seeds and professions of the search are in no
 figure of RESULTS.md: the fourteen professions that are not held out, first seed 5,000,042, as for our own row.
@@ -14,6 +14,7 @@ from emoji_world import world
 
 from .ablations import SETS
 from .loops import POOL
+from .measure import FAIRNESS
 from .methods import METHODS, RESPO, Method, Training
 from .where_loop import WHERE
 
@@ -81,14 +82,14 @@ WHERE_RELEASED = replace(
 )
 
 
-def _again(name: str, method: Method) -> dict[str, Method]:
-    """Return a row, and the same for gender alone after two more trainings."""
+def _again(name: str, method: Method, tasks: tuple[str, ...] = ("gender",)) -> dict[str, Method]:
+    """Return a row, and the same for `tasks` after two more trainings."""
     assert method.training is not None
     more = {
         f"{name}-{seed}": replace(
             method,
             title=f"{method.title}, training seed {seed}",
-            tasks=("gender",),
+            tasks=tasks,
             training=replace(method.training, seed=seed),
             shipped=False,
             about="the row above, trained with another seed",
@@ -123,7 +124,7 @@ RIVALS: dict[str, Method] = {
     "equisteer-released": EQUISTEER,
     "equisteer-best": EQUISTEER_BEST,
     "where-released": WHERE_RELEASED,
-    **_again(RESPO, METHODS[RESPO]),
+    **_again(RESPO, METHODS[RESPO], tuple(FAIRNESS)),
 }
 SEARCH: dict[str, Method] = {
     **{f"respodiff-pool-{x:g}": _respodiff(f"pool, strength {x:g}", strength=x) for x in (1.0, 1.25, 1.5, 1.75, 2.0)},
