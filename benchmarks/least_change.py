@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import log10
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,8 @@ from benchmarks.scoring import agreement, score
 from emoji_world import world
 from respo_train.core.counting.least_change import least_change
 from respo_train.core.files.checkpoint import load_attribute
-from respo_train.evaluation.background import background_psnrs, identical
+from respo_train.evaluation.background import background_psnr_of_mean, identical
 from respo_train.evaluation.drawn import Drawn
-from respo_train.evaluation.figure import Figure, mean_of
 from respo_train.evaluation.protocol import Ask
 from respo_train.evaluation.seen import labels
 
@@ -92,21 +90,13 @@ def most_kept(seen: Sequence[Sequence[str]]) -> float:
 
 
 def measure(judge: Any, segmenter: Any, before: Sequence[Drawn], after: Sequence[Drawn]) -> dict[str, Any]:
-    """Return the figures of one assignment, for JSON. The background's error is averaged before it becomes dB."""
+    """Return the figures of one assignment, for JSON."""
     plain = [one.asking([""] * len(one.images)) for one in after]
-    errors = 10 ** (-background_psnrs(segmenter, before, plain) / 10)
     return {
         **score(judge, after, CONCEPTS).to_dict(),
         "asked_and_seen": agreement(judge, after),
         "untouched": identical(before, after).to_dict(),
-        "background_psnr_of_mean_error": in_decibels(mean_of(errors, plain)),
-    }
-
-
-def in_decibels(error: Figure) -> dict[str, float]:
-    """Return a mean squared error and its interval as PSNR in dB."""
-    return {
-        name: -10 * log10(value) for name, value in (("value", error.value), ("low", error.high), ("high", error.low))
+        "background_psnr_of_mean_error": background_psnr_of_mean(segmenter, before, plain).to_dict(),
     }
 
 

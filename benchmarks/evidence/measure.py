@@ -95,6 +95,7 @@ class Examiner:
     def _background(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         return {
             f"background_psnr_{task}": E.background_psnr(self.segmenter, before, after),
+            f"background_psnr_of_mean_{task}": E.background_psnr_of_mean(self.segmenter, before, after),
             f"perceptual_{task}": E.perceptual_distance(self.judge, before, after, self.segmenter),
         }
 

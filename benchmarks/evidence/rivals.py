@@ -117,6 +117,21 @@ def _respodiff(title: str, loop: str = POOL, **balance: Any) -> Method:
     )
 
 
+def _strengths(name: str, *values: float) -> dict[str, Method]:
+    """Return a row of the table at other strengths of Balance; its modules are the table's."""
+    method = METHODS[name]
+    return {
+        f"{name}-strength-{x:g}": replace(
+            method,
+            title=f"{method.title}: strength {x:g}",
+            tasks=("gender",),
+            balance={**method.balance, "strength": x},
+            about="",
+        )
+        for x in values
+    }
+
+
 RIVALS: dict[str, Method] = {
     **_again("respodiff-released", RELEASED),
     **_again("respodiff-best", BEST),
@@ -132,6 +147,8 @@ SEARCH: dict[str, Method] = {
     "respodiff-walk-1.5": _respodiff("one trajectory, strength 1.5", "", strength=1.5),
     "equisteer-until-0.4": _equisteer("strength 1 until step 20 of 50, as released", until=0.4),
     **{f"equisteer-{x:g}": _equisteer(f"strength {x:g}", strength=x) for x in (1.0, 1.5, 2.0, 3.0)},
+    **_strengths("sdisc", 0.4, 0.55, 0.7, 0.85, 1.0),
+    **_strengths("where", 1.0, 1.5, 2.0, 3.0, 4.0),
     "equisteer-1.5-gate-1.2": _equisteer("strength 1.5, gate at 1.2 of its thresholds", strength=1.5, gate=1.2),
 }
 # Row -> the rows that are the same, trained with other seeds.

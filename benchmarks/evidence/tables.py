@@ -52,6 +52,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
     "Background, against the unmodified picture of the same seed": (
         *_three("PSNR, dB: ", "background_psnr_{}", "dB"),
+        *_three("PSNR of all pictures' mean error, dB: ", "background_psnr_of_mean_{}", "dB"),
         *_three("perceptual: ", "perceptual_{}", "ratio"),
     ),
     "Fréchet distance, in the judge's features": (
@@ -87,11 +88,11 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
 }
 OF_TRAININGS = (
-    Column("deviation ratio, gender", "deviation_gender", "ratio"),
-    Column("held-out", "deviation_gender_held_out", "ratio"),
-    Column("as asked, %", "agreement_gender", "share"),
-    Column("professions lost, points", "accuracy_lost_gender", "points"),
-    Column("background, dB", "background_psnr_gender", "dB"),
+    *_three("deviation ratio, ", "deviation_{}", "ratio"),
+    *_three("held-out, ", "deviation_{}_held_out", "ratio"),
+    Column("gender as asked, %", "agreement_gender", "share"),
+    *_three("professions lost, points: ", "accuracy_lost_{}", "points"),
+    *_three("background, dB: ", "background_psnr_{}", "dB"),
 )
 RANKED = tuple(f"{what}_{task}" for what in ("deviation", "accuracy_lost") for task in FAIRNESS)
 

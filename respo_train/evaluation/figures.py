@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .background import background_psnr, background_psnrs, identical, perceptual_distance, perceptual_distances
+from .background import (
+    background_psnr,
+    background_psnr_of_mean,
+    background_psnrs,
+    identical,
+    perceptual_distance,
+    perceptual_distances,
+)
 from .drawn import Drawn
 from .figure import Figure, mean_of, paired_difference, ratio_of, share_of
 from .frechet import features, frechet
@@ -16,6 +23,7 @@ __all__ = [
     "accuracy_lost",
     "agreement",
     "background_psnr",
+    "background_psnr_of_mean",
     "background_psnrs",
     "coin_flip",
     "deviation",

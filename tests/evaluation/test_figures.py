@@ -191,6 +191,8 @@ def test_background_psnr_by_hand() -> None:
     found = figures.background_psnr(ToySegmenter(), before, after)
     assert found.value == pytest.approx(74.065, abs=1e-3)
     assert found.note == "1 identical, at 100 dB"
+    # An untouched picture halves the mean error: 3.01 dB more, whatever it counts by itself.
+    assert figures.background_psnr_of_mean(ToySegmenter(), before, after).value == pytest.approx(51.1411, abs=1e-3)
 
 
 def test_background_is_outside_both_persons() -> None:
@@ -265,6 +267,7 @@ def test_no_pictures_are_no_figure(judge: ToyJudge) -> None:
         figures.deviation(judge, nothing, "gender", GENDER),
         figures.accuracy(judge, nothing),
         figures.background_psnr(ToySegmenter(), nothing, nothing),
+        figures.background_psnr_of_mean(ToySegmenter(), nothing, nothing),
         figures.coin_flip(nothing, GENDER),
         figures.deviation(judge, [], "gender", GENDER),
     ):
