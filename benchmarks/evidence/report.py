@@ -54,7 +54,8 @@ RIVALS = Page(
     "python run.py evidence --rivals",
     "../..",
     about="**Gender (of our row and EquiSteer more), and fewer pictures than in [RESULTS.md](../RESULTS.md)**, whose "
-    "table this one does not replace. Rivals stand as released, and at the best that [the search](../search/RESULTS.md) found.",
+    "table this one does not replace. Rivals stand as released, and at the best that "
+    "[the search](../search/RESULTS.md) found.",
 )
 SEARCHED = Page(
     "The search for rivals' best settings",
