@@ -52,6 +52,13 @@ def packed(data: bytes, digest: str | None = None) -> str:
 GOOD = to_text(make())
 
 
+def test_a_refusal_names_the_limit_that_was_passed() -> None:
+    """Equal numbers make a short text of a large module, as where a module is added to itself again and again."""
+    large = make(size=(128, 128), channels=24, scale=0.0)
+    with pytest.raises(RespoError, match=r"256 kB as text and 1024 kB unpacked, but 'gender' has \d and \d{4} kB"):
+        to_text(large)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_read_are_the_numbers_written_in_half_precision(kind: str) -> None:
     before = make(kind)

@@ -42,8 +42,9 @@ def to_text(attribute: Attribute) -> str:
     if len(data) > _MAX_BYTES or len(text) > MAX_CHARACTERS:
         has_maps = any(concept.map is not None for concept in attribute.concepts.values())
         raise RespoError(
-            f"expected a module of at most {MAX_CHARACTERS >> 10} kB as text, but {attribute.name!r} has "
-            f"{len(text) >> 10} kB. Choose the form 'low rank' with a smaller rank, or 'channel'"
+            f"expected a module of at most {MAX_CHARACTERS >> 10} kB as text and {_MAX_BYTES >> 10} kB unpacked, but "
+            f"{attribute.name!r} has {len(text) >> 10} and {len(data) >> 10} kB. "
+            "Choose the form 'low rank' with a smaller rank, or 'channel'"
             + ("; its maps of h keep their size, so if that is not enough, pass it on as a file." if has_maps else ".")
         )
     from_text(text)
