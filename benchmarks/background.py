@@ -8,30 +8,30 @@ a plain prompt leaves to chance. Rows are written as they come.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.command import parser_of, write_figures
-from benchmarks.drawing import TRAINED, bench_unet, draw, photos, unasked
-from benchmarks.evidence.bench import BENCH, examiners
-from benchmarks.scoring import agreement, background, score
+from benchmarks.command import Row, pictures, run
+from benchmarks.drawing import TRAINED, Recorder, Wrapped, bench_unet, draw_all, photos, shipped_gender, unasked
+from benchmarks.evidence.bench import examiners
+from benchmarks.scoring import compared
 from emoji_world import world
-from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.pictures.frequency import low_band
 from respo_train.evaluation.drawn import Drawn
-from respo_train.network import Conditioning, Encoded, SplitNetwork
+from respo_train.evaluation.protocol import Ask
+from respo_train.network import Conditioning, Encoded
 
 
 @dataclass(frozen=True)
-class Row:
-    """One setting of Background; strength 0 is the module alone. `fourier`: another low band, which the node lacks."""
+class Setting:
+    """One of Background; strength 0 is the module alone. `fourier`: another low band, which the node lacks."""
 
     recorded: bool
     both: bool
@@ -64,73 +64,41 @@ def fourier_band(h: Tensor, levels: int) -> Tensor:
 
 
 KINDS = [(recorded, both) for both in (True, False) for recorded in (True, False)]
-ROWS = [Row(False, False, 0.0)]
-ROWS += [Row(recorded, both, strength) for strength in (0.35, 0.1, 0.2, 0.5, 1.0) for recorded, both in KINDS]
-ROWS += [Row(recorded, both, 0.35, levels) for levels in (2, 3) for recorded, both in KINDS]
-ROWS += [Row(True, True, 0.35, levels, fourier=True) for levels in (1, 2)]
+SETTINGS = [Setting(False, False, 0.0)]
+SETTINGS += [Setting(recorded, both, strength) for strength in (0.35, 0.1, 0.2, 0.5, 1.0) for recorded, both in KINDS]
+SETTINGS += [Setting(recorded, both, 0.35, levels) for levels in (2, 3) for recorded, both in KINDS]
+SETTINGS += [Setting(True, True, 0.35, levels, fourier=True) for levels in (1, 2)]
 
 
-def main() -> int:
-    """Measure, print, write; returns the exit status."""
-    parser = parser_of("background", __doc__)
-    parser.add_argument("--images", type=int, default=8, help="pictures a profession (default 8)")
-    names = [row.name for row in ROWS]
-    parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME", help="only these rows")
-    parser.add_argument("--scene", choices=world.SCENES, help="where the persons are; nothing said (default): anywhere")
-    options = parser.parse_args()
+def rows(options: Namespace) -> Iterator[Row]:
+    """Yield what is left of the background and of the shares with each setting."""
     unet, (judge, segmenter) = bench_unet(), examiners()
-    attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
+    attribute = shipped_gender()
     scene = f" {world.SCENES[options.scene]}" if options.scene else ""
-    asks = photos(options.images, ("woman", "man"), TRAINED, scene)
+    asks = photos(options.images, world.GENDERS, TRAINED, scene)
     recorders = [Recorder(unet) for _ in asks]
-
-    def drawn(unets: Sequence[Any]) -> list[Drawn]:
-        nothing = [None] * options.images  # the module is added by the U-Net itself
-        return [ask.drawn(draw(own, ask.prompt, [ask.prompt], nothing)) for ask, own in zip(asks, unets, strict=True)]
-
-    before = unasked(drawn(recorders))
+    before = unasked(drawn(asks, recorders))
     modules = [[attribute.concept(name) for (name,) in ask.wishes()] for ask in asks]
-    figures: dict[str, Any] = {"images": options.images * len(asks), "scene": options.scene, "rows": {}}
-    for row in (row for row in ROWS if row.name in options.rows):
-        steered = zip(modules, recorders, strict=True)
-        after = drawn([Steered(unet, row, own, recorder.heard) for own, recorder in steered])
-        figures["rows"][row.name] = {
-            "background_psnr": background(segmenter, before, after).to_dict(),
-            "asked_and_seen": agreement(judge, after),
-            **score(judge, after, ("woman", "man")).to_dict(),
-        }
-        print(row.name, json.dumps(figures["rows"][row.name]), flush=True)
-        write_figures(options.json, figures)
-    return 0
+    for setting in SETTINGS:
+        if setting.name in options.rows:
+            each = zip(modules, recorders, strict=True)
+            after = drawn(asks, [Steered(unet, setting, own, recorder.heard) for own, recorder in each])
+            yield setting.name, compared(judge, segmenter, before, after)
+
+
+def drawn(asks: Sequence[Ask], unets: Sequence[Any]) -> list[Drawn]:
+    """Draw each prompt by a U-Net of its own, which adds its module itself."""
+    return [one for ask, unet in zip(asks, unets, strict=True) for one in draw_all(unet, [ask])]
 
 
 @dataclass
-class Recorder:
-    """A U-Net that keeps h of every pass of a run in `heard`, the conditional and the unconditional in turns."""
-
-    unet: SplitNetwork
-    heard: list[Tensor] = field(default_factory=list)
-
-    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
-        """Run the first half, and keep h."""
-        encoded = self.unet.encoder(latents, timesteps, conditioning)
-        self.heard.append(encoded.h)
-        return encoded
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the U-Net's."""
-        return getattr(self.unet, name)
-
-
-@dataclass
-class Steered:
-    """A U-Net that adds each picture's own module to the conditional h of a run, and what `row` adds beside it.
+class Steered(Wrapped):
+    """A U-Net that adds each picture's own module to the conditional h of a run, and what `setting` adds beside it.
 
     `heard`: h of every pass of the unmodified run, in its order.
     """
 
-    unet: SplitNetwork
-    row: Row
+    setting: Setting
     modules: Sequence[ConceptModule]
     heard: Sequence[Tensor]
     passes: int = 0
@@ -139,17 +107,20 @@ class Steered:
         """Run the first half, and change h."""
         encoded = self.unet.encoder(latents, timesteps, conditioning)
         conditional = self.passes % 2 == 0
-        h = encoded.h + self.row.added(encoded.h, self.heard[self.passes], conditional)
+        h = encoded.h + self.setting.added(encoded.h, self.heard[self.passes], conditional)
         if conditional:
             each = zip(self.modules, encoded.h.split(1), strict=True)
             h = h + torch.cat([module.change(own).expand_as(own) for module, own in each])
         self.passes += 1
         return replace(encoded, h=h.to(encoded.h.dtype))
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the U-Net's."""
-        return getattr(self.unet, name)
 
+NAMES = [setting.name for setting in SETTINGS]
+OPTIONS = {
+    "--images": pictures(8),
+    "--rows": {"nargs": "*", "choices": NAMES, "default": NAMES, "metavar": "NAME", "help": "only these rows"},
+    "--scene": {"choices": world.SCENES, "help": "where the persons are; nothing said (default): anywhere"},
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("background", __doc__, rows, OPTIONS))

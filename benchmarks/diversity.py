@@ -10,16 +10,15 @@ the background's mean colour. Below 1 a method draws people who are more alike t
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.drawing import TRAINED, bench_unet, draw, photo_of, photos
-from benchmarks.evidence.bench import BENCH, examiners
-from emoji_world import world
-from respo_train.core.files.checkpoint import load_attribute
+from benchmarks.command import Row, pictures, run
+from benchmarks.drawing import TRAINED, bench_unet, draw, photo_of, photos, shipped_gender
+from benchmarks.evidence.bench import examiners
+from emoji_world.world import GENDERS
 from respo_train.evaluation.diversity import FEWEST, Vectors, diversity, groups_of, one_hot, surroundings
 from respo_train.evaluation.drawn import Drawn
 from respo_train.evaluation.frechet import features
@@ -27,42 +26,33 @@ from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
 
-def main() -> int:
-    """Draw, compare, print; returns the exit status."""
-    parser = parser_of("diversity", __doc__)
-    parser.add_argument("--images", type=at_least(2 * FEWEST), default=24, help="pictures a profession (default 24)")
-    options = parser.parse_args()
-    drawn = draw_all(options.images)
+def rows(options: Namespace) -> Iterator[Row]:
+    """Yield how different the pictures of each method are, over the unmodified model's."""
+    drawn = draw_each(options.images)
     judge, segmenter = examiners()
-    groups = {name: groups_of(judge, own, "gender", world.GENDERS) for name, own in drawn.items()}
-    rows = {name: vectors(judge, segmenter, own) for name, own in drawn.items()}
-    figures: dict[str, Any] = {"images": options.images * len(TRAINED)}
+    groups = {name: groups_of(judge, own, "gender", GENDERS) for name, own in drawn.items()}
+    known = {name: vectors(judge, segmenter, own) for name, own in drawn.items()}
+    plain, plain_groups = known["unmodified"], groups["unmodified"]
     for name in ("module", "words"):
-        figures[name] = {
-            what: diversity(own, groups[name], rows["unmodified"][what], groups["unmodified"]).to_dict()
-            for what, own in rows[name].items()
-        }
-        print(name, figures[name], flush=True)
-    write_figures(options.json, figures)
-    return 0
+        own = known[name]
+        yield name, {what: diversity(own[what], groups[name], plain[what], plain_groups) for what in own}
 
 
-def draw_all(images: int) -> Mapping[str, list[Drawn]]:
+def draw_each(images: int) -> Mapping[str, list[Drawn]]:
     """Return the pictures of each method, profession by profession."""
-    unet = bench_unet()
-    attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
+    unet, attribute = bench_unet(), shipped_gender()
     found: dict[str, list[Drawn]] = {"unmodified": [], "module": [], "words": []}
-    for ask in tqdm(photos(images, world.GENDERS, TRAINED), unit="profession"):
+    for ask in tqdm(photos(images, GENDERS, TRAINED), unit="profession"):
         wishes = [name for (name,) in ask.wishes()]
         key, nothing = ["diversity", ask.group], [None] * images
         found["unmodified"].append(ask.drawn(draw(unet, ask.prompt, key, nothing), [""] * images))
         modules = [attribute.concept(name) for name in wishes]
         found["module"].append(ask.drawn(draw(unet, ask.prompt, [*key, "steered"], modules)))
-        for name in world.GENDERS:
+        for name in GENDERS:
             count = wishes.count(name)
             prompt = photo_of(f"{name} {ask.group}")
-            pictures = draw(unet, prompt, [*key, name], nothing[:count])
-            found["words"].append(Drawn(ask.group, prompt, pictures, (name,) * count))
+            drawn = draw(unet, prompt, [*key, name], nothing[:count])
+            found["words"].append(Drawn(ask.group, prompt, drawn, (name,) * count))
     return found
 
 
@@ -75,5 +65,7 @@ def vectors(judge: Judge, segmenter: Segmenter, drawn: Sequence[Drawn]) -> Mappi
     }
 
 
+OPTIONS = {"--images": pictures(24, fewest=2 * FEWEST)}
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("diversity", __doc__, rows, OPTIONS))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.comfy_server import ComfyServer, Pictures
-from benchmarks.evidence.bench import BENCH
+from benchmarks.evidence.bench import BENCH, MODULES
 from benchmarks.graph import CHECKPOINT, GUIDANCE, STEPS, Graph
 from emoji_world import world
 from emoji_world.measure import article
+from respo_train.core.files.checkpoint import load_attribute
+from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation.drawn import Drawn
 from respo_train.evaluation.protocol import Ask
@@ -19,16 +25,22 @@ from respo_train.evaluation.sampler import pictures_from
 from respo_train.host.load import load_unet
 from respo_train.latents.randomness import keyed_noise
 from respo_train.latents.sampling import sample
-from respo_train.network import SplitNetwork
+from respo_train.network import Conditioning, Encoded, SplitNetwork
 
 PROFESSIONS = [profession.word for profession in world.PROFESSIONS]
 TRAINED = [profession.word for profession in world.PROFESSIONS if not profession.held_out]
+GENDER = "emoji_world_gender.safetensors"
 
 
 def bench_unet() -> SplitNetwork:
     """Return Emoji World's U-Net."""
     unet: SplitNetwork = load_unet(BENCH / "checkpoint" / CHECKPOINT)
     return unet
+
+
+def shipped_gender() -> Attribute:
+    """Return the shipped module of gender."""
+    return load_attribute(MODULES / GENDER)
 
 
 def photo_of(job: str, suffix: str = "") -> str:
@@ -64,6 +76,24 @@ def draw(
     return pictures_from(unet, latents)
 
 
+@torch.no_grad()
+def draw_all(
+    unet: SplitNetwork,
+    asks: Sequence[Ask],
+    key: Sequence[object] = (),
+    modules: Mapping[str, ConceptModule | None] = MappingProxyType({}),
+) -> list[Drawn]:
+    """Draw every prompt by the trainer's sampler; same key and prompt, same noise.
+
+    `modules`: concept -> what acts on the pictures that are to show it; nothing where it is missing.
+    """
+    found = []
+    for ask in tqdm(asks, unit="profession", leave=False):
+        own = [modules.get(concept) for (concept,) in ask.wishes()]
+        found.append(ask.drawn(draw(unet, ask.prompt, [*key, ask.prompt], own)))
+    return found
+
+
 def draw_by(
     server: ComfyServer, asks: Sequence[Ask], graph_of: Callable[[Ask], Graph], nodes: Sequence[str]
 ) -> Mapping[str, list[Drawn]]:
@@ -79,3 +109,27 @@ def draw_by(
 def unasked(run: Sequence[Drawn]) -> list[Drawn]:
     """Return the same pictures as ones of which nothing was asked."""
     return [one.asking([""] * len(one.images)) for one in run]
+
+
+@dataclass
+class Wrapped:
+    """A network in front of another one: what it does not do itself, that one does."""
+
+    unet: SplitNetwork
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the U-Net's."""
+        return getattr(self.unet, name)
+
+
+@dataclass
+class Recorder(Wrapped):
+    """A U-Net that keeps h of every pass of a run in `heard`, the conditional and the unconditional in turns."""
+
+    heard: list[Tensor] = field(default_factory=list)
+
+    def encoder(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Encoded:
+        """Run the first half, and keep h."""
+        encoded = self.unet.encoder(latents, timesteps, conditioning)
+        self.heard.append(encoded.h)
+        return encoded

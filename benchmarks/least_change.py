@@ -9,70 +9,54 @@ noise, and a picture that is not steered is the model's own.
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.drawing import bench_unet, draw, photos
-from benchmarks.evidence.bench import BENCH, examiners
+from benchmarks.command import Row, pictures, run
+from benchmarks.drawing import bench_unet, draw_all, photos, shipped_gender, unasked
+from benchmarks.evidence.bench import examiners
 from benchmarks.scoring import agreement, score
-from emoji_world import world
+from emoji_world.world import GENDERS
 from respo_train.core.counting.least_change import least_change
-from respo_train.core.files.checkpoint import load_attribute
 from respo_train.evaluation.background import background_psnr_of_mean, identical
 from respo_train.evaluation.drawn import Drawn
-from respo_train.evaluation.protocol import Ask
 from respo_train.evaluation.seen import labels
 
-CONCEPTS = world.GENDERS
-EQUAL = {name: Fraction(1, len(CONCEPTS)) for name in CONCEPTS}
+Labels = Sequence[Sequence[str]]  # of each profession's pictures
 
 
-def main() -> int:
-    """Draw, assign in both ways, measure, print; returns the exit status."""
-    parser = parser_of("least_change", __doc__)
-    parser.add_argument("--images", type=at_least(2), default=24, help="pictures a profession (default 24)")
-    options = parser.parse_args()
-    asks = photos(options.images, CONCEPTS)
-    drawn = draw_each(asks)
+def rows(options: Namespace) -> Iterator[Row]:
+    """Yield the figures of both assignments."""
+    asks, unet, attribute = photos(options.images, GENDERS), bench_unet(), shipped_gender()
+    modules = {"": None, **attribute.concepts}
+    drawn = {
+        name: draw_all(unet, asks, ["least change"], dict.fromkeys(GENDERS, module)) for name, module in modules.items()
+    }
     judge, segmenter = examiners()
     before = drawn[""]
     seen = [labels(judge, one, "gender") for one in before]
-    wanted = {
-        "everybody is steered": [[name for (name,) in ask.wishes()] for ask in asks],
-        "least change": [least_change(own, EQUAL, ask.seed) for own, ask in zip(seen, asks, strict=True)],
+    equal = {name: Fraction(1, len(GENDERS)) for name in GENDERS}
+    assigned: Mapping[str, tuple[Labels, Labels]] = {
+        "everybody is steered": ([one.asked for one in before], [[""] * len(own) for own in seen]),
+        "least change": ([least_change(own, equal, ask.seed) for own, ask in zip(seen, asks, strict=True)], seen),
     }
-    figures: dict[str, Any] = {"images": options.images * len(asks), "most that could stay": most_kept(seen)}
-    for name, given in wanted.items():
-        stay = seen if name == "least change" else [[""] * len(own) for own in seen]
-        after = chosen(drawn, given, stay)
-        figures[name] = measure(judge, segmenter, before, after)
-        print(name, figures[name], flush=True)
-    print("most that could stay:", figures["most that could stay"])
-    write_figures(options.json, figures)
-    return 0
+    for name, (wanted, stay) in assigned.items():
+        after = chosen(drawn, wanted, stay)
+        figures = {
+            **score(judge, after),
+            "asked_and_seen": agreement(judge, after),
+            "untouched": identical(before, after),
+            "background_psnr_of_mean_error": background_psnr_of_mean(segmenter, before, unasked(after)),
+        }
+        yield name, figures
+    yield "most that could stay", {"share": most_kept(seen)}
 
 
-def draw_each(asks: Sequence[Ask]) -> Mapping[str, list[Drawn]]:
-    """Draw every prompt as it is ("") and with each concept, from the same noise."""
-    unet = bench_unet()
-    attribute = load_attribute(BENCH / "modules" / "emoji_world_gender.safetensors")
-    modules = {"": None} | {name: attribute.concept(name) for name in CONCEPTS}
-    drawn: dict[str, list[Drawn]] = {name: [] for name in modules}
-    for ask, (name, module) in tqdm([(ask, entry) for ask in asks for entry in modules.items()]):
-        pictures = draw(unet, ask.prompt, ["least change", ask.prompt], [module] * ask.count)
-        drawn[name].append(ask.drawn(pictures))
-    return drawn
-
-
-def chosen(
-    drawn: Mapping[str, Sequence[Drawn]], wanted: Sequence[Sequence[str]], stay: Sequence[Sequence[str]]
-) -> list[Drawn]:
+def chosen(drawn: Mapping[str, Sequence[Drawn]], wanted: Labels, stay: Labels) -> list[Drawn]:
     """Return the steered picture of each label, and the model's own where `stay` has the same label."""
     found = []
     for place, (given, own) in enumerate(zip(wanted, stay, strict=True)):
@@ -83,22 +67,13 @@ def chosen(
     return found
 
 
-def most_kept(seen: Sequence[Sequence[str]]) -> float:
+def most_kept(seen: Labels) -> float:
     """Return the largest share of pictures that can stay where every profession gets as many of each concept."""
-    kept = sum(sum(min(Counter(own)[name], len(own) // 2) for name in CONCEPTS) for own in seen)
+    kept = sum(sum(min(Counter(own)[name], len(own) // 2) for name in GENDERS) for own in seen)
     return kept / sum(map(len, seen))
 
 
-def measure(judge: Any, segmenter: Any, before: Sequence[Drawn], after: Sequence[Drawn]) -> dict[str, Any]:
-    """Return the figures of one assignment, for JSON."""
-    plain = [one.asking([""] * len(one.images)) for one in after]
-    return {
-        **score(judge, after, CONCEPTS).to_dict(),
-        "asked_and_seen": agreement(judge, after),
-        "untouched": identical(before, after).to_dict(),
-        "background_psnr_of_mean_error": background_psnr_of_mean(segmenter, before, plain).to_dict(),
-    }
-
+OPTIONS = {"--images": pictures(24, fewest=2)}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("least_change", __doc__, rows, OPTIONS))

@@ -16,6 +16,7 @@ from respo_train.core.counting.metrics import Interval, wilson
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Scores = Mapping[str, Interval]
 FOLDS = 4  # of seeds
 # What cross-validation chooses from: to how many places a side h is averaged (8: as it is), and the ridge's penalty.
 SETTINGS = tuple(product((1, 2, 8), (0.01, 0.1, 1.0, 10.0)))
@@ -64,13 +65,13 @@ def answers(dots: Numbers, against: Flags, train: Flags, test: Flags, penalty: f
     return dots[np.ix_(test, train)] @ np.linalg.solve(ridge, np.where(against[train], 1.0, -1.0)) > 0
 
 
-def score(right: Flags, against: Flags) -> dict[str, Interval]:
+def score(right: Flags, against: Flags) -> Scores:
     """Return the shares of right answers with Wilson's intervals: of all pictures, with and against the habit."""
     parts = {"all": right, "with": right[~against], "against": right[against]}
     return {name: wilson(int(own.sum()), len(own)) for name, own in parts.items()}
 
 
-def balanced(scores: Mapping[str, Interval]) -> float:
+def balanced(scores: Scores) -> float:
     """Return the mean of the shares with and against the habit; saying each profession's habit has 0.5."""
     return (scores["with"].value + scores["against"].value) / 2
 

@@ -9,13 +9,14 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import at_least, parser_of, write_figures
+from benchmarks.command import Row, run, whole
 from respo_train.core.counting.fairness import report, sentence, to_json
 from respo_train.core.counting.labels import parse_labels
 from respo_train.core.counting.running_total import new_of
@@ -31,28 +32,19 @@ from respo_train.evaluation.protocol import Ask
 
 FILES, CLASSES, PICTURES = 20_000, 5_000, 4_096
 MOST_CONCEPTS = 256  # of a module
-# A case's name, its size, and what to do with so many things in an empty folder; what that returns is timed.
-Case = tuple[str, int, Callable[[int, Path], Callable[[], object]]]
+Case = Callable[[int, Path], Callable[[], object]]  # so many things, an empty folder -> what is timed
 
 
-def main() -> int:
-    """Time every case and print its growth; return the exit status."""
-    parser = parser_of("many", __doc__)
-    parser.add_argument("--part", type=at_least(1), default=1, help="take one part in so many of everything")
-    options = parser.parse_args()
-    print(f"{'case':44}{'n':>8}{'at n / 4':>11}{'at n':>11}{'growth':>9}")
-    figures = {}
-    for name, whole, case in CASES:
-        count = max(8, whole // options.part)
+def rows(options: Namespace) -> Iterator[Row]:
+    """Yield each case's seconds at n / 4 and at n, and the exponent of how they grow."""
+    for name, (every, case) in CASES.items():
+        count = max(8, every // options.part)
         before, after = _seconds(case, count // 4), _seconds(case, count)
-        growth = math.log(after / before, 4)
-        print(f"{name:44}{count:8}{before:9.3f} s{after:9.3f} s   n^{growth:.2f}", flush=True)
-        figures[name] = {"n": count, "seconds_at_a_quarter": before, "seconds": after, "exponent": growth}
-    write_figures(options.json, figures)
-    return 0
+        exponent = math.log(after / before, 4)
+        yield name, {"n": count, "seconds_at_a_quarter": before, "seconds": after, "exponent": exponent}
 
 
-def _seconds(case: Callable[[int, Path], Callable[[], object]], count: int) -> float:
+def _seconds(case: Case, count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         work = case(count, Path(folder))
         started = time.process_time()
@@ -127,14 +119,15 @@ def _cells(count: int, folder: Path) -> Callable[[], object]:
     return work
 
 
-CASES: Sequence[Case] = (
-    ("module files: the list, each one's metadata", FILES, _modules),
-    ("classes: Fairness Report", CLASSES, _classes),
-    ("pictures: labels", PICTURES, _labels),
-    ("pictures: a running total, 64 at a time", PICTURES, _total),
-    ("pictures: who gets which of 256 concepts", PICTURES, _seats),
-    ("pictures: cells of an evaluation", PICTURES, _cells),
-)
+CASES: Mapping[str, tuple[int, Case]] = {
+    "module files: the list, each one's metadata": (FILES, _modules),
+    "classes: Fairness Report": (CLASSES, _classes),
+    "pictures: labels": (PICTURES, _labels),
+    "pictures: a running total, 64 at a time": (PICTURES, _total),
+    "pictures: who gets which of 256 concepts": (PICTURES, _seats),
+    "pictures: cells of an evaluation": (PICTURES, _cells),
+}
+OPTIONS = {"--part": whole("take one part in so many of everything", 1, 1)}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("many", __doc__, rows, OPTIONS))

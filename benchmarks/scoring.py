@@ -1,14 +1,13 @@
-"""What the judge says of one run on Emoji World: the figures that several benchmarks have in common."""
+"""What the judge says of one run on Emoji World whose pictures share out gender: the figures of many benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from emoji_world.world import GENDERS
 from respo_train.core.judge import UNSURE
 from respo_train.evaluation.background import background_psnr
 from respo_train.evaluation.drawn import Drawn
@@ -21,49 +20,38 @@ from respo_train.judges.segmenter import Segmenter
 from .drawing import unasked
 
 
-@dataclass(frozen=True)
-class Score:
-    """`ratios`: each profession's deviation ratio. `unsure`: share of pictures that show no concept for sure."""
+def score(judge: Looks, run: Sequence[Drawn]) -> dict[str, Any]:
+    """Return how even a run is, and the shares of right professions and of pictures without a sure gender.
 
-    ratios: Mapping[str, Figure]
-    overall: Figure
-    profession_accuracy: float
-    unsure: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON, without the professions."""
-        return {
-            "deviation_ratio": self.overall.to_dict(),
-            "profession_accuracy": self.profession_accuracy,
-            "unsure": self.unsure,
-        }
+    Unsure is no concept, and not the right profession.
+    """
+    seen = [label for one in run for label in labels(judge, one, "gender")]
+    return {
+        "deviation_ratio": deviation(judge, run, "gender", GENDERS),
+        "profession_accuracy": accuracy(judge, run).value,
+        "unsure": seen.count(UNSURE) / len(seen),
+    }
 
 
-def score(judge: Looks, run: Sequence[Drawn], concepts: Sequence[str], attribute: str = "gender") -> Score:
-    """Judge a run. Unsure is no concept, and not the right profession."""
-    ratios = {one.group: deviation(judge, [one], attribute, concepts) for one in run}
-    seen = [label for one in run for label in labels(judge, one, attribute)]
-    overall = deviation(judge, run, attribute, concepts)
-    return Score(ratios, overall, accuracy(judge, run).value, seen.count(UNSURE) / len(seen))
+def compared(judge: Looks, segmenter: Segmenter, before: Sequence[Drawn], after: Sequence[Drawn]) -> dict[str, Any]:
+    """Return the score of steered pictures, what they kept of the unmodified ones, and what of each concept is seen."""
+    return {
+        **score(judge, after),
+        "asked_and_seen": agreement(judge, after),
+        "background_psnr": background(segmenter, before, after),
+    }
 
 
-def before_and_after(before: Score, after: Score) -> dict[str, dict[str, Any]]:
-    """Return both scores for JSON, figure by figure."""
-    first, second = before.to_dict(), after.to_dict()
-    return {name: {"before": first[name], "after": second[name]} for name in first}
+def by_profession(judge: Looks, run: Sequence[Drawn]) -> dict[str, Figure]:
+    """Return each profession's deviation ratio."""
+    return {one.group: deviation(judge, [one], "gender", GENDERS) for one in run}
 
 
-def agreement(judge: Looks, run: Sequence[Drawn], attribute: str = "gender") -> dict[str, float]:
+def agreement(judge: Looks, run: Sequence[Drawn]) -> dict[str, float]:
     """Return, for each concept, the share of pictures that were to show it and do. Unsure counts as not."""
-    flags = obeyed(judge, run, attribute)
+    flags = obeyed(judge, run, "gender")
     asked = np.array([wish for one in run for wish in one.asked])
     return {str(concept): float(flags[asked == concept].mean()) for concept in dict.fromkeys(asked)}
-
-
-def concepts_seen(judge: Looks, run: Sequence[Drawn], concepts: Sequence[str]) -> NDArray[np.int64]:
-    """Return the number of the concept that each picture shows, `[N]`; -1: unsure."""
-    seen = [label for one in run for label in labels(judge, one, "gender")]
-    return np.array([concepts.index(label) if label in concepts else -1 for label in seen])
 
 
 def background(segmenter: Segmenter, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:

@@ -14,30 +14,26 @@ steps, guidance 3, modules on the conditional half, without Where or a record):
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from benchmarks.command import at_least, parser_of, write_figures
-from benchmarks.drawing import TRAINED, draw, photos
+from benchmarks.command import Row, pictures, run
+from benchmarks.drawing import TRAINED, draw_all, photos
 from benchmarks.evidence.bench import BENCH, examiners
 from benchmarks.graph import TRANSFORMER
-from benchmarks.scoring import agreement, background, score
+from benchmarks.scoring import compared, score
 from emoji_world import world
-from respo_train.core.module.concept import ConceptModule
 from respo_train.core.module.tokens import TokenGrid
-from respo_train.evaluation.drawn import Drawn
 from respo_train.host.load import load_unet
 from respo_train.host.split_transformer import STEPS, HostTransformer, _Pass
 from respo_train.network import AttentionHook, Conditioning, Encoded
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
 
-CONCEPTS = world.GENDERS
 FIRST_SEED = 7_000_000  # of pictures that no other figure is of
 VECTOR = {"map_width": None, "map_lr": None, "kind": "channel"}  # one vector, wherever it is added
 # Without a map a constant has to be driven further, see evidence/README.md: the U-Net's settings.
@@ -120,46 +116,27 @@ def _every_block(guidance: float) -> dict[str, Any]:
     return {**VECTOR, **CONSTANT, **rates, "kind": "grid", "target_guidance": guidance, "lambda": 0.0}
 
 
-def main() -> int:
-    """Train, draw, measure, print; returns the exit status."""
-    parser = parser_of("transformer_places", __doc__)
-    parser.add_argument("--images", type=at_least(2), default=12, help="pictures a profession (default 12)")
-    parser.add_argument("--only", nargs="+", metavar="TITLE", help="only these places")
-    options = parser.parse_args()
+def rows(options: Namespace) -> Iterator[Row]:
+    """Yield the figures of the model as it is, and of modules trained at each place."""
     plain = Place("unmodified").network()
-    asks = photos(options.images, CONCEPTS, TRAINED, first=FIRST_SEED)
+    asks = photos(options.images, world.GENDERS, TRAINED, first=FIRST_SEED)
     judge, segmenter = examiners()
-    before = draw_all(plain, asks, {})
-    figures: dict[str, Any] = {"unmodified": score(judge, before, CONCEPTS).to_dict()}
-    print("unmodified", figures["unmodified"], flush=True)
+    before = draw_all(plain, asks, ["places"])
+    yield "unmodified", score(judge, before)
     for place in places(len(plain._net.layers)):
         if options.only and place.title not in options.only:
             continue
         unet = place.network()
-        config = read_config("gender", place.changes, "respo")
-        modules = train(config, unet).modules()
-        after = draw_all(unet, asks, modules)
-        numbers = sum(p.numel() for p in modules[CONCEPTS[0]].parameters())
-        figures[place.title] = {
-            **score(judge, after, CONCEPTS).to_dict(),
-            "as_asked": agreement(judge, after),
-            "background_psnr": background(segmenter, before, after).to_dict(),
-            "numbers_a_concept": numbers,
-        }
-        print(place.title, figures[place.title], flush=True)
-        write_figures(options.json, figures)
-    return 0
+        modules = train(read_config("gender", place.changes, "respo"), unet).modules()
+        after = draw_all(unet, asks, ["places"], modules)
+        numbers = sum(p.numel() for p in modules[world.GENDERS[0]].parameters())
+        yield place.title, {**compared(judge, segmenter, before, after), "numbers_a_concept": numbers}
 
 
-def draw_all(unet: HostTransformer, asks: Sequence[Any], modules: Mapping[str, ConceptModule]) -> list[Drawn]:
-    """Draw every prompt, each picture with the module of the concept that it is to show."""
-    drawn = []
-    with torch.no_grad():
-        for ask in tqdm(asks):
-            wanted = [modules.get(name) for (name,) in ask.wishes()]
-            drawn.append(ask.drawn(draw(unet, ask.prompt, ["places", ask.prompt], wanted)))
-    return drawn
-
+OPTIONS = {
+    "--images": pictures(12, fewest=2),
+    "--only": {"nargs": "+", "metavar": "TITLE", "help": "only these places"},
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("transformer_places", __doc__, rows, OPTIONS))

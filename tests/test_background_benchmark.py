@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.background import ROWS, fourier_band
+from benchmarks.background import SETTINGS, fourier_band
 
 
 def wave(times: float) -> torch.Tensor:
@@ -23,4 +23,4 @@ def test_a_further_level_keeps_half_as_many():
 
 
 def test_no_two_rows_are_called_alike():
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({row.name for row in SETTINGS}) == len(SETTINGS)

@@ -12,7 +12,9 @@ import torch
 from toy_unet import CHANNELS, SIZE, AttentiveUNet
 
 from benchmarks import train_on_geometry as command
-from benchmarks.train_on_geometry import RANDOM, WithRandomText, check_module, random_text, train_both_ways
+from benchmarks.command import run
+from benchmarks.speed.geometry import WithRandomText, random_text
+from benchmarks.train_on_geometry import RANDOM, check_module, train_both_ways
 from respo_train.core.errors import RespoError
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
@@ -34,8 +36,6 @@ def test_both_ways(tmp_path: Path) -> None:
     figures = train_both_ways(config(), WithRandomText(AttentiveUNet()), tmp_path, SHAPE)
     assert figures["steps_timed"] == 3  # two of the whole run, one of the interrupted one
     assert figures["module_bytes"] > 4 * 4 * CHANNELS * SIZE * SIZE
-    parts = ("responsible", "semantic", "map.inward", "map.bias", "map.outward")
-    assert set(figures["largest_values"]) == {f"{name}.{part}" for name in ("woman", "man") for part in parts}
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {"whole.safetensors", "parts.safetensors"}
 
 
@@ -50,7 +50,7 @@ class Forgetful(WithRandomText):
 
 
 def test_a_resumed_run_that_differs_is_found(tmp_path: Path) -> None:
-    with pytest.raises(RespoError, match=r"expected the same woman\.responsible after an interruption"):
+    with pytest.raises(RespoError, match=r"expected the same \S+ after an interruption"):
         train_both_ways(config(), Forgetful(AttentiveUNet()), tmp_path, SHAPE)
 
 
@@ -97,7 +97,7 @@ def test_wrong_options_train_nothing(
     wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train_on_geometry", "sd15", *wrong])
-    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(command, "random_unet", lambda *_: pytest.fail("trained"))
     with pytest.raises(SystemExit, match="2"):
-        command.main()
-    assert f"error: argument {wrong[0]}: " in capsys.readouterr().err
+        sys.exit(run("train_on_geometry", None, command.rows, command.OPTIONS))
+    assert f"{wrong[0]}: " in capsys.readouterr().err

@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from counted_passes import Call, Counting, calls_of
 from torch import Tensor
 from toy_unet import ToyUNet
 
-from benchmarks import train_speed as command
-from benchmarks.speed import emoji
-from benchmarks.speed.calls import Call, Counting, calls_of, rows
-from benchmarks.speed.cost import LONG, SHORT, at_mean, flops, median_seconds, peak_bytes
-from benchmarks.speed.geometry import summed
+from benchmarks.speed import goal
+from benchmarks.speed.cost import flops, median_seconds, peak_bytes
 from benchmarks.speed.released import Released
-from benchmarks.speed.steps import configuration, our_step, released_step
+from benchmarks.speed.steps import LONG, SHORT, at_mean, configuration, our_step, ratio, released_step
 from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.sampling import predict, sample
 from respo_train.objectives.respodiff import responsible_loss, steered
@@ -31,6 +29,11 @@ from respo_train.prompts import encode_prompts
 def released(unet: Any, concept: str = "woman") -> Released:
     config = configuration("released")
     return Released(unet, config, concept, encode_prompts(config, unet)[concept])
+
+
+def rows(calls: Counter[Call], kind: str) -> int:
+    """How many latents pass through one half in all."""
+    return sum(count * call.batch for call, count in calls.items() if call.kind == kind)
 
 
 def forwards(calls: Counter[Call]) -> int:
@@ -139,22 +142,6 @@ def test_our_step_costs_a_ninth() -> None:
         assert rows(calls, "decoder with gradients") == 2
 
 
-def test_big_networks_are_summed_by_the_loops_own_schedules() -> None:
-    """With one second for a pass, however many latents, and another price for the decoder's gradients."""
-    counting = Counting(ToyUNet())
-    steps = {
-        "ours": our_step(counting, 1),
-        "short": released_step(counting, SHORT),
-        "long": released_step(counting, LONG),
-    }
-    found = {name: calls_of(counting, step) for name, step in steps.items()}
-    cost = {call: 10.0 if call.kind == "decoder with gradients" else 1.0 for calls in found.values() for call in calls}
-    sums = summed(cost, found)
-    assert sums["released"] == 28 + 26 + 2 * 10
-    ours = found["ours"]
-    assert sums["ours"] == sum(count for call, count in ours.items() if "gradients" not in call.kind) + 2 * 10
-
-
 def test_flops_seconds_and_bytes() -> None:
     a, b = torch.randn(100, 200, requires_grad=True), torch.randn(200, 300)
     assert flops(lambda: a @ b) == 2 * 100 * 200 * 300
@@ -175,6 +162,12 @@ def test_flops_seconds_and_bytes() -> None:
     assert at_mean(10 + 2 * SHORT, 10 + 2 * LONG) == 10 + 2 * 24
 
 
+def test_ratios_are_of_the_mean_trajectory_and_of_each_latent() -> None:
+    found = {"short": 10 + 2.0 * SHORT, "long": 10 + 2.0 * LONG, "ours": 29.0, "own": 116.0}
+    assert ratio(found) == {"released": 58, "ours": 29, "ratio": 2}
+    assert ratio(found, latents=8, ours="own")["ratio"] == 4
+
+
 class Clock:
     """Stands for time.perf_counter: moves when told to."""
 
@@ -190,21 +183,20 @@ def test_the_clock_stands_still_while_modules_are_examined(
     monkeypatch: pytest.MonkeyPatch, budget: float, reached: bool, seconds: float
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(emoji.time, "perf_counter", clock)
+    monkeypatch.setattr(goal.time, "perf_counter", clock)
     ratios = iter([0.9, 0.5, 0.1] if reached else [0.9, 0.5, 0.5])
 
-    def exam(modules: emoji.Modules) -> float:
+    def exam(modules: goal.Modules) -> float:
         clock.now += 7000
         return next(ratios)
 
-    course = emoji.Course()
-    watch = emoji.Watch(exam, course, budget)
-    with suppress(emoji.Done):
+    watch = goal.Watch(exam, 2, budget)
+    with suppress(goal.Done):
         for step in range(1, 100):
             clock.now += 10
-            watch.after_step(step, 2, {})
-    assert course.reached == reached
-    assert course.seconds == seconds
+            watch.after_step(step, {})
+    assert watch.figures["reached"] == reached
+    assert watch.figures["seconds"] == seconds
 
 
 def test_the_exam_asks_for_both_concepts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,64 +214,23 @@ def test_the_exam_asks_for_both_concepts_alike(monkeypatch: pytest.MonkeyPatch) 
         labels = ["woman" if picture.mean() > 0.5 else "man" for picture in pictures]
         return {"gender": SimpleNamespace(labels=labels)}
 
-    monkeypatch.setattr(emoji, "draw", draw)
-    exam = emoji.Exam(ToyUNet(), SimpleNamespace(verdicts=verdicts), 4, 2)  # type: ignore[arg-type]
-    assert exam({"woman": module(1.0), "man": module(-1.0)}) == 0
-    assert exam({"woman": module(1.0), "man": module(1.0)}) == 1
+    monkeypatch.setattr(goal, "draw", draw)
+    judge: Any = SimpleNamespace(verdicts=verdicts)
+    assert goal.examined(ToyUNet(), judge, {"woman": module(1.0), "man": module(-1.0)}) == 0
+    assert goal.examined(ToyUNet(), judge, {"woman": module(1.0), "man": module(1.0)}) == 1
 
 
-def test_pictures_that_nobody_can_tell_are_not_fair() -> None:
+def test_pictures_that_nobody_can_tell_are_not_fair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goal, "draw", lambda *_: np.zeros((6, 8, 8, 3)))
     modules: Any = {"woman": None, "man": None}
-    assert emoji._counted(["unsure"] * 4, modules) == {"woman": 1, "man": 0}
-    assert emoji._counted(["unsure"] * 4 + ["man"], modules) == {"woman": 0, "man": 1}
+    for labels in (["unsure"] * 6, ["unsure"] * 5 + ["man"]):
+        judge: Any = SimpleNamespace(verdicts=lambda _, own=labels: {"gender": SimpleNamespace(labels=own)})
+        assert goal.examined(ToyUNet(), judge, modules) == 1
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "ratio", "bound"), [(0.1, 0.1, 20, False), (0.1, 0.4, 20, True), (0.4, 0.1, None, False)]
+    ("ours", "theirs", "ratio", "bound"), [(True, True, 20, False), (True, False, 20, True), (False, True, None, False)]
 )
-def test_a_goal_not_reached_is_a_bound(ours: float, theirs: float, ratio: float | None, bound: bool) -> None:
-    courses = emoji.Course([(10, 5.0, ours)]), emoji.Course([(50, 100.0, theirs)])
-    found = emoji.compared(*courses)
-    assert found["ratio"] == ratio
-    assert found["is_lower_bound"] == bound
-
-
-def parts() -> dict[str, Any]:
-    names = ("released", "ours", "ours, paper's target", "ours, own, batch 1", "ours, own")
-    numbers = {name: 80.0 / (i + 1) for i, name in enumerate(names)}
-    cost = {"batch": 8, "precision": "bfloat16", "flops": numbers, "seconds": numbers, "peak_bytes": numbers}
-    course = {"reached": True, "seconds": 3.0, "checkpoints": [(10, 3.0, 0.1)]}
-    goal = {"goal": 0.15, "ratio": 12.0, "is_lower_bound": True, "ours": course, "released": course}
-    full = {key: {"released": 60.0, "ours": 10.0} for key in ("flops", "seconds", "peak_bytes")}
-    half = {key: {"released": 30.0, "ours": 4.0} for key in ("flops", "seconds", "peak_bytes")}
-    return {
-        "cost": {**cost, "forward_flops": 1.0},
-        "goal": goal,
-        "sd15": {"pixels": 512, "float32": full, "bfloat16": half},
-        "sdxl": {"pixels": 256, "bfloat16": half},
-    }
-
-
-def test_the_figures_asked_for() -> None:
-    found = command.headline(parts())
-    asked = {"flops_ratio", "step_time_ratio", "time_to_same_deviation_ratio", "sd15_step_time_ratio"}
-    for key in asked | {"peak_memory_ratio"}:
-        assert isinstance(found[key], float), key
-    assert found["flops_ratio"] == 2
-    assert found["step_time_ratio_own_a_latent"] == 8 * 5
-    assert found["sd15_step_time_ratio"] == 6
-    assert found["sd15_step_time_ratio_own_precision"] == 15
-    assert found["sdxl_step_time_ratio"] == 7.5
-    assert found["sdxl_step_time_ratio_own_precision"] is None
-    lines = "\n".join(command.table({**found, "parts": parts()}))
-    assert "\u2265 12.00" in lines
-    assert "\u2265 8, NOT MET" in lines
-    assert "\u2265 6, met" in lines
-
-
-def test_parts_left_out_are_none() -> None:
-    found = command.headline({})
-    assert all(value is None for value in found.values())
-    assert set(command.TARGETS) <= set(found)
-    assert "peak_memory_ratio" in found
-    assert command.table({**found, "parts": {}})
+def test_a_goal_not_reached_is_a_bound(ours: bool, theirs: bool, ratio: float | None, bound: bool) -> None:
+    found = goal.compared({"seconds": 5.0, "reached": ours}, {"seconds": 100.0, "reached": theirs})
+    assert found == {"seconds": ratio, "is_lower_bound": bound}

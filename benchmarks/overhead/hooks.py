@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-import torch
+from benchmarks.speed import cost
 
 
 @dataclass
@@ -16,7 +15,7 @@ class Stopwatch:
     """Sums seconds of the processor's time, which other programs do not lengthen; on a GPU those of the wall."""
 
     seconds: float = 0.0
-    now: Callable[[], float] = field(default_factory=lambda: _clock())
+    now: Callable[[], float] = field(default_factory=lambda: cost.clock())
 
     def timed(self, work: Callable) -> Callable:
         """Return `work`, its time added to the sum."""
@@ -66,29 +65,3 @@ def time_hooks(model: Any) -> tuple[Any, Stopwatch]:
         for row in keys.values():
             row[:] = [watch.timed_around(wrapper) for wrapper in row]
     return timed, watch
-
-
-class CountedCalls:
-    """Counts a network's forward passes; use it in a `with` statement."""
-
-    def __init__(self, network: torch.nn.Module):
-        self.calls = 0
-        self._handle = network.register_forward_pre_hook(self._count)
-
-    def __enter__(self) -> CountedCalls:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
-
-    def _count(self, *_: object) -> None:
-        self.calls += 1
-
-
-def _clock() -> Callable[[], float]:
-    return _gpu_seconds if torch.cuda.is_available() else time.process_time
-
-
-def _gpu_seconds() -> float:
-    torch.cuda.synchronize()
-    return time.perf_counter()

@@ -5,7 +5,7 @@ The structures are SD 1.5's and Z-Image's, at a small share of their widths: nei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.command import Row
 
 from . import chain
 
@@ -62,18 +64,19 @@ def counted(run: Callable[[int], Callable[[], Tensor]]) -> dict[str, float]:
     return dict(zip(("kernels", "waits"), each, strict=True))
 
 
-def measure(folder: Path) -> dict[str, dict[str, float]]:
-    """Count a step of unpatched models and of chains of nodes; `folder`: for the modules' files.
+def rows(folder: Path) -> Iterator[Row]:
+    """Yield a step's kernels and waits, on unpatched models and behind nodes; `folder`: for the modules' files.
 
     The transformer's modules take the place of the U-Net's, as Safety would refuse those.
     """
     region = chain.load_pack().respo_train.core.pictures.region
     with mock.patch.object(region, "fuses_exactly", return_value=True):  # as on a GPU
-        return {
-            name: counted(partial(_sampler, way))
-            for ways in (_unet_ways, _transformer_ways)
-            for name, way in ways(folder).items()
-        }
+        for ways in (_unet_ways, _transformer_ways):
+            plain = None
+            for name, way in ways(folder).items():
+                found = counted(partial(_sampler, way))
+                plain = plain or found["kernels"]
+                yield name, {**found, "more_percent": 100 * (found["kernels"] / plain - 1)}
 
 
 def _unet_ways(folder: Path) -> dict[str, Any]:
@@ -108,14 +111,3 @@ def _transformer_ways(folder: Path) -> dict[str, Any]:
 def _sampler(model: Any, steps: int) -> Callable[[], Tensor]:
     # In inference mode, which is the host's, one would not see what compound operations consist of.
     return chain.sampler(model, PIXELS, steps, PICTURES, torch.no_grad)
-
-
-def report(found: dict[str, dict[str, float]]) -> str:
-    """Return the counts as a table for people."""
-    lines = [f"{'':<40}{'kernels/step':>14}{'more':>8}{'waits/step':>12}"]
-    for name, way in found.items():
-        if name.endswith("unpatched"):
-            plain = way["kernels"]
-        more = 100 * (way["kernels"] / plain - 1)
-        lines.append(f"{name:<40}{way['kernels']:>14.0f}{more:>+7.1f}%{way['waits']:>12.0f}")
-    return "\n".join(lines)

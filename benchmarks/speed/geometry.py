@@ -1,30 +1,21 @@
-"""SD 1.5's and SDXL's U-Net with random weights: each pass timed by itself, summed by each loop's own schedule.
-
-A whole released step on SD 1.5 takes minutes on a CPU; it consists of few kinds of passes, which `calls.py` reads off
-the running loops. What is left out (the optimizer, DDIM's arithmetic) is far below a percent.
-"""
+"""Networks of the structure of SD 1.5, SDXL and Z-Image, made by the host, with random weights and random text."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from respo_train.host.load import load_unet
+from benchmarks.drawing import Wrapped
+from respo_train.core.module.architecture import Architecture
 from respo_train.host.locate import use_host
 from respo_train.host.split_unet import HostUNet
-from respo_train.network import Conditioning, SplitNetwork
-
-from .calls import Call, Counting, calls_of
-from .cost import LONG, SHORT, at_mean, flops, peak_bytes
-from .steps import our_step, released_step
+from respo_train.latents.randomness import keyed_noise
+from respo_train.network import Conditioning
 
 TOKENS = 77
 _SHARED = {
@@ -128,84 +119,19 @@ def random_unet(family: str, dtype: torch.dtype, size: int) -> HostUNet:
     return HostUNet(SimpleNamespace(model=model), None, None, device, dtype, (size, size))
 
 
-def schedules(checkpoint: Path) -> dict[str, Counter[Call]]:
-    """Return the passes of one step with batch 1, read off both loops as they run on Emoji World."""
-    counting = Counting(load_unet(checkpoint, "float32"))
-    steps = {"ours": our_step(counting, 1)}
-    steps |= {name: released_step(counting, k) for name, k in (("short", SHORT), ("long", LONG))}
-    return {name: calls_of(counting, step) for name, step in steps.items()}
+@dataclass
+class WithRandomText(Wrapped):
+    """A SplitNetwork without a text encoder, given prompts as `random_text` makes them."""
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
+        """Return the same random tensors for the same text."""
+        like = self.unet.alphas_cumprod
+        return [random_text(prompt, self.unet.architecture, like) for prompt in prompts]
 
 
-def summed(cost: dict[Call, float], found: dict[str, Counter[Call]]) -> dict[str, float]:
-    """Return each loop's cost of a step from the cost of each pass."""
-    sums = {name: sum(cost[call] * count for call, count in calls.items()) for name, calls in found.items()}
-    return {"ours": sums["ours"], "released": at_mean(sums["short"], sums["long"])}
-
-
-def passes(unet: SplitNetwork) -> Callable[[Call], Callable[[], object]]:
-    """Return what runs one call on random latents and text."""
-    architecture, like = unet.architecture, unet.alphas_cumprod
-
-    def prepare(call: Call) -> Callable[[], object]:
-        latents = torch.randn(call.batch, *unet.latent_shape).to(like)
-        timesteps = torch.full((call.batch,), 500, device=like.device)
-        added = torch.randn(1, architecture.adm_channels).to(like) if architecture.adm_channels else None
-        prompt = Conditioning(torch.randn(1, TOKENS, architecture.context_dim).to(like), added)
-        if call.kind == "encoder":
-            return lambda: unet.encoder(latents, timesteps, prompt)
-        encoded = unet.encoder(latents, timesteps, prompt)
-        if call.kind == "decoder":
-            return torch.no_grad()(lambda: unet.decoder(encoded, encoded.h))
-        delta = torch.zeros(encoded.h.shape[1:], device=like.device, requires_grad=True)
-
-        def backward() -> Tensor:
-            loss = unet.decoder(encoded, encoded.h + delta).square().mean()
-            return torch.autograd.grad(loss, delta)[0]
-
-        return backward
-
-    return prepare
-
-
-def costs(unet: SplitNetwork, calls: set[Call], rounds: int) -> dict[str, dict[Call, float]]:
-    """Return FLOPs, median seconds and peak bytes of each call. The counted and recorded runs warm up for the timed."""
-    prepare = passes(unet)
-    found: dict[str, dict[Call, float]] = {"flops": {}, "seconds": {}, "peak_bytes": {}}
-    for call in sorted(calls):
-        work = prepare(call)
-        found["flops"][call] = flops(work)
-        found["peak_bytes"][call] = peak_bytes(work) if call.kind == "decoder with gradients" else 0
-        times = []
-        for _ in range(rounds):
-            started = time.perf_counter()
-            work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-        found["seconds"][call] = statistics.median(times)
-        print(f"  {call.kind}, batch {call.batch}: {found['seconds'][call]:.2f} s", flush=True)
-    return found
-
-
-def on_geometry(family: str, checkpoint: Path, size: int, dtypes: list[torch.dtype], rounds: int) -> dict[str, Any]:
-    """Return each loop's step by precision: FLOPs, seconds, and the largest decoder pass's memory."""
-    found = schedules(checkpoint)
-    calls = {call for counter in found.values() for call in counter}
-    results: dict[str, Any] = {"pixels": size, "batch": 1}
-    for dtype in dtypes:
-        name = str(dtype).removeprefix("torch.")
-        print(f"{family}, {size} px, {name}", flush=True)
-        unet = random_unet(family, dtype, size)
-        cost = costs(unet, calls, rounds)
-        del unet
-        peaks = {
-            loop: max(cost["peak_bytes"][call] for call in counter if call.kind == "decoder with gradients")
-            for loop, counter in (("ours", found["ours"]), ("released", found["short"]))
-        }
-        results[name] = {
-            "flops": summed(cost["flops"], found),
-            "seconds": summed(cost["seconds"], found),
-            "peak_bytes": peaks,
-            "passes": {f"{call.kind}, batch {call.batch}": seconds for call, seconds in cost["seconds"].items()},
-        }
-    return results
+def random_text(prompt: str, architecture: Architecture, like: Tensor) -> Conditioning:
+    """Return standard noise that depends on `prompt`: `[1, 77, D]` and, for SDXL, `[1, A]`; no word tokens."""
+    context = keyed_noise((1, TOKENS, architecture.context_dim), prompt, "context").to(like)
+    if not architecture.adm_channels:
+        return Conditioning(context)
+    return Conditioning(context, keyed_noise((1, architecture.adm_channels), prompt, "added").to(like))

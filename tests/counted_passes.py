@@ -1,16 +1,17 @@
-"""Which passes an optimizer step consists of: read off the running code, so that no schedule is written down twice."""
+"""Which passes through a network a piece of work consists of, read off the running code."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from respo_train.network import AttentionHook, Conditioning, Encoded, SplitNetwork
+from benchmarks.drawing import Wrapped
+from respo_train.network import AttentionHook, Conditioning, Encoded
 
 Kind = Literal["encoder", "decoder", "decoder with gradients"]
 
@@ -24,10 +25,9 @@ class Call:
 
 
 @dataclass
-class Counting:
+class Counting(Wrapped):
     """A SplitNetwork that hands everything on and counts the passes."""
 
-    unet: SplitNetwork
     calls: Counter[Call] = field(default_factory=Counter)
 
     def encoder(
@@ -43,18 +43,9 @@ class Counting:
         self.calls[Call("decoder with gradients" if graph else "decoder", len(h))] += 1
         return self.unet.decoder(encoded, h, hook)
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the U-Net's."""
-        return getattr(self.unet, name)
-
 
 def calls_of(counting: Counting, work: Callable[[], object]) -> Counter[Call]:
     """Return the passes that `work` runs."""
     counting.calls.clear()
     work()
     return Counter(counting.calls)
-
-
-def rows(calls: Counter[Call], kind: Kind) -> int:
-    """Return how many latents pass through one half in all."""
-    return sum(count * call.batch for call, count in calls.items() if call.kind == kind)
