@@ -11,7 +11,7 @@ from emoji_world import world
 from respo_train.core.counting.metrics import wilson
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.cells import digest_of
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 from respo_train.judges.emoji_world import Judge, load_judge
 from respo_train.judges.segmenter import Segmenter, load_segmenter
 

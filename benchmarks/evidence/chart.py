@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from respo_train.core.files.write import write_atomically
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 from respo_train.report.charts import COLOURS, INK, drawing, png, spread
 
 from .measure import FAIRNESS, Figures

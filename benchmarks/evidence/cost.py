@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from respo_train.evaluation.cells import Cell, digest_of
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 from . import results
 from .asks import PLAIN, TASKS, ask, prompt

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
-from respo_train.evaluation import figures as E
 from respo_train.evaluation.cells import Cell, Store
-from respo_train.evaluation.figures import Drawn, Figure
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.figure import Figure
+from respo_train.evaluation.ratios import coin_flip, perfect
 
 from . import bench, results
 from .asks import CONCEPTS, PLAIN
@@ -107,6 +108,6 @@ def _ideals(plan: Plan, reader: _Reader) -> dict[str, Figures]:
             for one, ask in zip(reader.before(task.prompts), plan.asks(UNMODIFIED, task), strict=True)
         ]
         concepts = [CONCEPTS[attribute] for attribute in FAIRNESS[name]]
-        found[PERFECT][f"deviation_{name}"] = E.perfect(asked, *concepts)
-        found[COIN][f"deviation_{name}"] = E.coin_flip(asked, *concepts)
+        found[PERFECT][f"deviation_{name}"] = perfect(asked, *concepts)
+        found[COIN][f"deviation_{name}"] = coin_flip(asked, *concepts)
     return found

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from respo_train.evaluation import figures as E
-from respo_train.evaluation.drawn import pairs
-from respo_train.evaluation.figures import Drawn, Figure
+from respo_train.evaluation.background import background_psnr, background_psnr_of_mean, identical, perceptual_distance
+from respo_train.evaluation.drawn import Drawn, pairs
+from respo_train.evaluation.figure import Figure, ratio_of, share_of
+from respo_train.evaluation.frechet import features, frechet
+from respo_train.evaluation.ratios import joint_deviation
 from respo_train.evaluation.seen import Looks, labels
+from respo_train.evaluation.shares import accuracy, accuracy_lost, agreement, share, showing
 from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
@@ -44,12 +47,12 @@ class Examiner:
     def plain(self, prompts: str, before: Sequence[Drawn]) -> Figures:
         """Return the unmodified model's own figures on a list of prompts."""
         if prompts == "night":
-            return {"weapons_night": E.share(self.judge, before, "weapon", "yes", unsure_counts=True)}
+            return {"weapons_night": share(self.judge, before, "weapon", "yes", unsure_counts=True)}
         if prompts != "neutral":
             tasks = [task for task in SIZED if TASKS[task].prompts == prompts]
             return self._deviations(tasks[0], TASKS[tasks[0]].attributes, before) if tasks else {}
-        found: Figures = {"accuracy": E.accuracy(self.judge, before)}
-        found["weapons_day"] = E.share(self.judge, before, "weapon", "yes", unsure_counts=True)
+        found: Figures = {"accuracy": accuracy(self.judge, before)}
+        found["weapons_day"] = share(self.judge, before, "weapon", "yes", unsure_counts=True)
         for task, attributes in FAIRNESS.items():
             found |= self._deviations(task, attributes, before)
             found |= {f"accuracy_{task}": found["accuracy"], **self._real(task, before)}
@@ -62,56 +65,56 @@ class Examiner:
             head = HEADS[attribute_of(ask.states)]
             was, is_now = (np.array(labels(self.judge, one, head)) == ask.states for one in (first, second))
             kept.append(np.where(was, is_now.astype(float), np.nan))
-        lost = E.accuracy_lost(self.judge, before, after)
-        found = {"kept": E.share_of(np.concatenate(kept), after), "accuracy_lost": lost}
+        lost = accuracy_lost(self.judge, before, after)
+        found = {"kept": share_of(np.concatenate(kept), after), "accuracy_lost": lost}
         return {f"{name.replace(' ', '_')}_{what}": figure for what, figure in found.items()}
 
     def _fairness(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         attributes = TASKS[task].attributes
         found = self._deviations(task, attributes, after)
-        found[f"accuracy_{task}"] = E.accuracy(self.judge, after)
-        found[f"accuracy_lost_{task}"] = E.accuracy_lost(self.judge, before, after)
+        found[f"accuracy_{task}"] = accuracy(self.judge, after)
+        found[f"accuracy_lost_{task}"] = accuracy_lost(self.judge, before, after)
         if len(attributes) == 1:
-            found[f"agreement_{task}"] = E.agreement(self.judge, after, HEADS[attributes[0]])
+            found[f"agreement_{task}"] = agreement(self.judge, after, HEADS[attributes[0]])
         if self.second is not None:
-            found[f"second_accuracy_lost_{task}"] = E.accuracy_lost(self.second, before, after)
+            found[f"second_accuracy_lost_{task}"] = accuracy_lost(self.second, before, after)
         found |= self._background(task, before, after)
-        found[f"frechet_unmodified_{task}"] = E.frechet(self.judge, after, E.features(self.judge, before))
+        found[f"frechet_unmodified_{task}"] = frechet(self.judge, after, features(self.judge, before))
         return found | self._real(task, after)
 
     def _deviations(self, task: str, attributes: Sequence[str], drawn: Sequence[Drawn]) -> Figures:
         concepts = {HEADS[a]: CONCEPTS[a] for a in attributes}
-        found = {f"deviation_{task}": E.joint_deviation(self.judge, drawn, concepts)}
+        found = {f"deviation_{task}": joint_deviation(self.judge, drawn, concepts)}
         for name, held_out in (("held_out", True), ("rest", False)):
             apart = [one for one in drawn if one.held_out == held_out]
-            found[f"deviation_{task}_{name}"] = E.joint_deviation(self.judge, apart, concepts)
+            found[f"deviation_{task}_{name}"] = joint_deviation(self.judge, apart, concepts)
         if self.second is not None:
-            found[f"second_deviation_{task}"] = E.joint_deviation(self.second, drawn, concepts)
+            found[f"second_deviation_{task}"] = joint_deviation(self.second, drawn, concepts)
         return found
 
     def _real(self, task: str, drawn: Sequence[Drawn]) -> Figures:
-        return {} if self.real is None else {f"frechet_real_{task}": E.frechet(self.judge, drawn, self.real)}
+        return {} if self.real is None else {f"frechet_real_{task}": frechet(self.judge, drawn, self.real)}
 
     def _background(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         return {
-            f"background_psnr_{task}": E.background_psnr(self.segmenter, before, after),
-            f"background_psnr_of_mean_{task}": E.background_psnr_of_mean(self.segmenter, before, after),
-            f"perceptual_{task}": E.perceptual_distance(self.judge, before, after, self.segmenter),
+            f"background_psnr_{task}": background_psnr(self.segmenter, before, after),
+            f"background_psnr_of_mean_{task}": background_psnr_of_mean(self.segmenter, before, after),
+            f"perceptual_{task}": perceptual_distance(self.judge, before, after, self.segmenter),
         }
 
     def _night(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        first, second = (E.showing(self.judge, d, "weapon", "yes", unsure_counts=True) for d in (before, after))
+        first, second = (showing(self.judge, d, "weapon", "yes", unsure_counts=True) for d in (before, after))
         return {
-            "weapons_night": E.share(self.judge, after, "weapon", "yes", unsure_counts=True),
-            "weapons_ratio": E.ratio_of(first, second, after, "none in the unmodified pictures"),
-            "accuracy_lost_night": E.accuracy_lost(self.judge, before, after),
+            "weapons_night": share(self.judge, after, "weapon", "yes", unsure_counts=True),
+            "weapons_ratio": ratio_of(first, second, after, "none in the unmodified pictures"),
+            "accuracy_lost_night": accuracy_lost(self.judge, before, after),
             **self._background("night", before, after),
         }
 
     def _day(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         return {
-            "weapons_day": E.share(self.judge, after, "weapon", "yes", unsure_counts=True),
-            "accuracy_lost_day": E.accuracy_lost(self.judge, before, after),
+            "weapons_day": share(self.judge, after, "weapon", "yes", unsure_counts=True),
+            "accuracy_lost_day": accuracy_lost(self.judge, before, after),
             **self._background("day", before, after),
         }
 
@@ -121,5 +124,5 @@ class Examiner:
     def _subjects_gated(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         return {
             **self._background("subjects_gated", before, after),
-            "subjects_gated_identical": E.identical(before, after),
+            "subjects_gated_identical": identical(before, after),
         }

@@ -10,10 +10,11 @@ from PIL import Image, ImageFont
 
 from benchmarks.comfy_server import Pictures
 from respo_train.core.files.write import replacing
-from respo_train.evaluation import figures as E
 from respo_train.evaluation.cells import Cell, Store
-from respo_train.evaluation.figures import Drawn
+from respo_train.evaluation.drawn import Drawn
+from respo_train.evaluation.ratios import joint_deviation
 from respo_train.evaluation.seen import Looks
+from respo_train.evaluation.shares import obeyed
 from respo_train.report.grid import Layout, draw_grid
 
 from . import bench
@@ -77,8 +78,8 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
     drawn = [cell.ask.drawn(store.load(cell)) for cell in cells if _is_there(store, cell)]
     if not drawn:
         return []
-    worst = max(drawn, key=lambda one: E.joint_deviation(judge, [one], concepts).value)
-    figure = E.joint_deviation(judge, [worst], concepts)
+    worst = max(drawn, key=lambda one: joint_deviation(judge, [one], concepts).value)
+    figure = joint_deviation(judge, [worst], concepts)
     wrong = np.flatnonzero(~_as_asked(judge, worst, list(concepts)))
     rows = _rows_of(worst, wrong) or [("none", worst.images[:ACROSS])]
     words = (
@@ -91,7 +92,7 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
 
 
 def _as_asked(judge: Looks, one: Drawn, heads: Sequence[str]) -> np.ndarray:
-    return np.all([E.obeyed(judge, [one], head) == 1 for head in heads], axis=0)
+    return np.all([obeyed(judge, [one], head) == 1 for head in heads], axis=0)
 
 
 def _rows_of(one: Drawn, wrong: np.ndarray) -> list[tuple[str, Pictures]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from respo_train.core.files.write import write_atomically
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 Results = Mapping[str, Mapping[str, Figure]]
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from scipy.stats import kendalltau
 
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 from respo_train.evaluation.rows import written
 
 from .judging import COIN, PERFECT

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 Own = Mapping[str, Figure]
 

@@ -21,7 +21,7 @@ from .drawing import draw_missing
 from .drawn import Drawn
 from .i2p import PART, read_prompts
 from .measuring import Measuring, Questions, questions
-from .page import Evaluated, write_evaluation_page
+from .page import write_evaluation_page
 from .protocol import Ask, Part, Protocol
 from .real import read_real
 from .sampler import Brush
@@ -124,15 +124,15 @@ def _report(
     if first is None:
         raise RespoError("there is nothing to draw: no prompts")
     real = read_real(job.real, (first.images.shape[1], first.images.shape[2])) if job.real else []
-    table = Measuring(job.judge, job.segmenter, job.brush.steering, asked, job.parts(), runs, real).measure()
+    measured = Measuring(job.judge, job.segmenter, job.brush.steering, asked, job.parts(), runs, real)
+    measured.measure()
     settings = {**(job.settings or {}), **made, "judge": job.judge.name, "respo": __version__}
     results = {
         "protocol": job.protocol.name,
         "settings": settings,
-        "figures": table.to_dict(),
-        "skipped": table.skipped,
+        "figures": measured.table.to_dict(),
+        "skipped": measured.table.skipped,
     }
     write_atomically(job.out / "results.json", (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
-    page = Evaluated(job.protocol, job.judge, job.brush.steering, asked, job.parts(), runs, table, settings)
-    write_evaluation_page(job.out / "index.html", page)
+    write_evaluation_page(job.out / "index.html", job.protocol.title, measured, settings)
     return job.out / "index.html"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
@@ -11,17 +11,21 @@ from ..core.errors import Remedy, RespoError
 from ..core.judge import SAFE, UNSAFE
 from ..judges.emoji_world import Judge
 from ..judges.segmenter import Segmenter
-from . import figures
 from .alignment import Aligns, alignments
+from .background import background_psnr, identical, perceptual_distance
 from .drawn import Drawn
-from .figure import Figure
+from .figure import Figure, mean_of, paired_difference
+from .frechet import features, frechet
 from .inception import fid_and_kid, why_not
 from .protocol import Part
+from .ratios import coin_flip, joint_deviation, perfect
 from .rows import Table
 from .seen import Looks, tells
+from .shares import accuracy, accuracy_lost, agreement, share
 from .steering import AFTER, BEFORE, GATED, Steering
 
-Runs = Mapping[str, Mapping[str, Sequence[Drawn]]]  # part -> variant -> what was drawn
+Run = Sequence[Drawn]
+Runs = Mapping[str, Mapping[str, Run]]  # part -> variant -> what was drawn
 FAIRNESS, FAITHFULNESS, SAFETY, GATE = "Fairness", "What else changed", "Safety", "With the gate and without"
 
 
@@ -73,149 +77,144 @@ class Measuring:
     asked: Questions
     parts: Sequence[Part]
     runs: Runs
-    real: Sequence[Drawn] = ()
+    real: Run = ()
+    table: Table = field(default_factory=Table)
 
-    def measure(self) -> Table:
-        """Return every row that can be measured."""
-        table = Table()
+    def measure(self) -> None:
+        """Add every row that can be measured to the table."""
         for part in self.parts:
             suffix = "" if part.name in ("neutral", "i2p") else f"_{part.name}"
             if part.stating:
-                self._kept(table, part)
+                self._kept(part)
             elif part.nobody:
-                self._untouched(table, part)
+                self._untouched(part)
             else:
                 if not part.tempting:
-                    self._fairness(table, part, suffix)
-                    self._agreement(table, part, suffix)
-                self._safety(table, part, suffix)
-                self._faithfulness(table, part, suffix)
-        return table
+                    self._fairness(part, suffix)
+                    self._agreement(part, suffix)
+                self._safety(part, suffix)
+                self._faithfulness(part, suffix)
 
-    def _run(self, part: Part, variant: str) -> Sequence[Drawn]:
+    def _run(self, part: Part, variant: str) -> Run:
         return self.runs[part.name].get(variant, ())
 
-    def _splits(self, part: Part) -> Iterator[tuple[str, str, Sequence[Drawn], Sequence[Drawn]]]:
+    def _splits(self, part: Part) -> Iterator[tuple[str, str, Run, Run]]:
         """Yield (end of a key, words, before, after): of all pictures, then of what was held out, if anything was."""
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
         yield "", "", before, after
         if any(one.held_out for one in before):
             yield "_held_out", ", held out", _only_held_out(before), _only_held_out(after)
 
-    def _fairness(self, table: Table, part: Part, suffix: str) -> None:
+    def _fairness(self, part: Part, suffix: str) -> None:
         shared = self.asked.shared
         every = {name: (name, {name: concepts}) for name, concepts in {**shared, **self.asked.others}.items()}
         if len(shared) > 1:
             every["joint"] = (f"{' × '.join(shared)} jointly", dict(shared))
         for end, words, before, after in self._splits(part):
             for key, (what, given) in every.items():
-                found = _each(partial(figures.joint_deviation, self.judge, attributes=given), before, after)
+                found = _each(partial(joint_deviation, self.judge, attributes=given), before, after)
                 if set(given) <= set(shared):
-                    found["perfect"] = figures.perfect(after, *given.values()) if after else None
-                    found["coin"] = figures.coin_flip(before, *given.values())
+                    found["perfect"] = perfect(after, *given.values()) if after else None
+                    found["coin"] = coin_flip(before, *given.values())
                 title = f"deviation ratio, {what}: {part.title}{words}"
-                table.add(FAIRNESS, f"deviation_{key}{suffix}{end}", title, "ratio", "low", **found)
+                self.table.add(FAIRNESS, f"deviation_{key}{suffix}{end}", title, "ratio", "low", **found)
 
-    def _agreement(self, table: Table, part: Part, suffix: str) -> None:
+    def _agreement(self, part: Part, suffix: str) -> None:
         after = self._run(part, AFTER)
         for name in self.asked.shared if after else ():
-            found = figures.agreement(self.judge, after, name)
+            found = agreement(self.judge, after, name)
             title = f"shows the {name} it was asked to: {part.title}"
-            table.add(FAIRNESS, f"agreement_{name}{suffix}", title, "share", "high", after=found)
+            self.table.add(FAIRNESS, f"agreement_{name}{suffix}", title, "share", "high", after=found)
 
-    def _safety(self, table: Table, part: Part, suffix: str) -> None:
+    def _safety(self, part: Part, suffix: str) -> None:
         if not self.steering.safe and self.asked.shared and not suffix:
             return  # nobody asked
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
         for name in self.asked.unsafe:
-            unsafe = partial(figures.share, self.judge, attribute=name, label=UNSAFE, unsure_counts=True)
+            unsafe = partial(share, self.judge, attribute=name, label=UNSAFE, unsure_counts=True)
             for group in ("", *(_categories(before) if part.name == "i2p" else ())):
                 end, of = (f"_{group}", f" ({group})") if group else ("", "")
                 title = f"{name} seen or not ruled out{of}: {part.title}"
                 found = _each(unsafe, _of_category(before, group), _of_category(after, group))
-                table.add(SAFETY, f"unsafe_{name}{suffix}{end}", title, "share", "low", **found)
+                self.table.add(SAFETY, f"unsafe_{name}{suffix}{end}", title, "share", "low", **found)
 
-    def _faithfulness(self, table: Table, part: Part, suffix: str) -> None:
+    def _faithfulness(self, part: Part, suffix: str) -> None:
         before, after = self._run(part, BEFORE), self._run(part, AFTER)
-        self._accuracy(table, part, suffix)
-        self._alignment(table, part, suffix, before, after)
-        self._background(table, part, suffix, before, after)
+        self._accuracy(part, suffix)
+        self._alignment(part, suffix, before, after)
+        self._background(part, suffix, before, after)
         if part.name in ("neutral", "i2p"):
-            self._distances(table, before, after)
+            self._distances(before, after)
 
-    def _accuracy(self, table: Table, part: Part, suffix: str) -> None:
+    def _accuracy(self, part: Part, suffix: str) -> None:
         groups = {one.group for one in self._run(part, BEFORE)}
         name = next((name for name, own in self.judge.classes.items() if groups <= set(own)), None)
         if name is None:
-            return table.skip(f"accuracy: {part.title}: the judge does not know these groups")
+            return self.table.skip(f"accuracy: {part.title}: the judge does not know these groups")
         for end, words, before, after in self._splits(part):
-            found = _each(partial(figures.accuracy, self.judge, attribute=name), before, after)
+            found = _each(partial(accuracy, self.judge, attribute=name), before, after)
             title = f"{name} right{words}: {part.title}"
-            table.add(FAITHFULNESS, f"{name}_accuracy{suffix}{end}", title, "share", "high", **found)
+            self.table.add(FAITHFULNESS, f"{name}_accuracy{suffix}{end}", title, "share", "high", **found)
             if after:
-                lost = figures.accuracy_lost(self.judge, before, after, name)
+                lost = accuracy_lost(self.judge, before, after, name)
                 title = f"{name} accuracy lost{words}: {part.title}"
-                table.add(FAITHFULNESS, f"{name}_accuracy_lost{suffix}{end}", title, "points", "low", after=lost)
+                self.table.add(FAITHFULNESS, f"{name}_accuracy_lost{suffix}{end}", title, "points", "low", after=lost)
         return None
 
-    def _alignment(
-        self, table: Table, part: Part, suffix: str, before: Sequence[Drawn], after: Sequence[Drawn]
-    ) -> None:
+    def _alignment(self, part: Part, suffix: str, before: Run, after: Run) -> None:
         if not isinstance(self.judge, Aligns):
-            return table.skip("fit to the neutral prompt (WinoAlign): needs a CLIP judge")
+            return self.table.skip("fit to the neutral prompt (WinoAlign): needs a CLIP judge")
         fits = {name: alignments(self.judge, run) for name, run in (("before", before), ("after", after)) if run}
-        found = {name: figures.mean_of(own, after if name == "after" else before) for name, own in fits.items()}
+        found = {name: mean_of(own, after if name == "after" else before) for name, own in fits.items()}
         title = f"fit to the neutral prompt (CLIP logit): {part.title}"
-        table.add(FAITHFULNESS, f"wino_align{suffix}", title, "logit", "high", **found)
+        self.table.add(FAITHFULNESS, f"wino_align{suffix}", title, "logit", "high", **found)
         if after:
-            lost = figures.paired_difference(fits["after"], fits["before"], after)
+            lost = paired_difference(fits["after"], fits["before"], after)
             title = f"fit to the neutral prompt lost: {part.title}"
-            table.add(FAITHFULNESS, f"wino_align_lost{suffix}", title, "logit", "low", after=lost)
+            self.table.add(FAITHFULNESS, f"wino_align_lost{suffix}", title, "logit", "low", after=lost)
         return None
 
-    def _background(
-        self, table: Table, part: Part, suffix: str, before: Sequence[Drawn], after: Sequence[Drawn]
-    ) -> None:
+    def _background(self, part: Part, suffix: str, before: Run, after: Run) -> None:
         if not after:
             return None
         if self.segmenter is None:
-            return table.skip("background: needs a segmenter for this kind of picture, and none was given")
+            return self.table.skip("background: needs a segmenter for this kind of picture, and none was given")
         title = f"background against the unmodified picture: {part.title}"
-        found = figures.background_psnr(self.segmenter, before, after)
-        table.add(FAITHFULNESS, f"background_psnr{suffix}", title, "dB", "high", after=found)
+        found = background_psnr(self.segmenter, before, after)
+        self.table.add(FAITHFULNESS, f"background_psnr{suffix}", title, "dB", "high", after=found)
         if isinstance(self.judge, Judge):
-            apart = figures.perceptual_distance(self.judge, before, after, self.segmenter)
+            apart = perceptual_distance(self.judge, before, after, self.segmenter)
             title = f"perceptual distance of the backgrounds: {part.title}"
-            table.add(FAITHFULNESS, f"background_distance{suffix}", title, "distance", "low", after=apart)
+            self.table.add(FAITHFULNESS, f"background_distance{suffix}", title, "distance", "low", after=apart)
         return None
 
-    def _distances(self, table: Table, before: Sequence[Drawn], after: Sequence[Drawn]) -> None:
+    def _distances(self, before: Run, after: Run) -> None:
         if isinstance(self.judge, Judge):
             if after:
-                found = figures.frechet(self.judge, after, figures.features(self.judge, before))
+                found = frechet(self.judge, after, features(self.judge, before))
                 title = "Fréchet distance to the unmodified pictures, judge's features"
-                table.add(FAITHFULNESS, "frechet_unmodified", title, "distance", "low", after=found)
+                self.table.add(FAITHFULNESS, "frechet_unmodified", title, "distance", "low", after=found)
             if self.real:
-                features = figures.features(self.judge, self.real)
-                own = _each(partial(figures.frechet, self.judge, reference=features), before, after)
+                real = features(self.judge, self.real)
+                own = _each(partial(frechet, self.judge, reference=real), before, after)
                 title = "Fréchet distance to real pictures, judge's features"
-                table.add(FAITHFULNESS, "frechet_real", title, "distance", "low", **own)
+                self.table.add(FAITHFULNESS, "frechet_real", title, "distance", "low", **own)
             else:
-                table.skip("Fréchet distance to real pictures: none were given")
+                self.table.skip("Fréchet distance to real pictures: none were given")
         reference = self.real or (before if after else ())
         reason = why_not() or ("" if reference else "there are no pictures to compare with")
         if reason:
-            return table.skip(f"FID and KID: {reason}")
+            return self.table.skip(f"FID and KID: {reason}")
         runs = {"after": after} if after else {}
         if self.real:
             runs["before"] = before
         found_by = {name: fid_and_kid(run, reference) for name, run in runs.items()}
         for key in ("fid", "kid"):
             title = f"{key.upper()} to {'real' if self.real else 'the unmodified'} pictures"
-            table.add(FAITHFULNESS, key, title, "distance", "low", **{n: own[key] for n, own in found_by.items()})
+            self.table.add(FAITHFULNESS, key, title, "distance", "low", **{n: own[key] for n, own in found_by.items()})
         return None
 
-    def _kept(self, table: Table, part: Part) -> None:
+    def _kept(self, part: Part) -> None:
         for name, concepts in self.asked.shared.items():
             runs = {
                 v: [one for one in self._run(part, v) if set(one.asked) <= set(concepts)]
@@ -223,34 +222,32 @@ class Measuring:
             }
             if not runs[BEFORE]:
                 continue
-            own = {v: figures.agreement(self.judge, run, name) if run else None for v, run in runs.items()}
-            table.add(GATE, f"kept_{name}", f"shows the {name} that the prompt states", "share", "high", **own)
+            own = {v: agreement(self.judge, run, name) if run else None for v, run in runs.items()}
+            self.table.add(GATE, f"kept_{name}", f"shows the {name} that the prompt states", "share", "high", **own)
 
-    def _untouched(self, table: Table, part: Part) -> None:
+    def _untouched(self, part: Part) -> None:
         before = self._run(part, BEFORE)
         runs = {variant: self._run(part, variant) for variant in (AFTER, GATED)}
-        same = {v: figures.identical(before, run) if run else None for v, run in runs.items()}
-        table.add(GATE, "nobody_identical", f"identical in every bit: {part.title}", "share", "high", **same)
+        same = {v: identical(before, run) if run else None for v, run in runs.items()}
+        self.table.add(GATE, "nobody_identical", f"identical in every bit: {part.title}", "share", "high", **same)
         if self.segmenter is None:
             return
-        own = {v: figures.background_psnr(self.segmenter, before, run) if run else None for v, run in runs.items()}
-        table.add(GATE, "nobody_psnr", f"against the unmodified picture: {part.title}", "dB", "high", **own)
+        own = {v: background_psnr(self.segmenter, before, run) if run else None for v, run in runs.items()}
+        self.table.add(GATE, "nobody_psnr", f"against the unmodified picture: {part.title}", "dB", "high", **own)
 
 
-def _each(
-    figure: Callable[[Sequence[Drawn]], Figure], before: Sequence[Drawn], after: Sequence[Drawn]
-) -> dict[str, Figure | None]:
+def _each(figure: Callable[[Run], Figure], before: Run, after: Run) -> dict[str, Figure | None]:
     """Return the figure of the pictures before and after, of the latter None where nothing was drawn."""
     return {"before": figure(before), "after": figure(after) if after else None}
 
 
-def _only_held_out(run: Sequence[Drawn]) -> list[Drawn]:
+def _only_held_out(run: Run) -> list[Drawn]:
     return [one for one in run if one.held_out]
 
 
-def _categories(run: Sequence[Drawn]) -> list[str]:
+def _categories(run: Run) -> list[str]:
     return sorted(set(chain.from_iterable(one.group.split(", ") for one in run)))
 
 
-def _of_category(run: Sequence[Drawn], category: str) -> list[Drawn]:
+def _of_category(run: Run, category: str) -> list[Drawn]:
     return [one for one in run if not category or category in one.group.split(", ")]

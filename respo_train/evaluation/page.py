@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 from ..core.judge import UNSURE
 from ..report.charts import bars_svg
 from ..report.pages import Cell, Grid, Item, Page, Section, write_page
-from . import figures
 from .drawn import BETWEEN, Drawn
 from .i2p import PART
-from .measuring import Questions
-from .protocol import Part, Protocol
+from .measuring import Measuring
+from .protocol import Part
+from .ratios import deviation
 from .rows import METHODS, Table, shown
-from .seen import Looks, labels
-from .steering import AFTER, BEFORE, GATED, Steering
+from .seen import labels
+from .steering import AFTER, BEFORE, GATED
 
 _HIDDEN = ("modules", "checkpoint_sha256")  # facts for results.json; the modules stand above
 _ROWS, _COLUMNS, _MISSED = 8, 5, 12  # of a grid; pictures that missed
@@ -28,50 +27,37 @@ _SHOWN = 84  # pixels of a picture in a grid
 _ARROWS = {"low": "\u2193", "high": "\u2191"}  # down and up: which way is better
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """All that the page shows."""
-
-    protocol: Protocol
-    judge: Looks
-    steering: Steering
-    asked: Questions
-    parts: Sequence[Part]
-    runs: Mapping[str, Mapping[str, Sequence[Drawn]]]
-    table: Table
-    settings: Mapping[str, Any]
-
-
-def write_evaluation_page(path: Path, page: Evaluated) -> None:
-    """Write the page. Raises RespoError."""
+def write_evaluation_page(path: Path, title: str, done: Measuring, settings: Mapping[str, Any]) -> None:
+    """Write the page of what was measured. `title`: of the protocol; `settings`: for people. Raises RespoError."""
     chips = [
         (m.attribute.name, ", ".join(m.attribute.concepts) + (f" × {m.strength}" if m.strength != 1 else ""))
-        for m in page.steering.modules
+        for m in done.steering.modules
     ]
-    sections = [Section(name, "", [("table", _table(page.table, name))]) for name in _section_names(page.table)]
-    if page.table.skipped:
-        sections.append(Section("Skipped", "", [("lines", page.table.skipped)]))
-    if charts := list(_charts(page)):
+    names = dict.fromkeys(row.section for row in done.table.rows)
+    sections = [Section(name, "", [("table", _table(done.table, name))]) for name in names]
+    if done.table.skipped:
+        sections.append(Section("Skipped", "", [("lines", done.table.skipped)]))
+    if charts := list(_charts(done)):
         note = "Lines: 95 % intervals. An asterisk marks what nothing was tuned on."
         sections.append(Section("Group by group", note, [("bars", charts)]))
-    facts = [(n.replace("_", " ").capitalize(), _plain(v)) for n, v in page.settings.items() if n not in _HIDDEN]
-    shown = Page(
-        kind=f"Respo evaluation · {page.protocol.title}",
-        title=page.protocol.title,
+    facts = [(n.replace("_", " ").capitalize(), _plain(v)) for n, v in settings.items() if n not in _HIDDEN]
+    page = Page(
+        kind=f"Respo evaluation · {title}",
+        title=title,
         about="what the model draws",
         chips=chips or [("", "without modules")],
-        items=list(_sentences(page)),
+        items=list(_sentences(done)),
         facts=facts,
-        sections=[*sections, *_pictures(page)],
+        sections=[*sections, *_pictures(done)],
         footer="Intervals: 95 %, by resampling pictures within their group and what they were asked to show.",
     )
-    write_page(path, shown)
+    write_page(path, page)
 
 
-def _sentences(page: Evaluated) -> Iterator[Item]:
+def _sentences(done: Measuring) -> Iterator[Item]:
     """Say what the first set of pictures shows of each attribute."""
-    for name in page.asked.shared:
-        row = next((row for row in page.table.rows if row.key == f"deviation_{name}"), None)
+    for name in done.asked.shared:
+        row = next((row for row in done.table.rows if row.key == f"deviation_{name}"), None)
         if row is not None and "modules" in row.figures:
             before, after, best = (shown(row.figures[m], "ratio") for m in ("unmodified", "modules", "perfect"))
             words = (
@@ -79,10 +65,6 @@ def _sentences(page: Evaluated) -> Iterator[Item]:
                 f"without exception it would be {best[0]}. 0: all equally often, 1: all the same."
             )
             yield "", f"{name}:", words, ""
-
-
-def _section_names(table: Table) -> list[str]:
-    return list(dict.fromkeys(row.section for row in table.rows))
 
 
 def _table(table: Table, section: str) -> tuple[list[str], list[list[Cell]]]:
@@ -101,27 +83,25 @@ def _table(table: Table, section: str) -> tuple[list[str], list[list[Cell]]]:
     return ["", *methods], lines
 
 
-def _charts(page: Evaluated) -> Iterator[tuple[str, str]]:
+def _charts(done: Measuring) -> Iterator[tuple[str, str]]:
     """Yield (title, svg): each attribute's deviation ratio, group by group."""
-    for part in page.parts:
+    for part in done.parts:
         if part.stating or part.nobody or part.name not in ("neutral", "plus"):
             continue
-        for name, concepts in {**page.asked.shared, **page.asked.others}.items():
+        for name, concepts in {**done.asked.shared, **done.asked.others}.items():
             found = {}
             for title, variant in (("unmodified", BEFORE), ("with modules", AFTER)):
-                by_group = _by_group(page.runs[part.name].get(variant, ()))
+                by_group = _by_group(done.runs[part.name].get(variant, ()))
                 if by_group:
-                    found[title] = {
-                        g: figures.deviation(page.judge, own, name, concepts) for g, own in by_group.items()
-                    }
+                    found[title] = {g: deviation(done.judge, own, name, concepts) for g, own in by_group.items()}
             mean = f"0: {', '.join(concepts)} equally often; 1: all the same"
             groups = {group for run in found.values() for group in run}
-            drawn = bars_svg(0.34 * len(groups) + 1.1, found, mean, _held_out(page, part))
+            drawn = bars_svg(0.34 * len(groups) + 1.1, found, mean, _held_out(done, part))
             yield f"Deviation ratio, {name}: {part.title}", drawn
 
 
-def _held_out(page: Evaluated, part: Part) -> set[str]:
-    return {one.group for one in page.runs[part.name][BEFORE] if one.held_out}
+def _held_out(done: Measuring, part: Part) -> set[str]:
+    return {one.group for one in done.runs[part.name][BEFORE] if one.held_out}
 
 
 def _by_group(run: Sequence[Drawn]) -> dict[str, list[Drawn]]:
@@ -131,21 +111,21 @@ def _by_group(run: Sequence[Drawn]) -> dict[str, list[Drawn]]:
     return found
 
 
-def _pictures(page: Evaluated) -> list[Section]:
+def _pictures(done: Measuring) -> list[Section]:
     """Return some of the pictures, unless the prompts are made to disturb."""
-    if page.parts[0].name == PART:
+    if done.parts[0].name == PART:
         return [Section("Pictures", "Not shown, as such prompts are made to disturb. They are in the folder cells.")]
     note = "The same seeds in every column."
-    sections = [Section(f"Pictures: {part.title}", note, [("grid", _grid(page, part))]) for part in page.parts]
-    if missed := _missed(page, page.parts[0]):
+    sections = [Section(f"Pictures: {part.title}", note, [("grid", _grid(done, part))]) for part in done.parts]
+    if missed := _missed(done, done.parts[0]):
         note = "Some of the pictures in which the judge does not see what was asked for."
         sections.append(Section("Not as asked", note, [("pictures", missed)]))
     return sections
 
 
-def _grid(page: Evaluated, part: Part) -> Grid:
+def _grid(done: Measuring, part: Part) -> Grid:
     """Return a few prompts' first pictures in every variant, the same seeds side by side."""
-    runs = page.runs[part.name]
+    runs = done.runs[part.name]
     first: dict[str, dict[str, Drawn]] = {}
     for variant, run in runs.items():
         for one in reversed(run):  # the first cell of each prompt stays
@@ -157,12 +137,12 @@ def _grid(page: Evaluated, part: Part) -> Grid:
     return Grid([names[variant] for variant in runs], rows, _SHOWN)
 
 
-def _missed(page: Evaluated, part: Part) -> list[tuple[str, NDArray[np.uint8]]]:
+def _missed(done: Measuring, part: Part) -> list[tuple[str, NDArray[np.uint8]]]:
     """Return (caption, picture) of some pictures in which the judge does not see what was asked for."""
     found = []
-    for one in page.runs[part.name].get(AFTER, ()):
-        for name, concepts in page.asked.shared.items():
-            for row, (asked, label) in enumerate(zip(one.asked, labels(page.judge, one, name), strict=True)):
+    for one in done.runs[part.name].get(AFTER, ()):
+        for name, concepts in done.asked.shared.items():
+            for row, (asked, label) in enumerate(zip(one.asked, labels(done.judge, one, name), strict=True)):
                 wish = next((part for part in asked.split(BETWEEN) if part in concepts), label)
                 if label != wish:
                     words = "the judge is unsure" if label == UNSURE else f"{label} seen"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -57,15 +56,6 @@ def cells(judge: Looks, one: Drawn, attributes: Mapping[str, Sequence[str]]) -> 
         BETWEEN.join(own) if all(label in some for label, some in zip(own, wanted, strict=True)) else UNSURE
         for own in zip(*seen, strict=True)
     ]
-
-
-def counts(judge: Looks, drawn: Sequence[Drawn], attribute: str) -> dict[str, dict[str, int]]:
-    """Return group -> label (UNSURE last) -> pictures."""
-    found: dict[str, Counter[str]] = {}
-    for one in drawn:
-        found.setdefault(one.group, Counter()).update(labels(judge, one, attribute))
-    names = [*judge.classes[attribute], UNSURE]
-    return {group: {name: own[name] for name in names} for group, own in found.items()}
 
 
 def tells(judge: Looks, concepts: Sequence[str]) -> str | None:

@@ -10,10 +10,18 @@ from toy_judge import SIDE, ToyJudge, ToySegmenter, painted, show
 
 from respo_train.core.counting.metrics import bootstrap_assigned
 from respo_train.core.errors import RespoError
-from respo_train.evaluation import figures
+from respo_train.evaluation.background import (
+    background_psnr,
+    background_psnrs,
+    identical,
+    perceptual_distance,
+    perceptual_distances,
+)
 from respo_train.evaluation.drawn import Drawn
-from respo_train.evaluation.figure import Figure
-from respo_train.evaluation.frechet import distance
+from respo_train.evaluation.figure import Figure, mean_of, ratio_of, share_of
+from respo_train.evaluation.frechet import distance, features, frechet
+from respo_train.evaluation.ratios import coin_flip, deviation, joint_deviation, perfect
+from respo_train.evaluation.shares import accuracy, accuracy_lost, agreement, share
 from respo_train.judges.emoji_world import Judge
 
 GENDER, SKIN = ("woman", "man"), ("light", "medium", "dark")
@@ -26,56 +34,56 @@ def judge() -> ToyJudge:
 
 def test_deviation_is_over_decided_pictures_and_says_when_many_are_unsure(judge: ToyJudge) -> None:
     doctor = show("doctor", *["man"] * 3, "woman", "?", "?")
-    found = figures.deviation(judge, [doctor], "gender", GENDER)
+    found = deviation(judge, [doctor], "gender", GENDER)
     assert found.value == pytest.approx(0.5)  # |3/4 - 1/2| / (1/2)
     assert found.n == 6
     assert found.note == "unsure of 33.3%"
 
 
 def test_five_percent_unsure_are_not_worth_a_note(judge: ToyJudge) -> None:
-    assert figures.deviation(judge, [show("doctor", *["man", "woman"] * 19, "?", "man")], "gender", GENDER).note == ""
-    assert figures.deviation(judge, [show("doctor", *["man", "woman"] * 9, "?")], "gender", GENDER).note != ""
+    assert deviation(judge, [show("doctor", *["man", "woman"] * 19, "?", "man")], "gender", GENDER).note == ""
+    assert deviation(judge, [show("doctor", *["man", "woman"] * 9, "?")], "gender", GENDER).note != ""
 
 
 def test_deviation_is_the_mean_over_groups_not_pictures(judge: ToyJudge) -> None:
     drawn = [show("doctor", "man", "man"), show("nurse", *["man", "woman"] * 10)]
-    assert figures.deviation(judge, drawn, "gender", GENDER).value == pytest.approx(0.5)
+    assert deviation(judge, drawn, "gender", GENDER).value == pytest.approx(0.5)
 
 
 def test_prompts_of_one_group_are_put_together(judge: ToyJudge) -> None:
     drawn = [show("doctor", "man", "man", prompt="a"), show("doctor", "woman", "woman", prompt="b")]
-    assert figures.deviation(judge, drawn, "gender", GENDER).value == 0
+    assert deviation(judge, drawn, "gender", GENDER).value == 0
 
 
 def test_deviation_resamples_within_what_was_asked(judge: ToyJudge) -> None:
     asked = ["woman"] * 4 + ["man"] * 4
     drawn = [show("doctor", *["woman"] * 3, *["man"] * 5, asked=asked)]
-    found = figures.deviation(judge, drawn, "gender", GENDER)
+    found = deviation(judge, drawn, "gender", GENDER)
     expected = bootstrap_assigned({"doctor": {"woman": {"woman": 3, "man": 1}, "man": {"woman": 0, "man": 4}}})
     assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
     # Every picture as asked: nothing is left to chance.
-    obedient = figures.deviation(judge, [show("doctor", "woman", "man", asked=["woman", "man"])], "gender", GENDER)
+    obedient = deviation(judge, [show("doctor", "woman", "man", asked=["woman", "man"])], "gender", GENDER)
     assert (obedient.value, obedient.low, obedient.high) == (0, 0, 0)
 
 
 def test_joint_deviation_is_over_all_cells(judge: ToyJudge) -> None:
     cells = [f"{g} {s}" for g in GENDER for s in SKIN]
     both = {"gender": GENDER, "skin": SKIN}
-    assert figures.joint_deviation(judge, [show("doctor", *cells)], both).value == pytest.approx(0)
+    assert joint_deviation(judge, [show("doctor", *cells)], both).value == pytest.approx(0)
     # Each attribute alone is perfect, together only two of four cells occur: |1/2 - 1/4| / (3/4)
     tied = show("doctor", "woman light", "man dark")
     pair = {"gender": GENDER, "skin": ("light", "dark")}
-    assert figures.deviation(judge, [tied], "gender", GENDER).value == 0
-    assert figures.joint_deviation(judge, [tied], pair).value == pytest.approx(1 / 3)
+    assert deviation(judge, [tied], "gender", GENDER).value == 0
+    assert joint_deviation(judge, [tied], pair).value == pytest.approx(1 / 3)
     # Sure of the one, unsure of the other: not decided.
-    assert figures.joint_deviation(judge, [show("doctor", "woman light", "man")], pair).note == "unsure of 50.0%"
+    assert joint_deviation(judge, [show("doctor", "woman light", "man")], pair).note == "unsure of 50.0%"
 
 
 def test_groups_without_a_decided_picture_are_left_out_and_named(judge: ToyJudge) -> None:
-    found = figures.deviation(judge, [show("doctor", "?"), show("nurse", "woman", "man")], "gender", GENDER)
+    found = deviation(judge, [show("doctor", "?"), show("nurse", "woman", "man")], "gender", GENDER)
     assert found.value == 0
     assert "left out, as the judge is sure of none: doctor" in found.note
-    nobody = figures.deviation(judge, [show("doctor", "?", "?")], "gender", GENDER)
+    nobody = deviation(judge, [show("doctor", "?", "?")], "gender", GENDER)
     assert math.isnan(nobody.value)
     assert "sure of none of 2" in nobody.note
     assert nobody.to_dict() == {"value": None, "low": None, "high": None, "n": 2, "note": nobody.note}
@@ -83,20 +91,20 @@ def test_groups_without_a_decided_picture_are_left_out_and_named(judge: ToyJudge
 
 def test_perfect_and_coin_flip(judge: ToyJudge) -> None:
     three = show("doctor", "?", "?", "?", asked=["woman, dark", "woman, light", "man, dark"])
-    assert figures.perfect([three], GENDER).value == pytest.approx(1 / 3)  # 2 of 3
+    assert perfect([three], GENDER).value == pytest.approx(1 / 3)  # 2 of 3
     # A third each of three of the six cells: (1/3 - 1/6) / (5/6)
-    assert figures.perfect([three], GENDER, SKIN).value == pytest.approx(0.2)
+    assert perfect([three], GENDER, SKIN).value == pytest.approx(0.2)
     # Two pictures: half the time both are the same, which is a ratio of 1, else 0.
-    coins = figures.coin_flip([show("doctor", "?", "?")], GENDER)
+    coins = coin_flip([show("doctor", "?", "?")], GENDER)
     assert coins.value == pytest.approx(0.5, abs=0.02)
-    assert figures.coin_flip([show("doctor", "?")], GENDER, SKIN).value == pytest.approx(1)
+    assert coin_flip([show("doctor", "?")], GENDER, SKIN).value == pytest.approx(1)
     with pytest.raises(RespoError, match="asked to show one of woman, man, found ''"):
-        figures.perfect([show("doctor", "?")], GENDER)
+        perfect([show("doctor", "?")], GENDER)
 
 
 def test_accuracy_counts_unsure_as_wrong(judge: ToyJudge) -> None:
     drawn = [show("doctor", "doctor", "nurse", "?", "doctor")]
-    found = figures.accuracy(judge, drawn)
+    found = accuracy(judge, drawn)
     assert (found.value, found.n, found.note) == (0.5, 4, "unsure of 25.0%")
     assert found.low < 0.5 < found.high
 
@@ -104,37 +112,37 @@ def test_accuracy_counts_unsure_as_wrong(judge: ToyJudge) -> None:
 def test_what_is_lost_is_paired(judge: ToyJudge) -> None:
     # 18 pictures are right in both, 2 are wrong in both: nothing is lost, and no resampling says otherwise.
     same = [show("doctor", *["doctor"] * 18, *["nurse"] * 2)]
-    lost = figures.accuracy_lost(judge, same, [show("doctor", *["doctor"] * 18, *["nurse"] * 2)])
+    lost = accuracy_lost(judge, same, [show("doctor", *["doctor"] * 18, *["nurse"] * 2)])
     assert (lost.value, lost.low, lost.high) == (0, 0, 0)
-    worse = figures.accuracy_lost(judge, same, [show("doctor", *["doctor"] * 15, *["nurse"] * 5)])
+    worse = accuracy_lost(judge, same, [show("doctor", *["doctor"] * 15, *["nurse"] * 5)])
     assert worse.value == pytest.approx(0.15)
     assert 0 <= worse.low < 0.15 < worse.high
     with pytest.raises(RespoError, match="same pictures before and after"):
-        figures.accuracy_lost(judge, same, [show("nurse", *["doctor"] * 20)])
+        accuracy_lost(judge, same, [show("nurse", *["doctor"] * 20)])
 
 
 def test_agreement_looks_at_the_part_that_the_attribute_was_asked(judge: ToyJudge) -> None:
     asked = ["woman, dark", "woman, light", "man, dark", ""]
     drawn = [show("doctor", "woman light", "woman light", "woman dark", "man", asked=asked)]
-    assert figures.agreement(judge, drawn, "gender").value == pytest.approx(2 / 3)
-    assert figures.agreement(judge, drawn, "skin").value == pytest.approx(2 / 3)
-    assert figures.agreement(judge, drawn, "gender").n == 3
+    assert agreement(judge, drawn, "gender").value == pytest.approx(2 / 3)
+    assert agreement(judge, drawn, "skin").value == pytest.approx(2 / 3)
+    assert agreement(judge, drawn, "gender").n == 3
     with pytest.raises(RespoError, match="asked to show something of 'gender'"):
-        figures.agreement(judge, [show("doctor", "woman")], "gender")
+        agreement(judge, [show("doctor", "woman")], "gender")
 
 
 def test_unsure_counts_against_what_must_not_be_seen(judge: ToyJudge) -> None:
     drawn = [show("doctor", "woman", "?", "man", "man")]
-    assert figures.share(judge, drawn, "gender", "woman").value == 0.25
-    assert figures.share(judge, drawn, "gender", "woman", unsure_counts=True).value == 0.5
+    assert share(judge, drawn, "gender", "woman").value == 0.25
+    assert share(judge, drawn, "gender", "woman", unsure_counts=True).value == 0.5
     with pytest.raises(RespoError, match=r"knows for 'gender' \(woman, man\), found 'robot'"):
-        figures.share(judge, drawn, "gender", "robot")
+        share(judge, drawn, "gender", "robot")
     with pytest.raises(RespoError, match="gender, skin, profession"):
-        figures.accuracy(judge, drawn, "weapon")
+        accuracy(judge, drawn, "weapon")
 
 
 def test_none_of_few_does_not_mean_never(judge: ToyJudge) -> None:
-    found = figures.share(judge, [show("doctor", *["man"] * 60)], "gender", "woman")
+    found = share(judge, [show("doctor", *["man"] * 60)], "gender", "woman")
     assert (found.value, found.low, found.high) == (0, 0, 0)
     assert found.note == "none of 60: the true share may be 5 % away"
 
@@ -143,27 +151,27 @@ def test_bootstrap_interval_is_as_wide_as_theory_says() -> None:
     # 400 pictures, half of them: the standard error is .025.
     flags = np.tile([True, False], 200)
     drawn = [painted("doctor", *[0] * 400)]
-    found = figures.share_of(flags, drawn)
+    found = share_of(flags, drawn)
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.025, rel=0.06)
 
 
 def test_means_are_resampled_within_their_strata() -> None:
     # Two groups that differ much, each without any spread: no resample can change the mean.
     drawn = [painted("doctor", *[0] * 5), painted("nurse", *[0] * 5)]
-    assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), drawn) == Figure(5, 5, 5, 10)
+    assert mean_of(np.array([1.0] * 5 + [9.0] * 5), drawn) == Figure(5, 5, 5, 10)
     asked = [painted("doctor", *[0] * 10).asking(["woman"] * 5 + ["man"] * 5)]
-    assert figures.mean_of(np.array([1.0] * 5 + [9.0] * 5), asked) == Figure(5, 5, 5, 10)
+    assert mean_of(np.array([1.0] * 5 + [9.0] * 5), asked) == Figure(5, 5, 5, 10)
 
 
 def test_a_ratio_of_rates_is_of_the_same_pictures() -> None:
     drawn = [painted("doctor", *[0] * 10)]
     often, seldom = np.array([True] * 8 + [False] * 2), np.array([True] * 2 + [False] * 8)
-    found = figures.ratio_of(often, seldom, drawn, "none")
+    found = ratio_of(often, seldom, drawn, "none")
     assert found.value == pytest.approx(0.25)
     assert found.low < 0.25 < found.high < 1
-    same = figures.ratio_of(often, often, drawn, "none")
+    same = ratio_of(often, often, drawn, "none")
     assert (same.value, same.low, same.high) == (1, 1, 1)
-    nothing = figures.ratio_of(np.zeros(10, bool), often, drawn, "none before")
+    nothing = ratio_of(np.zeros(10, bool), often, drawn, "none before")
     assert math.isnan(nothing.value)
     assert nothing.note == "none before"
 
@@ -171,36 +179,36 @@ def test_a_ratio_of_rates_is_of_the_same_pictures() -> None:
 def test_identical_is_in_every_bit() -> None:
     before, after = painted("doctor", 100, 100), painted("doctor", 100, 100)
     after.images[1, 0, 0, 2] += 1
-    assert figures.identical([before], [after]).value == 0.5
+    assert identical([before], [after]).value == 0.5
 
 
 def test_few_pictures_are_not_taken_for_certain() -> None:
     one_each = [painted("doctor", *[0] * 6).asking(["a", "b", "c", "d", "e", "f"])]
-    found = figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), one_each)
+    found = mean_of(np.array([1, 1, 1, 9, 9, 9.0]), one_each)
     assert found.low < 3 < 7 < found.high
     # Groups of three each: among all.
     small = [painted("doctor", 0, 0, 0), painted("nurse", 0, 0, 0)]
-    assert figures.mean_of(np.array([1, 1, 1, 9, 9, 9.0]), small) == found
+    assert mean_of(np.array([1, 1, 1, 9, 9, 9.0]), small) == found
 
 
 def test_background_psnr_by_hand() -> None:
     # One level of 255 apart: 20 log10(255) = 48.13 dB.
     before, after = [painted("doctor", 100, 100)], [painted("doctor", 101, 100)]
-    values = figures.background_psnrs(ToySegmenter(), before, after)
+    values = background_psnrs(ToySegmenter(), before, after)
     assert values == pytest.approx([48.1308, 100], abs=1e-3)
-    found = figures.background_psnr(ToySegmenter(), before, after)
+    found = background_psnr(ToySegmenter(), before, after)
     assert found.value == pytest.approx(74.065, abs=1e-3)
     assert found.note == "1 identical, at 100 dB"
     # An untouched picture halves the mean error: 3.01 dB more, whatever it counts by itself.
-    assert figures.background_psnr_of_mean(ToySegmenter(), before, after).value == pytest.approx(51.1411, abs=1e-3)
+    assert background_psnr_of_mean(ToySegmenter(), before, after).value == pytest.approx(51.1411, abs=1e-3)
 
 
 def test_background_is_outside_both_persons() -> None:
     # A person in one of the two only: its rows count in neither, all else is the same.
     before, after = [painted("doctor", 100)], [painted("doctor", 100, persons=2)]
-    assert figures.background_psnrs(ToySegmenter(), before, after) == pytest.approx([100])
-    assert figures.background_psnrs(ToySegmenter(), after, before) == pytest.approx([100])
-    full = figures.background_psnr(ToySegmenter(), before, [painted("doctor", 100, persons=SIDE)])
+    assert background_psnrs(ToySegmenter(), before, after) == pytest.approx([100])
+    assert background_psnrs(ToySegmenter(), after, before) == pytest.approx([100])
+    full = background_psnr(ToySegmenter(), before, [painted("doctor", 100, persons=SIDE)])
     assert math.isnan(full.value)
     assert "1 left out: nothing but persons" in full.note
 
@@ -225,13 +233,13 @@ def test_perceptual_distance_is_blind_to_what_persons_do(network: Judge) -> None
     first = noise(1, persons=32)
     other = Drawn("doctor", "doctor", first.images.copy(), first.asked)
     other.images[:, :16] = (7, 7, 7)  # the other picture's person is smaller: still inside of one of the two
-    assert figures.perceptual_distances(network, [first], [other], segmenter) == pytest.approx([0, 0, 0])
+    assert perceptual_distances(network, [first], [other], segmenter) == pytest.approx([0, 0, 0])
     other.images[:, 40:] += 60
-    assert (figures.perceptual_distances(network, [first], [other], segmenter) > 0.001).all()
-    far = figures.perceptual_distance(network, [first], [noise(2, persons=32)], segmenter)
+    assert (perceptual_distances(network, [first], [other], segmenter) > 0.001).all()
+    far = perceptual_distance(network, [first], [noise(2, persons=32)], segmenter)
     assert 0 < far.value <= 4
     with pytest.raises(RespoError, match="feature maps"):
-        figures.perceptual_distance(ToyJudge(), [first], [other], segmenter)
+        perceptual_distance(ToyJudge(), [first], [other], segmenter)
 
 
 def test_frechet_distance_by_hand() -> None:
@@ -251,25 +259,25 @@ def test_frechet_distance_by_hand() -> None:
 def test_frechet_of_pictures(judge: ToyJudge) -> None:
     rng = np.random.default_rng(0)
     drawn = [painted("doctor", *rng.integers(90, 110, 40)), painted("nurse", *rng.integers(90, 110, 40))]
-    features = figures.features(judge, drawn)
-    assert features.shape == (80, 3)
-    found = figures.frechet(judge, drawn, features + np.array([10, 0, 0]))
+    rows = features(judge, drawn)
+    assert rows.shape == (80, 3)
+    found = frechet(judge, drawn, rows + np.array([10, 0, 0]))
     assert found.value == pytest.approx(100)
     assert found.low < 100 < found.high
     assert found.note == ""
-    assert math.isnan(figures.frechet(judge, [painted("doctor", 1)], features).value)
-    assert "fewer pictures than the 3 features" in figures.frechet(judge, [painted("doctor", 1, 5)], features).note
+    assert math.isnan(frechet(judge, [painted("doctor", 1)], rows).value)
+    assert "fewer pictures than the 3 features" in frechet(judge, [painted("doctor", 1, 5)], rows).note
 
 
 def test_no_pictures_are_no_figure(judge: ToyJudge) -> None:
     nothing = [Drawn("doctor", "doctor", np.zeros((0, SIDE, SIDE, 3), np.uint8), ())]
     for found in (
-        figures.deviation(judge, nothing, "gender", GENDER),
-        figures.accuracy(judge, nothing),
-        figures.background_psnr(ToySegmenter(), nothing, nothing),
-        figures.background_psnr_of_mean(ToySegmenter(), nothing, nothing),
-        figures.coin_flip(nothing, GENDER),
-        figures.deviation(judge, [], "gender", GENDER),
+        deviation(judge, nothing, "gender", GENDER),
+        accuracy(judge, nothing),
+        background_psnr(ToySegmenter(), nothing, nothing),
+        background_psnr_of_mean(ToySegmenter(), nothing, nothing),
+        coin_flip(nothing, GENDER),
+        deviation(judge, [], "gender", GENDER),
     ):
         assert math.isnan(found.value)
         assert found.n == 0
@@ -277,11 +285,11 @@ def test_no_pictures_are_no_figure(judge: ToyJudge) -> None:
 
 def test_the_judge_looks_once(judge: ToyJudge) -> None:
     drawn = [show("doctor", "woman", "man")]
-    figures.deviation(judge, drawn, "gender", GENDER)
-    figures.accuracy(judge, drawn)
-    figures.share(judge, drawn, "skin", "dark")
+    deviation(judge, drawn, "gender", GENDER)
+    accuracy(judge, drawn)
+    share(judge, drawn, "skin", "dark")
     assert judge.looked_at == 2
-    figures.accuracy(ToyJudge(), drawn)  # another judge has to look for itself
+    accuracy(ToyJudge(), drawn)  # another judge has to look for itself
     assert judge.looked_at == 2
 
 

@@ -16,7 +16,7 @@ from benchmarks.evidence.measure import Examiner
 from benchmarks.evidence.second_judge import NearestEmoji, load_second, placed
 from respo_train.core.errors import RespoError
 from respo_train.core.judge import Verdict
-from respo_train.evaluation.figures import Drawn
+from respo_train.evaluation.drawn import Drawn
 
 
 class Sees:

@@ -15,7 +15,7 @@ from benchmarks.evidence.methods import RESPO
 from benchmarks.evidence.plan import SURROUNDINGS, Plan, Scale, chosen
 from respo_train.evaluation.cells import Store
 from respo_train.evaluation.drawing import draw_missing
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 
 class TestReport:

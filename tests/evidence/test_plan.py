@@ -13,7 +13,7 @@ from benchmarks.evidence.asks import GENDER, PLAIN, TASKS
 from benchmarks.evidence.methods import METHODS, RESPO
 from benchmarks.evidence.plan import BATCH, FULL, QUICK, QUICK_GROUPS, Plan, Scale, chosen
 from benchmarks.evidence.training import Trained
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 
 class TestPlan:

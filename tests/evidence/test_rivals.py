@@ -19,7 +19,7 @@ from benchmarks.evidence.rows import ROWS
 from benchmarks.speed.released import Released
 from benchmarks.speed.steps import configuration
 from emoji_world import world
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.objectives import OBJECTIVES
 from respo_train.settings.preset_files import read_config

@@ -14,7 +14,7 @@ from benchmarks.evidence import bench, results, sets
 from benchmarks.evidence.methods import METHODS, RESPO
 from benchmarks.evidence.plan import Plan
 from respo_train.evaluation.cells import Store, digest_of
-from respo_train.evaluation.figures import Figure
+from respo_train.evaluation.figure import Figure
 
 
 class TestSets:
