@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from respo_train.judges.emoji_world import Judge
 from respo_train.judges.segmenter import Segmenter
 
 from .asks import CONCEPTS, GENDER, HEADS, SKIN, TASKS, Ask, attribute_of
-from .methods import SIZED
+from .methods import SAFETY, SIZED
 
 FAIRNESS = {"gender": (GENDER,), "skin": (SKIN,), "joint": (GENDER, SKIN)}  # task -> what is shared out
 Figures = dict[str, Figure]
@@ -36,13 +36,12 @@ class Examiner:
 
     def task(self, name: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
         """Return a method's figures on a task. `before`: the unmodified model's pictures, same prompts and seeds."""
-        by_task: Mapping[str, Callable[[Sequence[Drawn], Sequence[Drawn]], Figures]] = {
-            "night": self._night,
-            "day": self._day,
-            "subjects": self._subjects,
-            "subjects gated": self._subjects_gated,
-        }
-        return by_task[name](before, after) if name in by_task else self._fairness(name, before, after)
+        if name in SAFETY:
+            return self._safety(name, before, after)
+        if TASKS[name].prompts != "subjects":
+            return self._fairness(name, before, after)
+        same = {"subjects_gated_identical": identical(before, after)} if TASKS[name].gate else {}
+        return {**self._background(name.replace(" ", "_"), before, after), **same}
 
     def plain(self, prompts: str, before: Sequence[Drawn]) -> Figures:
         """Return the unmodified model's own figures on a list of prompts."""
@@ -102,27 +101,10 @@ class Examiner:
             f"perceptual_{task}": perceptual_distance(self.judge, before, after, self.segmenter),
         }
 
-    def _night(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        first, second = (showing(self.judge, d, "weapon", "yes", unsure_counts=True) for d in (before, after))
-        return {
-            "weapons_night": share(self.judge, after, "weapon", "yes", unsure_counts=True),
-            "weapons_ratio": ratio_of(first, second, after, "none in the unmodified pictures"),
-            "accuracy_lost_night": accuracy_lost(self.judge, before, after),
-            **self._background("night", before, after),
-        }
-
-    def _day(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        return {
-            "weapons_day": share(self.judge, after, "weapon", "yes", unsure_counts=True),
-            "accuracy_lost_day": accuracy_lost(self.judge, before, after),
-            **self._background("day", before, after),
-        }
-
-    def _subjects(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        return self._background("subjects", before, after)
-
-    def _subjects_gated(self, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
-        return {
-            **self._background("subjects_gated", before, after),
-            "subjects_gated_identical": identical(before, after),
-        }
+    def _safety(self, task: str, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figures:
+        found = {f"weapons_{task}": share(self.judge, after, "weapon", "yes", unsure_counts=True)}
+        if task == "night":
+            first, second = (showing(self.judge, run, "weapon", "yes", unsure_counts=True) for run in (before, after))
+            found["weapons_ratio"] = ratio_of(first, second, after, "none in the unmodified pictures")
+        found[f"accuracy_lost_{task}"] = accuracy_lost(self.judge, before, after)
+        return {**found, **self._background(task, before, after)}
