@@ -17,7 +17,7 @@ from respo_train.settings.config import TrainConfig
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import gradients, settings_of, start
 
-from .cost import flops, median_seconds
+from .cost import flops, median_seconds, peak_bytes
 from .geometry import WithRandomText, random_unet
 from .released import Released, mean_trajectory
 
@@ -76,11 +76,15 @@ def ratio(found: Mapping[str, float], latents: int = 1, ours: str = "ours") -> d
 def on_emoji_world() -> Iterator[Row]:
     """Yield both steps' costs on Emoji World: alike, and ours at its own batch and the machine's own precision."""
     exact, own, batch = load_unet(CHECKPOINT, "float32"), load_unet(CHECKPOINT, "auto"), configuration("respo").batch
-    seconds = median_seconds({**both(exact), "own": our_step(own, batch)}, rounds=5)
-    yield "Emoji World, a step, FLOPs", ratio({name: flops(step) for name, step in both(exact).items()})
+    steps = {**both(exact), "own": our_step(own, batch)}
+    seconds = median_seconds(steps, rounds=5)
+    peaks = {name: peak_bytes(step) for name, step in steps.items()}
+    yield "Emoji World, a step, FLOPs", ratio({name: flops(step) for name, step in steps.items()})
     yield "Emoji World, a step, seconds", ratio(seconds)
-    title = f"Emoji World, a latent, seconds, ours in {own._dtype} and batches of {batch}"
-    yield title, ratio(seconds, batch, "own")
+    yield "Emoji World, a step, peak bytes", ratio(peaks)
+    ours = f"ours in {own._dtype} and batches of {batch}"
+    yield f"Emoji World, a latent, seconds, {ours}", ratio(seconds, batch, "own")
+    yield f"Emoji World, a step, peak bytes, {ours}", ratio(peaks, ours="own")
 
 
 def on_sd15(size: int = 256) -> Iterator[Row]:
