@@ -22,7 +22,10 @@ def rows(options: Namespace) -> Iterator[Row]:
         yield from PARTS[part]()
 
 
-OPTIONS = {"--only": {"nargs": "+", "choices": list(PARTS), "default": list(PARTS), "help": "only these parts"}}
+OPTIONS = {
+    "--only": {"nargs": "+", "choices": list(PARTS), "default": list(PARTS), "help": "only these parts"},
+    "--quick": {"action": "store_true", "help": "nothing more: every run is, and older notes name it"},
+}
 
 if __name__ == "__main__":
     sys.exit(run("train_speed", __doc__, rows, OPTIONS))
