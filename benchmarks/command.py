@@ -15,16 +15,15 @@ from benchmarks.comfy_server import PromptFailed, ServerError
 from respo_train.core.errors import RespoError
 from respo_train.core.files.write import write_atomically
 
+Options = Mapping[str, Mapping[str, Any]]  # flag -> the other arguments of argparse's `add_argument`
 Row = tuple[str, Mapping[str, Any]]  # its name and its figures: numbers, texts, Intervals, and mappings of these
 
 
-def run(
-    name: str, about: str | None, rows: Callable[[Namespace], Iterator[Row]], options: Mapping[str, Mapping[str, Any]]
-) -> int:
+def run(name: str, about: str | None, rows: Callable[[Namespace], Iterator[Row]], options: Options) -> int:
     """Be `python -m benchmarks.<name>`: print each row as soon as it is there, and write all of them to --json.
 
-    `about`: the help's text. `rows`: from the parsed options. `options`: flag -> the other arguments of `add_argument`.
-    Returns the exit status.
+    `about`: the help's text. `rows`: from the parsed options. `options`: beside --json. Returns the
+    exit status.
     """
     parser = parser_of(name, about)
     for option, settings in options.items():

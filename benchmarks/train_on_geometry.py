@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.command import Row, run, whole
+from benchmarks.command import Options, Row, run, whole
 from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.attribute import Attribute
@@ -120,7 +120,7 @@ def rows(options: Namespace) -> Iterator[Row]:
     yield f"{family}, {size} px, batch {BATCH}, {len(config.concepts)} concepts, bfloat16", figures
 
 
-OPTIONS: Mapping[str, Mapping[str, Any]] = {
+OPTIONS: Options = {
     "family": {"choices": sorted(PIXELS_OF_A_PLACE), "help": "whose U-Net"},
     "--size": whole("pixels of the pictures trained on", 256, 64),
     # Two at least, so that the run can be interrupted.

@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 
-from benchmarks.command import Row, run
+from benchmarks.command import Options, Row, run
 from benchmarks.speed.goal import time_to_goal
 from benchmarks.speed.steps import on_emoji_world, on_sd15
 
@@ -22,7 +22,7 @@ def rows(options: Namespace) -> Iterator[Row]:
         yield from PARTS[part]()
 
 
-OPTIONS = {
+OPTIONS: Options = {
     "--only": {"nargs": "+", "choices": list(PARTS), "default": list(PARTS), "help": "only these parts"},
     "--quick": {"action": "store_true", "help": "nothing more: every run is, and older notes name it"},
 }
