@@ -22,8 +22,7 @@ Row = tuple[str, Mapping[str, Any]]  # its name and its figures: numbers, texts,
 def run(name: str, about: str | None, rows: Callable[[Namespace], Iterator[Row]], options: Options) -> int:
     """Be `python -m benchmarks.<name>`: print each row as soon as it is there, and write all of them to --json.
 
-    `about`: the help's text. `rows`: from the parsed options. `options`: beside --json. Returns the
-    exit status.
+    `about`: the help's text. `rows`: from the parsed options. `options`: beside --json. Returns the exit status.
     """
     parser = parser_of(name, about)
     for option, settings in options.items():
