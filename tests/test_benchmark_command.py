@@ -1,4 +1,4 @@
-"""What every benchmark is run by: rows are printed and written as they come."""
+"""What every benchmark is run by: pictures are drawn as asked, rows are printed and written as they come."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks import drawing
 from benchmarks.command import Row, pictures, run, written
 from respo_train.core.counting.metrics import Interval
 from respo_train.core.errors import RespoError
@@ -62,3 +65,19 @@ def test_wrong_options_measure_nothing(
 
 def test_what_is_no_figure_is_written_as_it_is() -> None:
     assert written({"steps": 3, "minutes": "21 to 64", "reached": True}) == "steps 3, minutes 21 to 64, reached True"
+
+
+def test_each_picture_is_drawn_with_the_module_of_its_concept(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def draw(unet: Any, prompt: str, key: Any, modules: Any) -> Any:
+        calls.append((unet, prompt, key, modules))
+        return np.zeros((len(modules), 2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(drawing, "draw", draw)
+    unet, woman = object(), object()
+    asks = drawing.photos(4, ("woman", "man"), ["doctor"])
+    (one,) = drawing.draw_all(unet, asks, ["key"], {"woman": woman})  # type: ignore[arg-type,dict-item]
+    prompt = "a photo of a doctor"
+    assert sorted(one.asked) == ["man", "man", "woman", "woman"]
+    assert calls == [(unet, prompt, ["key", prompt], [woman if asked == "woman" else None for asked in one.asked])]
