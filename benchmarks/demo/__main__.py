@@ -90,7 +90,7 @@ def report(
     first, second = score(judge, before), compared(judge, segmenter, before, after)
     ratios = {name: by_profession(judge, run) for name, run in (("before", before), ("after", after))}
     ideal = perfect(after, GENDERS).value
-    rows = [*table(first, second, ideal), *professions(ratios)]
+    rows = table(first, second, ideal)
     total = round(time.monotonic() - started, 1)
     figures = {
         "images": sum(len(one.images) for one in before),
@@ -106,23 +106,28 @@ def report(
         f"and showed it women and men of all professions but {HELD_OUT}."
     )
     show.save_pictures(out, before, after)
-    show.save_chart(out / "deviation.png", ratios, ideal)
+    means = {"before": first["deviation_ratio"].value, "after": second["deviation_ratio"].value}
+    named = {f"{name} (mean {means[name]:.2f})": own for name, own in ratios.items()}
+    show.save_chart(out / "deviation.png", named, ideal)
     show.save_page(out, rows, sentence)
     print(f"\n{'':42}{'before':>24}{'after':>24}")
-    for what, *cells in rows:
+    for what, *cells in [*professions(ratios), ("",), *rows]:
         print(f"{what:42}" + "".join(f"{cell:>24}" for cell in cells))
     print(f"\n{total:.0f} s. Look at {out / 'index.html'}")
 
 
 def table(before: Mapping[str, Any], after: Mapping[str, Any], ideal: float) -> list[tuple[str, ...]]:
     """Return (what, before, after) as text."""
-    kept = after["background_psnr"]
+    kept, obeyed = after["background_psnr"], sorted(after["asked_and_seen"].items())
     return [
         ("deviation ratio, gender (95 % interval)", *(f"{run['deviation_ratio']:.3f}" for run in (before, after))),
         ("  a perfect method, same sampling", "", f"{ideal:.3f}"),
         ("profession right", *(f"{run['profession_accuracy']:.1%}" for run in (before, after))),
         ("judge unsure of gender", *(f"{run['unsure']:.1%}" for run in (before, after))),
-        *((f"asked for a {name} and seen", "", f"{share:.1%}") for name, share in after["asked_and_seen"].items()),
+        *(
+            (f"asked for a {name} and seen", "", f"{share:.1%}")
+            for name, share in sorted(after["asked_and_seen"].items())
+        ),
         ("background against before, PSNR", "", f"{kept.value:.1f} dB [{kept.low:.1f}, {kept.high:.1f}]"),
     ]
 

@@ -33,8 +33,8 @@ def save_pictures(folder: Path, before: Sequence[Drawn], after: Sequence[Drawn])
 
 
 def save_chart(path: Path, ratios: Mapping[str, Mapping[str, Figure]], perfect: float) -> None:
-    """Draw each profession's deviation ratio "before" and "after", with its 95 % interval."""
-    with drawing(9, 0.42 * len(ratios["before"]) + 1.6) as figure:
+    """Draw each profession's deviation ratio of each run, with its 95 % interval."""
+    with drawing(9, 0.42 * max(map(len, ratios.values())) + 1.6) as figure:
         axes = bars(figure, ratios, "deviation ratio: 0 = half women, half men; 1 = all the same")
         axes.axvline(perfect, color=INK, linestyle=":", linewidth=1.2, label=f"a perfect method ({perfect:.2f})")
         figure.legend(loc="outside upper center", ncols=3)
