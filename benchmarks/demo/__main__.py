@@ -124,10 +124,7 @@ def table(before: Mapping[str, Any], after: Mapping[str, Any], ideal: float) -> 
         ("  a perfect method, same sampling", "", f"{ideal:.3f}"),
         ("profession right", *(f"{run['profession_accuracy']:.1%}" for run in (before, after))),
         ("judge unsure of gender", *(f"{run['unsure']:.1%}" for run in (before, after))),
-        *(
-            (f"asked for a {name} and seen", "", f"{share:.1%}")
-            for name, share in sorted(after["asked_and_seen"].items())
-        ),
+        *((f"asked for a {name} and seen", "", f"{share:.1%}") for name, share in obeyed),
         ("background against before, PSNR", "", f"{kept.value:.1f} dB [{kept.low:.1f}, {kept.high:.1f}]"),
     ]
 
