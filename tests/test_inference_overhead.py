@@ -1,4 +1,4 @@
-"""The benchmark of what sampling costs: its watch counts hooks alone, and every kernel counts but views."""
+"""The benchmark of what sampling costs: its watch counts hooks alone, and its two passes do what they say."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from benchmarks.overhead.hooks import Stopwatch, time_hooks
 from benchmarks.overhead.kernels import Counted
+from benchmarks.overhead.two_pass import LOW_BAND_WEIGHT, VECTOR_SCALE, TwoPass
+from respo_train.core.pictures.frequency import low_band
 
 
 class Ticks:
@@ -75,3 +78,31 @@ def test_kernels_are_counted_without_views() -> None:
     with Counted() as counter:
         x[0, 0].item()
     assert counter.waits == 1
+
+
+class Network(nn.Module):
+    """h is the sum of what came in, so that the second run can be told from the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle_block = nn.Sequential(nn.Identity())
+        self.seen: list[Tensor] = []
+
+    def forward(self, h: Tensor) -> Tensor:
+        self.seen.append(self.middle_block(h))
+        return self.seen[-1]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 7)])
+def test_two_passes(size: tuple[int, int]) -> None:
+    network, steps = Network(), [torch.randn(2, 6, *size) for _ in range(3)]
+    vector = torch.randn(6)
+    passes = TwoPass(network, vector)
+    passes.run(lambda: [network(h) for h in steps][-1])
+    assert len(network.seen) == 6
+    assert passes.transforms == 3 * 6
+    for h, first, second in zip(steps, network.seen[:3], network.seen[3:], strict=True):
+        assert torch.equal(first, h)
+        change = VECTOR_SCALE * vector[:, None, None] + LOW_BAND_WEIGHT * low_band(h[:1])
+        assert torch.allclose(second, h + change, atol=1e-6)
+    assert not network.middle_block[0]._forward_hooks

@@ -55,11 +55,15 @@ def random_patcher(dtype: torch.dtype, family: str = "sd15", **changes: Any) -> 
     return comfy.model_patcher.ModelPatcher(random_model(family, dtype, device, **changes), device, device)
 
 
+def architecture_of(model: Any) -> Any:
+    """Return the architecture of a host MODEL, as the nodes see it."""
+    return load_pack().nodes.shared.guard.architecture_of(model)
+
+
 def random_module(model: Any, folder: Path, name: str, purpose: str, concepts: tuple[str, ...]) -> Path:
     """Write an attribute of random numbers for `model`; return its path."""
     core = load_pack().respo_train.core
-    architecture = load_pack().nodes.shared.guard.architecture_of(model)
-    modules = {}
+    architecture, modules = architecture_of(model), {}
     for concept in concepts:
         modules[concept] = core.module.concept.ConceptModule(architecture.middle_channels, *GRID)
         for parameter in modules[concept].parameters():
@@ -116,7 +120,7 @@ def sampler(
     """Return what runs `steps` guided Euler steps on `count` pictures of `size` pixels, in PyTorch's `mode`."""
     import comfy.sample
 
-    width = load_pack().nodes.shared.guard.architecture_of(model).context_dim
+    width = architecture_of(model).context_dim
     generator = torch.Generator().manual_seed(1)
     texts = [[[torch.randn(1, TOKENS, width, generator=generator), {}]] for _ in range(2)]
     channels = model.model.latent_format.latent_channels
