@@ -12,6 +12,7 @@ from respo_train.core.counting.metrics import bootstrap_assigned
 from respo_train.core.errors import RespoError
 from respo_train.evaluation.background import (
     background_psnr,
+    background_psnr_of_mean,
     background_psnrs,
     identical,
     perceptual_distance,
