@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -376,6 +377,15 @@ def test_size_is_bounded_before_reading(tmp_path: Path) -> None:
         file.write((2**24).to_bytes(8, "little"))
     with pytest.raises(ModuleFileError, match="header of at most 1048576 bytes"):
         load_attribute(path)
+
+
+@pytest.mark.parametrize("read", [load_attribute, read_metadata])
+def test_bytes_behind_the_numbers_are_refused_before_they_are_read(read: Callable[[Path], object], good: Path) -> None:
+    size = good.stat().st_size
+    stored = size - 8 - int.from_bytes(good.read_bytes()[:8], "little")
+    os.truncate(good, size + 1)
+    with pytest.raises(ModuleFileError, match=f"expected {stored} bytes of numbers .*, found {stored + 1}"):
+        read(good)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

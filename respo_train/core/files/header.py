@@ -70,6 +70,11 @@ def header_of(file: BinaryIO, name: str, max_bytes: int) -> dict[str, Any]:
                 f"{name}: expected the tensor {key[:80]!r} with a kind of number, a shape and a place in the file, "
                 f"found {shown(entry)}. Get the file again."
             )
+    stored = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
+    if stored != total - 8 - size:  # what stands behind the numbers would be read with them
+        raise ModuleFileError(
+            f"{name}: expected {stored} bytes of numbers behind the header, found {total - 8 - size}. Get it again."
+        )
     return header
 
 
