@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ def _refuse_code(path: Path) -> None:
     # torch-fidelity opens the file in a way that can run code in it, so check first that there is none.
     try:
         with opened(path) as file:
+            if zipfile.is_zipfile(file):  # such an archive says how large it would become
+                entries = zipfile.ZipFile(file).infolist()
+                if sum(entry.file_size for entry in entries) > 2 * path.stat().st_size:
+                    raise ValueError("it is compressed")
+                file.seek(0)
             torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load can raise anything
         raise RespoError(f"expected Inception's weights at {path}, found something else. Fetch them anew.") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -155,3 +157,19 @@ def test_fid_asks_the_library_for_what_it_needs(monkeypatch: pytest.MonkeyPatch,
     torch.save(Path("code"), weights)  # a pickle of something that is no tensor
     with pytest.raises(RespoError, match="expected Inception's weights"):
         inception.fid_and_kid([painted("doctor", 7, 9)], [painted("real", 1, 2, 3)])
+
+
+def test_compressed_weights_are_refused_before_they_are_inflated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch reads such an archive, and has no limit for what it becomes."""
+    weights = tmp_path / "weights.pth"
+    monkeypatch.setattr(inception, "weights_path", lambda: weights)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", mock.Mock())
+    torch.save({"weight": torch.zeros(10**6)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(weights, "w") as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name), zipfile.ZIP_DEFLATED)
+    with pytest.raises(RespoError, match="expected Inception's weights") as raised:
+        inception.fid_and_kid([painted("doctor", 7, 9)], [painted("real", 1, 2, 3)])
+    assert str(raised.value.__cause__) == "it is compressed"
