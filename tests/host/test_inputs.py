@@ -115,3 +115,9 @@ def test_a_seed_of_minus_1(nodes: Any, pack: Any, node: str) -> None:
     """Which elsewhere means any seed, and comes through a link."""
     with pytest.raises(pack.core.errors.RespoError, match=r"'seed' from 0 to \d+, found int '-1'\..*KSampler gets"):
         nodes[node].execute(seed=-1)
+
+
+def test_far_too_many_steps_are_refused(nodes: Any, pack: Any, model: Any) -> None:
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    with pytest.raises(pack.core.errors.RespoError, match="at most 100,000 steps"):
+        nodes["RespoRecordRun"].execute(model=model, latent_image=latent, steps=1, denoise=1e-38)
