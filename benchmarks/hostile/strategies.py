@@ -31,6 +31,7 @@ from .corpus import corpus
 
 Bytes = st.SearchStrategy[bytes]
 _ODD = [float("nan"), float("inf"), -float("inf"), 3.4e38, 1e-45, 1e-40, -0.0, 7.5, 1e30]
+_MOST = 2**21  # bytes of repeated pieces: this process holds every file of a search
 _SIZES = [0, 1, 2, 100, 2**20 + 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 _HEADS = [
     b"\0" * 9,
@@ -76,7 +77,13 @@ def spliced(draw: st.DrawFn, whole: Any, pieces: st.SearchStrategy[Any], marks: 
     piece = draw(one_of(pieces, pieces, st.sampled_from([whole[:0], whole[start:other], whole[other : other + 1]])))
     end = draw(st.sampled_from([start, start + 1, *[start + len(piece)] * 3, other, size]))
     times = draw(st.sampled_from([1, 1, 1, 1, 1, 200, 3000, 20_000])) if len(piece) < 50 else 1
+    times = max(1, min(times, _MOST // max(1, _weight(piece))))
     return whole[:start] + piece * times + whole[max(start, end) :]
+
+
+def _weight(piece: Any) -> int:
+    """Return the bytes or characters of a sequence, those of its parts included: an instruction may hold 100,000."""
+    return len(piece) if isinstance(piece, (bytes, str)) else sum(map(_weight, piece))
 
 
 def _bytes(data: bytes) -> Bytes:

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 GOOD = ("read", "refused", "success", "refused by the host", "refused by the node", "our error", "the host's error")
+_AT_ONCE = 500  # examples: Hypothesis keeps all of one search in memory
 Example = TypeVar("Example")
 Ask = Callable[[Example], Mapping[str, "Verdict"]]
 Tell = Callable[[str], None]
@@ -57,13 +59,12 @@ class Tally:
         start: int = 0,
     ) -> None:
         """Ask for the known examples and for `count` others, the same ones for the same `start`; keep what fails."""
-        how = settings(
-            database=None, deadline=None, max_examples=max(1, count), suppress_health_check=list(HealthCheck)
-        )
-        found = settings(how, phases=[Phase.generate, Phase.shrink])(
-            seed(start)(given(examples)(lambda one: self.check(one, ask)))
-        )
-        for run in [*(lambda one=one: self.check(one, ask) for one in known), *([found] if count else [])]:
+        runs: list[Callable[[], None]] = [partial(self.check, one, ask) for one in known]
+        for done in range(0, count, _AT_ONCE):
+            how = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
+            how = settings(how, max_examples=min(_AT_ONCE, count - done), phases=[Phase.generate, Phase.shrink])
+            runs.append(how(seed(start + done)(given(examples)(lambda one: self.check(one, ask)))))
+        for run in runs:
             try:
                 run()
             except (AssertionError, Flaky) as error:
