@@ -8,12 +8,16 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from respo_train.core.files.write import locked, write_atomically
 
 from . import art, dataset
+
+if TYPE_CHECKING:
+    from .train_transformer import Further
 
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT.parent / "build" / "emoji_world"
@@ -71,30 +75,43 @@ def transformer(arguments: argparse.Namespace) -> None:
 
 def transformer_sizes(arguments: argparse.Namespace) -> None:
     """Go on training the transformer at several sizes."""
+    from .train_transformer import SIZED
+
+    _go_on(SIZED, arguments)
+
+
+def transformer_refine(arguments: argparse.Namespace) -> None:
+    """Go on once more, on explicit captions above all."""
+    from .train_transformer import REFINED
+
+    _go_on(REFINED, arguments)
+
+
+def _go_on(further: Further, arguments: argparse.Namespace) -> None:
     from . import train_transformer
     from .sample import World
 
-    source = art.fetch(BUILD / "art")
+    source, numbered = (
+        art.fetch(BUILD / "art"),
+        enumerate(zip(train_transformer.SIZES, further.pictures[1:], strict=True)),
+    )
     data = [
         dataset.load(BUILD / "pictures"),
         *(
             dataset.make(BUILD / f"pictures_{height}x{width}", source, count, SEED + 3 + n, size=(height, width))
-            for n, ((height, width), count) in enumerate(
-                zip(train_transformer.SIZES, train_transformer.SIZES_PICTURES[1:], strict=True)
-            )
+            for n, ((height, width), count) in numbered
         ),
     ]
-    steps = arguments.steps or train_transformer.SIZES_STEPS
-    train_transformer.train_sizes(data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, steps)
+    train_transformer.go_on(further, data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, arguments.steps)
 
 
 def transformer_checkpoint(_: argparse.Namespace) -> None:
     """Write the transformer's file; while it is in training, with the weights' average so far."""
     from . import pack, train_transformer
 
-    sizes = train_transformer.SIZES_STATE
-    state = sizes if (BUILD / sizes).exists() else train_transformer.STATE
-    target = pack.write_transformer(train_transformer.averaged(BUILD, state), CHECKPOINT, TRANSFORMER)
+    states = (train_transformer.REFINED.state, train_transformer.SIZED.state, train_transformer.STATE)
+    last = next((state for state in states if (BUILD / state).exists()), train_transformer.STATE)
+    target = pack.write_transformer(train_transformer.averaged(BUILD, last), CHECKPOINT, TRANSFORMER)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -214,6 +231,7 @@ STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
         checkpoint,
         transformer,
         transformer_sizes,
+        transformer_refine,
         transformer_checkpoint,
         judge,
         segmenter,

@@ -100,8 +100,8 @@ def cells_to_draw(sets: Sequence[PictureSet], published: Collection[str] = ()) -
 
 
 def shows_others(sets: Sequence[PictureSet], published: Collection[str]) -> bool:
-    """Say whether a page shows other pictures than the published one: only sets of FAIRNESS are shown."""
-    return any(one.task.name in FAIRNESS and one.name not in published for one in sets)
+    """Say whether a page shows other pictures than the published one, if there is one: only sets of FAIRNESS are."""
+    return not published or any(one.task.name in FAIRNESS and one.name not in published for one in sets)
 
 
 def read_published(path: Path = PUBLISHED) -> dict[str, Any]:

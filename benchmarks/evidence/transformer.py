@@ -38,6 +38,6 @@ ROWS: Mapping[str, Method] = {
         shipped=False,
         tasks=_DRAWN[RESPO],
         training=Training("respo"),
-        where={**_RESPO.where, **dict.fromkeys(SIZED, 0.3)},
+        where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
     ),
 }

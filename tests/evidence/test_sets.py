@@ -83,6 +83,11 @@ class TestSets:
         assert {cell.key for cell in drawn} == {cell.key for cell in (*changed.before, *changed.cells)}
         assert sets.cells_to_draw(made.sets, [one.name for one in made.sets]) == []
 
+    def test_a_first_page_shows_its_own_pictures(self, made):
+        nights = [one for one in made.sets if one.task.name == "night"]
+        assert sets.shows_others(nights, ())  # there is no earlier page whose pictures could stay
+        assert not sets.shows_others(nights, ["respo: joint"])
+
     def test_without_published_ones_all_are_drawn(self, made):
         every = {cell.key for one in made.sets for cell in one.cells}
         assert {cell.key for cell in sets.cells_to_draw(made.sets)} == every

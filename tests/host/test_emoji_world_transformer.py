@@ -198,3 +198,28 @@ def test_measuring_without_the_file_says_how_to_get_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(stages, "TRANSFORMER", tmp_path / "emoji_world_transformer.safetensors")
     with pytest.raises(SystemExit, match=r"transformer\.safetensors is not there\. Train it: python -m"):
         stages.measure_transformer(SimpleNamespace(steps=1))  # type: ignore[arg-type]
+
+
+def test_each_further_training_begins_with_the_weights_of_the_one_before(
+    shallow: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trainings = train_transformer.SIZED, train_transformer.REFINED
+    assert [one.start for one in trainings] == [train_transformer.STATE, train_transformer.SIZED.state]
+    torch.save({"average": shallow(7).state_dict()}, tmp_path / train_transformer.STATE)
+    begun: list[dict[str, Tensor]] = []
+
+    def loss_with(network: torch.nn.Module, _: World, sets: list[Any], *emphasis: float) -> Callable[..., Tensor]:
+        begun.append({name: weight.clone() for name, weight in network.state_dict().items()})
+        assert emphasis == (one.explicit, one.night)
+        assert [len(pictures) for _, pictures in sets] == list(one.pictures)
+        return lambda _: sum((weight.sum() for weight in network.parameters()), torch.tensor(0.0))
+
+    monkeypatch.setattr(train_transformer, "host_network", lambda: shallow(0))
+    monkeypatch.setattr(train_transformer, "encode", lambda *_: torch.zeros(0))
+    monkeypatch.setattr(train_transformer, "flow_loss", loss_with)
+    data = [SimpleNamespace(pictures=[None] * 8000)] * (1 + len(train_transformer.SIZES))
+    for one in trainings:
+        train_transformer.go_on(one, data, SimpleNamespace(), tmp_path, 0, steps=2)  # type: ignore[arg-type]
+    for weights, one in zip(begun, trainings, strict=True):
+        before = train_transformer.averaged(tmp_path, one.start)
+        assert all(torch.equal(weights[name], before[name]) for name in before)
