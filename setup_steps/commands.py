@@ -110,6 +110,8 @@ def test(arguments: list[str]) -> int:
 
 def choose_port(wanted: int | None) -> int:
     """Return the wanted port, or without a wish the first of PORTS where nobody listens. Raises SetupError."""
+    if wanted is not None and not 0 < wanted < 2**16:
+        raise SetupError(f"expected a port from 1 to 65535, found {wanted}: choose another with --port")
     for port in [wanted] if wanted else PORTS:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:

@@ -362,6 +362,11 @@ class TestPort:
         with pytest.raises(SetupError, match=f"port {taken} is taken.*--port"):
             commands.choose_port(taken)
 
+    @pytest.mark.parametrize("wanted", [-1, 0, 2**16, 81_888_188])
+    def test_a_number_that_is_no_port_is_told(self, wanted):
+        with pytest.raises(SetupError, match=f"from 1 to 65535, found {wanted}: .*--port"):
+            commands.choose_port(wanted)
+
     def test_without_a_wish_the_next_free_one_is_used(self, taken, monkeypatch):
         monkeypatch.setattr(commands, "PORTS", range(taken, taken + 20))
         assert taken < commands.choose_port(None) < taken + 20

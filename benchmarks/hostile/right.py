@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 from respo_train.core.files.checkpoint import from_bytes, to_bytes
+from respo_train.core.files.text import read_text
 from respo_train.core.module.attribute import Attribute
 
 
@@ -43,7 +44,7 @@ def no_link(path: Path, _: Any) -> None:
 
 def text(path: Path, _: Any) -> None:
     """Compare the hash in a module's text with the module."""
-    said, packed = "".join(path.read_text(encoding="utf-8-sig").split()).split(":")[1:]
+    said, packed = "".join(read_text(path, "the text").split()).split(":")[1:]  # UTF-16, too, as editors write it
     assert hashlib.sha256(zlib.decompress(base64.b64decode(packed))).hexdigest() == said
 
 
