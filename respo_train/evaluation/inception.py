@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
+import pickletools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ from .figure import Figure
 PACKAGE = "torch_fidelity"
 _WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # as torch-fidelity calls them
 _SUBSET = 1000  # pictures in each of KID's subsets
+_PICKLES = 4  # in front of the tensors of a file that is no archive: what it is (three), and the tensors' names
+_LONGEST = 200  # letters of a class's name
 
 
 def weights_path() -> Path:
@@ -72,13 +76,30 @@ def _refuse_code(path: Path) -> None:
     try:
         with opened(path) as file:
             if zipfile.is_zipfile(file):  # such an archive says how large it would become
-                entries = zipfile.ZipFile(file).infolist()
-                if sum(entry.file_size for entry in entries) > 2 * path.stat().st_size:
+                archive = zipfile.ZipFile(file)
+                if sum(entry.file_size for entry in archive.infolist()) > 2 * path.stat().st_size:
                     raise ValueError("it is compressed")
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        _require_short_names(io.BytesIO(archive.read(name)), 1)
+            else:
                 file.seek(0)
+                _require_short_names(file, _PICKLES)
+            file.seek(0)
             torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load can raise anything
         raise RespoError(f"expected Inception's weights at {path}, found something else. Fetch them anew.") from error
+
+
+def _require_short_names(file: IO[bytes], pickles: int) -> None:
+    """Raise ValueError for a class with a long name.
+
+    PyTorch's refusal of such a class takes seconds for 20 kB, and four times as long for twice as much.
+    """
+    for _ in range(pickles):
+        for opcode, argument, _place in pickletools.genops(file):
+            if opcode.name == "GLOBAL" and len(str(argument)) > _LONGEST:
+                raise ValueError("it names a class with more letters than classes have")
 
 
 class _Pictures(Dataset[Tensor]):

@@ -173,3 +173,26 @@ def test_compressed_weights_are_refused_before_they_are_inflated(
     with pytest.raises(RespoError, match="expected Inception's weights") as raised:
         inception.fid_and_kid([painted("doctor", 7, 9)], [painted("real", 1, 2, 3)])
     assert str(raised.value.__cause__) == "it is compressed"
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_class_with_a_long_name_is_refused_before_pytorch_words_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, archive: bool
+) -> None:
+    """PyTorch's refusal takes a time that is quadratic in the name."""
+    good, weights = tmp_path / "good.pth", tmp_path / "weights.pth"
+    torch.save({"weight": torch.zeros(9)}, good, _use_new_zipfile_serialization=archive)
+    inception._refuse_code(good)
+    named = b"c" + b"a" * 201 + b"\nb\n."
+    if archive:
+        with zipfile.ZipFile(good) as plain, zipfile.ZipFile(weights, "w") as other:
+            for name in plain.namelist():
+                other.writestr(name, named if name.endswith("data.pkl") else plain.read(name))
+    else:
+        data = good.read_bytes()
+        end = [place for place, byte in enumerate(data) if byte == ord(".")][2] + 1  # of the third pickle
+        weights.write_bytes(data[:end] + named + data[end:])
+    monkeypatch.setattr(torch, "load", mock.Mock(side_effect=AssertionError("PyTorch was asked")))
+    with pytest.raises(RespoError, match="expected Inception's weights") as raised:
+        inception._refuse_code(weights)
+    assert "more letters" in str(raised.value.__cause__)
