@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import Row, pictures, run
-from benchmarks.drawing import TRAINED, Recorder, Wrapped, bench_unet, draw_all, photos, shipped_gender, unasked
+from benchmarks.drawing import TRAINED, Recorder, bench_unet, draw_all, photos, shipped_gender, unasked
 from benchmarks.evidence.bench import examiners
 from benchmarks.scoring import compared
+from benchmarks.wrapped import Wrapped
 from emoji_world import world
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.pictures.frequency import low_band

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from benchmarks.comfy_server import ComfyServer, Pictures
 from benchmarks.evidence.bench import BENCH, MODULES
 from benchmarks.graph import CHECKPOINT, GUIDANCE, STEPS, Graph
+from benchmarks.wrapped import Wrapped
 from emoji_world import world
 from emoji_world.measure import article
 from respo_train.core.files.checkpoint import load_attribute
@@ -109,17 +109,6 @@ def draw_by(
 def unasked(run: Sequence[Drawn]) -> list[Drawn]:
     """Return the same pictures as ones of which nothing was asked."""
     return [one.asking([""] * len(one.images)) for one in run]
-
-
-@dataclass
-class Wrapped:
-    """A network in front of another one: what it does not do itself, that one does."""
-
-    unet: SplitNetwork
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the U-Net's."""
-        return getattr(self.unet, name)
 
 
 @dataclass

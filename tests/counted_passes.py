@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmarks.drawing import Wrapped
+from benchmarks.wrapped import Wrapped
 from respo_train.network import AttentionHook, Conditioning, Encoded
 
 Kind = Literal["encoder", "decoder", "decoder with gradients"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.drawing import Wrapped
+from benchmarks.wrapped import Wrapped
 from respo_train.core.module.architecture import Architecture
 from respo_train.host.locate import use_host
 from respo_train.host.split_unet import HostUNet
