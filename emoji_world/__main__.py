@@ -91,17 +91,11 @@ def _go_on(further: Further, arguments: argparse.Namespace) -> None:
     from . import train_transformer
     from .sample import World
 
-    source, numbered = (
-        art.fetch(BUILD / "art"),
-        enumerate(zip(train_transformer.SIZES, further.pictures[1:], strict=True)),
-    )
-    data = [
-        dataset.load(BUILD / "pictures"),
-        *(
-            dataset.make(BUILD / f"pictures_{height}x{width}", source, count, SEED + 3 + n, size=(height, width))
-            for n, ((height, width), count) in numbered
-        ),
-    ]
+    source = art.fetch(BUILD / "art")
+    data = [dataset.load(BUILD / "pictures")]
+    for n, (size, count) in enumerate(zip(train_transformer.SIZES, further.pictures[1:], strict=True)):
+        folder = BUILD / f"pictures_{size[0]}x{size[1]}"
+        data.append(dataset.make(folder, source, count, SEED + 3 + n, size=size))
     train_transformer.go_on(further, data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, arguments.steps)
 
 
