@@ -111,7 +111,7 @@ def test_the_least_that_can_be_drawn_has_every_row(whole):
     """Two pictures of one profession of each kind and of one thing: every way of drawing, judging and writing."""
     least = run_quick(ROOT / "out" / "evidence-least", "--images", "2", "--professions", "doctor", "welder", "dog")
     assert set(least) == set(whole)
-    assert set(least[RESPO]) == set(whole[RESPO])
+    assert set(whole[RESPO]) <= set(least[RESPO])  # a column may be younger than the published page
     assert least[RESPO]["deviation_gender"].value < least[UNMODIFIED]["deviation_gender"].value / 2
     assert least[RESPO]["subjects_gated_identical"].value == 1
 
