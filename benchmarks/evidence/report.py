@@ -6,19 +6,20 @@ import datetime
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.graph import GUIDANCE, STEPS
 from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.cells import Store
 
-from . import bench, chart, pictures, results
+from . import bench, chart, curves, pictures, results
 from .asks import TASKS
 from .judging import COIN, PERFECT
 from .measure import Figures
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
+from .rivals import CURVES
 from .tables import OF_TRAININGS, TABLES, rankings, spread, table, text, title, verdicts
 from .targets import TARGETS, TRANSFORMER_TARGETS, Target
 from .training import Modules
@@ -38,7 +39,7 @@ BEHIND_PICTURES = "## What the rows are"
 class Page:
     """Which page is written. `targets`: what our row is held to; with any, the judges rank the rows, too.
 
-    `about`: what to know before its figures are read.
+    `about`: what to know before its figures are read; `curves`: the rows of a picture of strengths.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Page:
     root: str  # the way from the page to the repository's top
     targets: tuple[Target, ...] = ()
     about: str = ""
+    curves: Mapping[str, Mapping[float, str]] = field(default_factory=dict)
 
 
 RESULTS = Page("Results", "python run.py evidence", "..", TARGETS)
@@ -64,6 +66,7 @@ SEARCHED = Page(
     about="Gender, on the fourteen professions that are not held out, with seeds of their own: no other figure is of "
     "these pictures. The best is the lowest deviation ratio among the settings that lose no more than a point of "
     "professions; of those within .01 of it, the best background.",
+    curves=CURVES,
 )
 ABLATED = Page("Ablations", "python run.py evidence --ablations", "../..")
 TRANSFORMER_PAGE = Page(
@@ -109,6 +112,10 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
     chart.save(folder / "pictures" / chart.NAME, ordered, RESPO)
     lines += ["## At a glance", "", f"![All methods](pictures/{chart.NAME})", ""]
+    if made.page.curves:
+        curves.save(folder / "pictures" / curves.NAME, made.page.curves, found)
+        about = "Each line is one method, from its lowest strength to its highest, which stand beside its points."
+        lines += ["## Every strength", "", about, "", f"![Every strength](pictures/{curves.NAME})", ""]
     if trained := spread(found):
         lines += ["## Three trainings: mean [lowest, highest]", "", *table(OF_TRAININGS, trained), ""]
     for heading, columns in TABLES.items():

@@ -6,6 +6,7 @@ figure of RESULTS.md: the fourteen professions that are not held out, first seed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -117,6 +118,19 @@ def _respodiff(title: str, loop: str = POOL, **balance: Any) -> Method:
     )
 
 
+def _from_a_person(title: str, strength: float = 1.0, **recipe: Any) -> Method:
+    """Return our row for people who list no professions: trained on "a person" alone."""
+    return replace(
+        METHODS[RESPO],
+        title=f"Respo, from 'a person': {title}",
+        tasks=("gender",),
+        training=Training("respo", {"train_on": "neutral", **recipe}),
+        shipped=False,
+        balance={"strength": strength},
+        about="",
+    )
+
+
 def _strengths(name: str, *values: float) -> dict[str, Method]:
     """Return a row of the table at other strengths of Balance; its modules are the table's."""
     method = METHODS[name]
@@ -149,7 +163,21 @@ SEARCH: dict[str, Method] = {
     **{f"equisteer-{x:g}": _equisteer(f"strength {x:g}", strength=x) for x in (1.0, 1.5, 2.0, 3.0)},
     **_strengths("sdisc", 0.4, 0.55, 0.7, 0.85, 1.0),
     **_strengths("where", 1.0, 1.5, 2.0, 3.0, 4.0),
+    **_strengths(RESPO, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
+    **{f"respo-neutral-{x:g}": _from_a_person(f"strength {x:g}", x) for x in (1.0, 1.5)},
+    "respo-neutral-50": _from_a_person("trajectories of 50 steps", trajectory_steps=50),
     "equisteer-1.5-gate-1.2": _equisteer("strength 1.5, gate at 1.2 of its thresholds", strength=1.5, gate=1.2),
+}
+# Method -> strength -> row of the search.
+CURVES: Mapping[str, Mapping[float, str]] = {
+    title: {float(name.rsplit("-", 1)[1]): name for name in SEARCH if re.fullmatch(rf"{rows}-[\d.]+", name)}
+    for title, rows in {
+        "RespoDiff": "respodiff-pool",
+        "EquiSteer": "equisteer",
+        "SDisc": "sdisc-strength",
+        "Where It Matters": "where-strength",
+        "Respo": "respo-strength",
+    }.items()
 }
 # Row -> the rows that are the same, trained with other seeds.
 TRAININGS: Mapping[str, tuple[str, ...]] = {

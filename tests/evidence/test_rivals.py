@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from evidence_cases import FILES, ask_for, graphs_of
+from PIL import Image
 from toy_unet import ToyUNet
 
 from benchmarks.evidence import __main__ as command
-from benchmarks.evidence import graphs, rivals, tables, training, where_loop
+from benchmarks.evidence import chart, curves, graphs, rivals, tables, training, where_loop
 from benchmarks.evidence.asks import GENDER, PROMPTS, TASKS
 from benchmarks.evidence.loops import LOOPS, POOL
 from benchmarks.evidence.methods import METHODS, RESPO, Training
@@ -205,6 +206,20 @@ class TestSearch:
 
     def test_other_runs_keep_their_seeds(self):
         assert self.plan("--rivals").asks("unmodified", TASKS["gender"])[0].seed == 42
+
+
+class TestCurves:
+    def test_a_point_is_the_row_of_its_strength(self):
+        for rows in rivals.CURVES.values():
+            assert len(rows) >= 4
+            for strength, name in rows.items():
+                row = ROWS[name]
+                assert row.balance.get("strength", row.inputs.get("strength", 1.0)) == strength
+
+    def test_rows_that_were_not_drawn_are_left_out(self, tmp_path):
+        drawn = {panel.metric.format("gender"): Figure(0.5, 0.4, 0.6, 9) for panel in chart.PANELS}
+        curves.save(tmp_path / "some.png", rivals.CURVES, {"respo-strength-1": drawn, "respo-strength-1.5": {}})
+        assert Image.open(tmp_path / "some.png").width > 1000
 
 
 def test_three_trainings_are_a_mean_and_a_range():

@@ -1,0 +1,43 @@
+"""The picture of what each strength of a method buys, so that no reader has to trust the point that was picked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from respo_train.core.files.write import write_atomically
+from respo_train.report.charts import INK, drawing, png
+
+from .chart import PANELS
+from .measure import Figures
+
+NAME = "strengths.png"
+
+
+def save(
+    path: Path, curves: Mapping[str, Mapping[float, str]], found: Mapping[str, Figures], task: str = "gender"
+) -> None:
+    """Write the picture: a line a method, each point with its strength. `curves`: method -> strength -> row."""
+    even, *costs = PANELS
+    with drawing(11, 5) as figure:
+        panels = figure.subplots(1, len(costs))
+        for method, rows in curves.items():
+            for axes, panel in zip(panels, costs, strict=True):
+                names = [name for name in rows.values() if panel.metric.format(task) in found.get(name, {})]
+                x, y = (_values(found, names, one.metric.format(task), one.times) for one in (even, panel))
+                axes.plot(x, y, "o-", markersize=4, label=method)
+                for strength, name in rows.items():
+                    if name in names:
+                        place = x[names.index(name)], y[names.index(name)]
+                        axes.annotate(
+                            f"{strength:g}", place, (3, 3), textcoords="offset points", fontsize=7, color=INK, alpha=0.7
+                        )
+        for axes, panel in zip(panels, costs, strict=True):
+            axes.set_title(f"{panel.heading} ({panel.better})", fontsize=11)
+            axes.set(xlabel=f"{even.heading} ({even.better})", xlim=(-0.02, 1.02))
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
+        write_atomically(path, png(figure))
+
+
+def _values(found: Mapping[str, Figures], rows: Sequence[str], metric: str, times: float) -> list[float]:
+    return [times * found[row][metric].value for row in rows]
