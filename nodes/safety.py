@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ArchitectureMismatch, RespoError
 from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
+from ..respo_train.core.shown import printable
 from .shared import widgets
 from .shared.folders import own_folder, resolve
 from .shared.guard import architecture_of, check_fit
@@ -81,12 +82,15 @@ def _switch(found: SafetyConcept) -> io.Boolean.Input:
     """Return one concept's switch. It is optional: prompts saved before the file was there still run, with it on."""
     return io.Boolean.Input(
         found.switch,
+        display_name=printable(found.switch),
         default=True,
         optional=True,
         label_on="on",
         label_off="off",
-        tooltip=f"Steers {found.direction}. From {found.file}, made on {found.base}; it is skipped where the "
-        "model is of another kind.",
+        tooltip=printable(
+            f"Steers {found.direction}. From {found.file}, made on {found.base}; it is skipped where the model is of "
+            "another kind."
+        ),
     )
 
 

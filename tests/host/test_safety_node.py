@@ -173,6 +173,17 @@ def test_broken_files_are_left_out_with_one_line(node, safety_folder, caplog):
     assert sum("worse.safetensors" in line for line in caplog.text.splitlines()) == 1
 
 
+def test_no_file_can_turn_the_text_of_its_switch_round(node, safety_folder, pack, attribute):
+    path = safety_folder / "safety" / "c\u202ealm.safetensors"
+    named = replace(attribute, purpose="safety", base={**attribute.base, "name": "emoji\u202eworld"})
+    pack.core.files.checkpoint.save_attribute(path, named)
+    switch = next(part for part in node.GET_SCHEMA().inputs if "\u202e" in part.id)
+    path.unlink()
+    assert r"(safety/c\u202ealm.safetensors)" in switch.display_name
+    assert r"made on emoji\u202eworld" in switch.tooltip
+    assert not any("\u202e" in text for text in (switch.display_name, switch.tooltip))
+
+
 def test_files_are_read_once(node, pack, monkeypatch):
     names_of(node)
     reads = []

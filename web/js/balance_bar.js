@@ -1,5 +1,6 @@
 // Shows on Balance, as bars, who shall come out how often while shares are typed, and how often each did after a run.
 import { app } from "../../../scripts/app.js";
+import { shortened } from "./shown.js";
 
 const NODE = "RespoBalance";
 const FIELDS = ["distribution", "distribution_2", "distribution_3"];
@@ -18,6 +19,9 @@ function parse(text) {
   return found.includes(null) || !found.some(([, weight]) => weight > 0) ? null : found;
 }
 
+// A saved workflow may hold anything in place of a widget's text.
+const textOf = (value) => (typeof value === "string" ? value : value == null ? "" : JSON.stringify(value));
+
 function segment(label, share, colour, title) {
   const element = document.createElement("div");
   element.textContent = label;
@@ -31,7 +35,8 @@ function barOf(parts, unit) {
   const total = parts.reduce((sum, [, weight]) => sum + weight, 0);
   return parts
     .filter(([, weight]) => weight > 0)
-    .map(([name, weight], place) => {
+    .map(([found, weight], place) => {
+      const name = shortened(found);
       const percent = `${Math.round((100 * weight) / total)}%`;
       const label = unit ? `${name} ${weight}` : `${name} ${percent}`;
       return segment(label, weight / total, COLOURS[place % COLOURS.length], `${name}: ${percent}`);
@@ -53,12 +58,13 @@ function bars(node, counted) {
   let place = 0; // among the linked modules, as the counts are
   return FIELDS.flatMap((name, number) => {
     if (!linked[number] && number > 0) return [];
-    const text = String(node.widgets.find((widget) => widget.name === name)?.value ?? "").trim();
+    const text = textOf(node.widgets.find((widget) => widget.name === name)?.value).trim();
     const counts = linked[number] ? counted[place++] : undefined;
     if (counts) return [row(barOf(counts, true))];
     if (!text) return [row([segment("equal shares", 1, "#888", "As many of each of the module's concepts")])];
     const parts = parse(text);
-    return [row(parts ? barOf(parts, false) : [segment(`? ${text}`, 1, "#d66", "Write it as in: woman 3, man 1")])];
+    const unread = () => [segment(`? ${shortened(text)}`, 1, "#d66", "Write it as in: woman 3, man 1")];
+    return [row(parts ? barOf(parts, false) : unread())];
   });
 }
 

@@ -5,6 +5,7 @@ import { app } from "../../../scripts/app.js";
 // Newer pages run all files at once, in any order. What these two put on a node stands above its text.
 import "./balance_bar.js";
 import "./module_text.js";
+import { printable } from "./shown.js";
 
 const TEXT = "respo_text";
 const WITHOUT_TEXT = ["RespoSaveImages"]; // it shows the pictures that it saved
@@ -39,7 +40,7 @@ function showRefusals(errors, graph, place = "") {
     const id = `${place}${node.id}`;
     const widget = node.widgets?.find((own) => own.name === TEXT);
     const own = errors[id]?.errors;
-    if (widget) widget.value = own ? [...new Set(own.map(reasonOf))].join("\n") : widget.report;
+    if (widget) widget.value = own ? [...new Set(own.map(reasonOf).map(printable))].join("\n") : widget.report;
     if (node.subgraph) showRefusals(errors, node.subgraph, `${id}:`);
   }
 }

@@ -1,10 +1,12 @@
 // Keeps the switches of Safety by name. Workflows store widget values by position, and which switches there are depends
 // on the files on a computer: without this, one module more or less would move every switch to another concept.
 import { app } from "../../../scripts/app.js";
+import { printable } from "./shown.js";
 
 const NODE = "RespoSafety";
 const SAVED = "respo_switches"; // in the node's properties: {name: on or off}
 const FILE = /\.safetensors\)$/; // how the name of a switch ends
+const MOST_MISSING = 1000; // switches: the page takes a minute for 20,000. One is enough for the node to refuse
 
 const switchesOf = (node) => (node.widgets ?? []).filter((widget) => FILE.test(widget.name));
 
@@ -15,7 +17,9 @@ function restore(node, saved) {
     missing.delete(widget.name);
   }
   // A concept that is on but not here stays in the workflow: the node then says which file it needs.
-  for (const name of missing) node.addWidget("toggle", name, true, () => {}, { on: "on", off: "off" });
+  for (const name of [...missing].slice(0, MOST_MISSING)) {
+    node.addWidget("toggle", name, true, () => {}, { on: "on", off: "off" }).label = printable(name);
+  }
 }
 
 app.registerExtension({
