@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
-from itertools import count
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import comfy.model_management as management
@@ -117,10 +118,24 @@ def write_page(judge: AnyJudge, labels: Mapping[str, Sequence[str]], targets: Ma
         done = audited(judge, look, targets, 0, {})
         folder = Path(folder_paths.get_output_directory()) / FOLDER
         make_folder(folder)
-        path = next(path for n in count(1) if not (path := folder / f"audit_{n:05}.html").exists())
-        write_audit_page(path, done)
+        path = numbered(folder, lambda path: write_audit_page(path, done, new=True))
     except ImportError as error:
         return (
             f"The page needs the Python packages jinja2 and matplotlib ({error}): install them into ComfyUI's Python."
         )
     return f"The page is {FOLDER}/{path.name} in ComfyUI's output folder."
+
+
+def numbered(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` make "audit_00012.html" with the first number that is free; return its path.
+
+    `write` raises FileExistsError for a name that another process takes meanwhile: then the next one is tried.
+    """
+    number = 0
+    while True:
+        number += 1
+        path = folder / f"audit_{number:05}.html"
+        if not os.path.lexists(path):
+            with contextlib.suppress(FileExistsError):
+                write(path)
+                return path

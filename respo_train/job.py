@@ -108,6 +108,7 @@ def train_to_file(
             restore_state(run.state, state, team)
 
     with run.folder_held():
+        check_job(config, out, base, resume=resume, overwrite=overwrite)  # another run may have ended meanwhile
         go_on = resume and run.state.exists()
         if go_on:
             identity = run.identity()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ def import_file(options: argparse.Namespace) -> str:
     out: Path = options.out
     _check_place(out, (".safetensors",), options.overwrite)
     found = _read(options.file, options.concepts, options.only, options.base, fitting_name(out.stem))
-    save_attribute(out, found.attribute)
+    with _still_free(out):
+        save_attribute(out, found.attribute, new=not options.overwrite)
     return "\n".join([*_came_in(found), f"wrote {out}"])
 
 
@@ -38,7 +41,8 @@ def export_file(options: argparse.Namespace) -> str:
     done = exported(load_attribute(options.file), family)
     for line in done.notes:
         warnings.warn(line, RespoWarning, stacklevel=1)
-    done.save(out)
+    with _still_free(out):
+        done.save(out, new=not options.overwrite)
     rows = [("concept", "number"), *((name, str(number)) for name, number in done.numbers.items())]
     shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in done.tensors.items())
     return "\n".join([f"{family.title}: {shapes}", *table(rows), f"wrote {out} and its list of concepts, {listed}"])
@@ -73,4 +77,17 @@ def _check_place(out: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
     if out.suffix.lower() not in suffixes:
         raise RespoError(f"expected --out with a name that ends in {suffixes[0]}, found {out.name!r}.")
     if out.exists() and not overwrite:
-        raise RespoError(f"{out} already exists: give another name, or replace it with --overwrite")
+        raise _taken(out)
+
+
+@contextlib.contextmanager
+def _still_free(out: Path) -> Iterator[None]:
+    """Raise RespoError when another process has written the file since it was looked for."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise _taken(Path(error.filename2 or error.filename or out)) from error
+
+
+def _taken(out: Path) -> RespoError:
+    return RespoError(f"{out} already exists: give another name, or replace it with --overwrite")

@@ -21,8 +21,8 @@ _HOW = (
 )
 
 
-def write_audit_page(path: Path, done: FolderAudit) -> None:
-    """Write the page. Raises RespoError."""
+def write_audit_page(path: Path, done: FolderAudit, *, new: bool = False) -> None:
+    """Write the page. `new`, and what it raises: see `replacing`."""
     facts = [(name.replace("_", " ").capitalize(), str(value)) for name, value in done.settings.items()]
     tested = {name: own.target for name, own in done.attributes.items() if own.target is not None}
     plans = [plan(name, target) for name, target in tested.items()]
@@ -43,7 +43,7 @@ def write_audit_page(path: Path, done: FolderAudit) -> None:
         sections=[section for section in sections if section.parts or section.note],
         footer="Intervals: 95 % (Wilson). No names, no identities; no picture is kept unless you ask for some.",
     )
-    write_page(path, page)
+    write_page(path, page, new=new)
 
 
 def _results(done: FolderAudit) -> Iterator[Item]:

@@ -61,8 +61,8 @@ class Page:
     footer: str = ""
 
 
-def write_page(path: Path, page: Page) -> None:
-    """Write a page. Raises RespoError."""
+def write_page(path: Path, page: Page, *, new: bool = False) -> None:
+    """Write a page. `new`, and what it raises: see `replacing`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import, and only wanted at the end
 
     environment = Environment(
@@ -74,7 +74,7 @@ def write_page(path: Path, page: Page) -> None:
         lstrip_blocks=True,
     )
     environment.filters["inline"] = _inline
-    write_atomically(path, environment.get_template("page.html").render(page=page).encode())
+    write_atomically(path, environment.get_template("page.html").render(page=page).encode(), new=new)
 
 
 def _inline(found: NDArray[np.uint8] | bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the page shows of a stranger's workflow: every mark that could lie written out, and no more than can be drawn."""
+"""What the page shows of a stranger's workflow: marks that could lie are written out, and it stays alive."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,24 @@ def test_the_page(audit: Any, output: Path) -> None:
     page = (output / "respo_audits" / "audit_00002.html").read_text(encoding="utf-8")
     assert "Perceived gender" in page
     assert "data:image" not in page
+
+
+def test_two_servers_write_two_pages(
+    audit: Any, output: Path, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one takes the number between the look for a free one and the writing."""
+    module = importlib.import_module(f"{pack.root.__name__}.respo_train.evaluation.audit_page")
+    first, write = output / "respo_audits" / "audit_00001.html", module.write_page
+
+    def meanwhile(path: Path, *given: Any, **how: Any) -> None:
+        if not first.exists():
+            first.write_bytes(b"another's")
+        write(path, *given, **how)
+
+    monkeypatch.setattr(module, "write_page", meanwhile)
+    assert "respo_audits/audit_00002.html" in audit(pictures(3, 2), page=True).text
+    assert first.read_bytes() == b"another's"
+    assert b"Perceived gender" in first.with_name("audit_00002.html").read_bytes()
 
 
 def test_the_page_says_what_is_missing(audit: Any, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

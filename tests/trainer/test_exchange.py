@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from foreign_files import FC1, FC2
 
 from respo_train.__main__ import main
+from respo_train.cli import exchange
 from respo_train.core.files.checkpoint import load_attribute, save_attribute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,7 +158,31 @@ sys.path.insert(0, {str(ROOT)!r})
 for name in ("pydantic", "comfy", "matplotlib", "tqdm"):
     sys.modules[name] = None
 from respo_train.__main__ import main
+from respo_train.cli import exchange
 sys.exit(main(["import", "unet.pth", "--out", "x.safetensors"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("wanted", "meanwhile"), [("unet", "import"), ("back", "export"), ("list", "export")])
+def test_a_file_that_another_process_wrote_meanwhile_is_left_alone(
+    released: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, wanted: str, meanwhile: str
+) -> None:
+    assert main(["import", "unet.pth", "--out", "gender.safetensors"]) == 0
+    there = Path({"unet": "new.safetensors", "back": "back.pth", "list": "back.json"}[wanted])
+    command = {
+        "import": ["import", "unet.pth", "--out", "new.safetensors"],
+        "export": ["export", "gender.safetensors", "--to", "respodiff", "--out", "back.pth"],
+    }[meanwhile]
+
+    def after_looking(reads: Callable) -> Callable:
+        return lambda *given: (there.write_bytes(b"another's"), reads(*given))[1]
+
+    for name in ("read_file", "load_attribute"):
+        monkeypatch.setattr(exchange, name, after_looking(getattr(exchange, name)))
+    assert main(command) == 2
+    assert f"{there} already exists: give another name" in capsys.readouterr().err
+    assert there.read_bytes() == b"another's"
+    assert main([*command, "--overwrite"]) == 0
+    assert there.read_bytes() != b"another's"

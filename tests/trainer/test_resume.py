@@ -22,6 +22,7 @@ from torch import Tensor
 from toy_unet import AttentiveUNet, ToyUNet
 
 import respo_train.core.files.checkpoint as checkpoint_file
+from respo_train import job
 from respo_train.core.errors import RespoError
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.job import Base, Stopped, state_path, train_to_file, training_folder
@@ -213,6 +214,25 @@ def test_what_is_there_is_not_replaced_unasked(refused: Any, tmp_path: Path) -> 
     with pytest.raises(RespoError, match=r"there is an unfinished run at .*: resume, or overwrite"):
         train_to_file(config(), ToyUNet(), BASE, out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("resume", "message"), [(False, "there is a module at"), (True, "saved run has seed = 3")])
+def test_a_run_that_ended_while_this_one_began_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool, message: str
+) -> None:
+    """Nothing is there when this run looks first, and a whole other one when it may write."""
+    out, fit = tmp_path / "gender.safetensors", job.fit_probe
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(job, "fit_probe", fit)
+        train_to_file(config(seed=3), ToyUNet(), BASE, out)
+        return fit(*given)
+
+    monkeypatch.setattr(job, "fit_probe", meanwhile)
+    with pytest.raises(RespoError, match=message):
+        train_to_file(config(), ToyUNet(), BASE, out, resume=resume)
+    assert load_attribute(out).training["config"]["seed"] == 3
+    assert read_saved(state_path(out)).identity.config["seed"] == 3
 
 
 def test_a_module_without_its_state_cannot_go_on(tmp_path: Path, whole: Path) -> None:

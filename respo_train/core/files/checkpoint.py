@@ -45,13 +45,15 @@ _MAX_NUMBERS = _MAX_BYTES // 4
 _PROBE = "probe:"
 
 
-def save_attribute(path: str | os.PathLike[str], attribute: Attribute, dtype: torch.dtype = torch.float32) -> None:
+def save_attribute(
+    path: str | os.PathLike[str], attribute: Attribute, dtype: torch.dtype = torch.float32, *, new: bool = False
+) -> None:
     """Write `attribute` to `path` atomically (a temporary file, then a rename): a crash never leaves half a file.
 
-    `dtype`: of the stored tensors, see `to_bytes`. Raises RespoError when its reader would refuse it, or it cannot be
-    written.
+    `dtype`: of the stored tensors, see `to_bytes`. `new`: as in `replacing`. Raises RespoError when its reader would
+    refuse it, or it cannot be written.
     """
-    write_atomically(Path(path), to_bytes(attribute, dtype))
+    write_atomically(Path(path), to_bytes(attribute, dtype), new=new)
 
 
 def to_bytes(attribute: Attribute, dtype: torch.dtype = torch.float32) -> bytes:

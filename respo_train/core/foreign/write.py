@@ -29,12 +29,13 @@ class Exported:
     numbers: dict[str, int]
     notes: tuple[str, ...]
 
-    def save(self, path: Path) -> None:
-        """Write the file, and beside it the list of concepts (`.json`). Raises RespoError when it cannot."""
+    def save(self, path: Path, *, new: bool = False) -> None:
+        """Write the file, and beside it the list of concepts (`.json`). `new`, and what it raises: see `replacing`."""
         data = io.BytesIO()
         torch.save(self.tensors, data)
-        write_atomically(path, data.getvalue())
-        write_atomically(path.with_suffix(".json"), json.dumps(self.numbers, ensure_ascii=False, indent=1).encode())
+        listed = json.dumps(self.numbers, ensure_ascii=False, indent=1).encode()
+        write_atomically(path, data.getvalue(), new=new)
+        write_atomically(path.with_suffix(".json"), listed, new=new)
 
 
 @torch.no_grad()
