@@ -20,7 +20,7 @@ BY_PATH_OR_FILE = re.compile(r"(^|\.)(save|savez\w*|savetxt|savefig|imsave|imwri
 OPENS = re.compile(r"(^|\.)(open|fdopen|mkstemp|NamedTemporaryFile|ZipFile|TarFile)$")
 OPEN_FILE = re.compile(r"data|drawn|file|buffer|clean")  # the names that open files have among us
 # Not to be taken for a library's: safetensors' returns bytes, and these are our own.
-OWN = re.compile(r"safetensors\.torch\.save|save|(chart|done|pictures|run|self|sheet|store)\.save")
+OWN = re.compile(r"safetensors\.torch\.save|save|(chart|curves|done|pictures|run|self|sheet|store)\.save")
 # Where a file is written otherwise: how many calls, and why.
 SANDBOX = "hostile files, in a folder that nobody else has"
 EARLY = "set up works with the standard library alone, before anything is installed"
