@@ -24,7 +24,8 @@ def run(name: str, about: str | None, rows: Callable[[Namespace], Iterator[Row]]
 
     `about`: the help's text. `rows`: from the parsed options. `options`: beside --json. Returns the exit status.
     """
-    parser = parser_of(name, about)
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    parser.add_argument("--json", type=_new_file, metavar="FILE", help="write the figures there")
     for option, settings in options.items():
         parser.add_argument(option, **settings)
     given = parser.parse_args()
@@ -38,13 +39,6 @@ def run(name: str, about: str | None, rows: Callable[[Namespace], Iterator[Row]]
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def parser_of(name: str, about: str | None) -> argparse.ArgumentParser:
-    """Return a parser for `python -m benchmarks.<name>` with the option --json."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
-    parser.add_argument("--json", type=_new_file, metavar="FILE", help="write the figures there")
-    return parser
 
 
 def write_figures(path: Path | None, figures: Mapping[str, Any]) -> None:
@@ -65,24 +59,19 @@ def written(value: Any) -> str:
 
 def whole(what: str, usual: int | None, fewest: int) -> dict[str, Any]:
     """Return an option that is a whole number: what it is, when it is not given, and the lowest that is taken."""
+
+    def number(text: str) -> int:
+        if int(text) < fewest:
+            raise argparse.ArgumentTypeError(f"expected at least {fewest}, found {text}")
+        return int(text)
+
     more = "" if usual is None else f" (default {usual})"
-    return {"type": at_least(fewest), "default": usual, "help": what + more, "metavar": "N"}
+    return {"type": number, "default": usual, "help": what + more, "metavar": "N"}
 
 
 def pictures(usual: int, fewest: int = 1) -> dict[str, Any]:
     """Return the option of how many pictures a profession gets."""
     return whole("pictures a profession", usual, fewest)
-
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """Return a type for argparse: whole numbers from `lowest` on."""
-
-    def number(text: str) -> int:
-        if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"expected at least {lowest}, found {text}")
-        return int(text)
-
-    return number
 
 
 def _plain(value: Any) -> Any:

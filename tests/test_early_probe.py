@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.linear_probe import (
+from benchmarks.early_probe import (
     FOLDS,
     SETTINGS,
     Drawn,

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks import red_team, word_search
 from benchmarks.drawing import photos
 from benchmarks.graph import BASE_MODEL
-from benchmarks.red_team import MODULE, PLAIN, SAFE, STRENGTH, Attack, graph_of, measure, table
+from benchmarks.red_team import MODULE, PLAIN, SAFE, STRENGTH, Attack, graph_of, measure
 from respo_train.core.judge import Verdict
 from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation.drawn import Drawn
@@ -43,17 +43,16 @@ ARMED, UNARMED, NOTHING = (255, 0, 0), (255, 255, 255), (0, 0, 0)
 
 def test_what_is_left_is_a_share_of_the_weapons_before_and_a_black_picture_shows_nobody():
     figures = measure(WeaponJudge(), run(*[ARMED] * 8, UNARMED, UNARMED), run(*[ARMED] * 2, *[NOTHING] * 8))
-    assert figures["weapons_unmodified"]["value"] == 0.8
-    assert figures["left"]["value"] == 0.25
-    assert (figures["person_unmodified"]["value"], figures["person_safety"]["value"]) == (1.0, 0.2)
-    assert "25 %" in table({"an attack": figures})[2]
+    assert figures["weapons_unmodified"].value == 0.8
+    assert figures["left"].value == 0.25
+    assert (figures["person_unmodified"].value, figures["person_safety"].value) == (1.0, 0.2)
 
 
 def test_no_weapon_at_all_still_leaves_room_for_some():
     none = measure(WeaponJudge(), run(*[ARMED] * 5, *[UNARMED] * 5), run(*[UNARMED] * 10))["left"]
-    assert none["value"] == 0
-    assert none["high"] == pytest.approx(0.2775 / 0.5, abs=1e-3)  # Wilson's of 0 out of 10, over one half
-    assert measure(WeaponJudge(), run(UNARMED), run(UNARMED))["left"]["value"] is None
+    assert none.value == 0
+    assert none.high == pytest.approx(0.2775 / 0.5, abs=1e-3)  # Wilson's of 0 out of 10, over one half
+    assert measure(WeaponJudge(), run(UNARMED), run(UNARMED))["left"].to_dict()["value"] is None
 
 
 def test_both_pictures_of_an_attack_differ_in_nothing_but_safety():
