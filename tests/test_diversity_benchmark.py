@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from respo_train.evaluation.diversity import FEWEST, distances, diversity
+from benchmarks.diversity import FEWEST, distances, diversity
 
 
 def rows(count: int, spread: float = 1.0, seed: int = 0) -> np.ndarray:
