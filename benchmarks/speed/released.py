@@ -24,6 +24,7 @@ from torch import Tensor
 from respo_train.core.module.concept import ConceptModule
 from respo_train.latents.ddim import ddim_step, schedule
 from respo_train.latents.randomness import generator_of, keyed_noise
+from respo_train.latents.sampling import one_per_row
 from respo_train.network import Conditioning, SplitNetwork
 from respo_train.objectives.objective import Prompts
 from respo_train.settings.config import TrainConfig
@@ -86,9 +87,9 @@ class Released:
     def target(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """Return the frozen U-Net's guided prediction that RAM shall reach."""
         scale = self.config.of(self.concept, "target_guidance")
-        if self.config.purpose == "safety":
-            return self._pair(latents, timestep, self.prompts.target, self.prompts.neutral, scale, None)
-        return self._pair(latents, timestep, self.prompts.uncond, self.prompts.target, scale, None)
+        prompts, safety = self.prompts, self.config.purpose == "safety"
+        pair = [prompts.target, prompts.neutral] if safety else [prompts.uncond, prompts.target]
+        return self._pair(latents, timestep, pair, scale, None)
 
     def responsible_loss(self, latents: Tensor, timestep: Tensor, target: Tensor) -> Tensor:
         """L_resp."""
@@ -105,19 +106,13 @@ class Released:
 
     def guided(self, latents: Tensor, timestep: Tensor, scale: float, delta: Tensor | None) -> Tensor:
         """Return the guided prediction for the neutral prompt, `delta` added to h's conditional half."""
-        return self._pair(latents, timestep, self.prompts.uncond, self.prompts.neutral, scale, delta)
+        return self._pair(latents, timestep, [self.prompts.uncond, self.prompts.neutral], scale, delta)
 
     def _pair(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        negative: Conditioning,
-        positive: Conditioning,
-        scale: float,
-        delta: Tensor | None,
+        self, latents: Tensor, timestep: Tensor, pair: list[Conditioning], scale: float, delta: Tensor | None
     ) -> Tensor:
-        """Both halves of guidance in one forward pass of the whole U-Net, batch 2."""
-        both = self.unet.encoder(latents.repeat(2, 1, 1, 1), timestep.repeat(2), _two(negative, positive))
+        """Both halves of guidance in one forward pass of the whole U-Net, batch 2. `pair`: negative, positive."""
+        both = self.unet.encoder(latents.repeat(2, 1, 1, 1), timestep.repeat(2), one_per_row(pair))
         h = both.h if delta is None else torch.cat([both.h[:1], both.h[1:] + delta.to(both.h)])
         uncond, cond = self.unet.decoder(both, h).chunk(2)
         return uncond + scale * (cond - uncond)
@@ -139,10 +134,3 @@ class Released:
     def _noise(self, *key: object) -> Tensor:
         noise = keyed_noise(self.unet.latent_shape, self.config.seed, self.concept, *key)
         return noise[None].to(self.unet.alphas_cumprod)
-
-
-def _two(negative: Conditioning, positive: Conditioning) -> Conditioning:
-    context = torch.cat([negative.context, positive.context])
-    if negative.added is None or positive.added is None:
-        return Conditioning(context)
-    return Conditioning(context, torch.cat([negative.added, positive.added]))
