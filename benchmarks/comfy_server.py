@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -92,9 +91,7 @@ class ComfyServer:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -152,7 +149,7 @@ class ComfyServer:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            entry = self._history(prompt_id)
+            entry: Entry | None = self._get(f"/history/{prompt_id}").json().get(prompt_id)
             if entry is not None:
                 raise_if_failed(entry)
                 return entry
@@ -187,17 +184,10 @@ class ComfyServer:
         requests.post(f"{self.url}/interrupt", timeout=REQUEST_SECONDS).raise_for_status()
 
     def _command(self, port: int) -> list[str | Path]:
-        command: list[str | Path] = [
-            sys.executable,
-            self.host / "main.py",
-            "--cpu",
-            "--port",
-            str(port),
-            "--disable-api-nodes",
-        ]
+        command: list[str | Path] = [sys.executable, self.host / "main.py", "--cpu", "--port", str(port)]
+        command += ["--disable-api-nodes", "--disable-all-custom-nodes"]
         command += ["--output-directory", self.output, "--input-directory", self.input]
         command += ["--user-directory", self.user, "--temp-directory", self.folder]
-        command += ["--disable-all-custom-nodes"]
         if self.with_pack:
             command += ["--whitelist-custom-nodes", link_pack(self.host), *self.custom_nodes]
         if "--database-url" in (self.host / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
@@ -223,10 +213,6 @@ class ComfyServer:
             except requests.ConnectionError:
                 time.sleep(0.25)
         raise ServerError(f"ComfyUI does not answer after {START_SECONDS} s:\n{self._tail()}")
-
-    def _history(self, prompt_id: str) -> Entry | None:
-        entry: Entry | None = self._get(f"/history/{prompt_id}").json().get(prompt_id)
-        return entry
 
     def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> requests.Response:
         try:

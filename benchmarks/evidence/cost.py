@@ -74,13 +74,8 @@ def remembered(
     folder: Path, rounds: Sequence[Mapping[str, Cell]], measured: Callable[[], dict[str, Figures]]
 ) -> dict[str, Figures]:
     """Return what was measured of the very same cells before, else measure now, and keep it in `folder`."""
-    path = folder / f"{digest_of([cell.key for one in rounds for cell in one.values()])[:32]}.json"
-    try:
-        return results.read(path)
-    except (OSError, ValueError):
-        found = measured()
-        results.write(path, found)
-        return found
+    key = digest_of([cell.key for one in rounds for cell in one.values()])[:32]
+    return results.remembered(folder / f"{key}.json", measured)
 
 
 def _range_of(values: Sequence[float], pictures: int) -> Figure:

@@ -64,13 +64,9 @@ class Drawer:
         # Files of their own: the host does not save again what it remembers to have saved, and by now they are gone.
         more: dict[str, Mapping[str, Any]] = {SAFETY: self._off, SAVE: {"filename_prefix": f"{SAVED}/{self._runs}"}}
         return {
-            name: {**node, "inputs": {**node["inputs"], **_missing(node["inputs"], more.get(node["class_type"], {}))}}
+            name: {**node, "inputs": {**more.get(node["class_type"], {}), **node["inputs"]}}
             for name, node in graph.items()
         }
-
-
-def _missing(inputs: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in more.items() if name not in inputs}
 
 
 def put_together(count: int, parts: Sequence[tuple[Sequence[int], Pictures]]) -> Pictures:

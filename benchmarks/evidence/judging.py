@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -58,7 +60,7 @@ class _Reader:
         found: Figures = {}
         for one in self._sets:
             if one.method == name:
-                found |= self._remembered(one)
+                found |= results.remembered(one.file(self._kept), partial(self._measure, one))[name]
         return found
 
     def drawn(self, cells: Sequence[Cell]) -> list[Drawn]:
@@ -72,30 +74,21 @@ class _Reader:
                 self._before[prompts] = self.drawn(self._plan.cells(UNMODIFIED, PLAIN[prompts], {}))
         return self._before[prompts]
 
-    def _remembered(self, one: PictureSet) -> Figures:
-        path = one.file(self._kept)
-        if not path.exists():
-            results.write(path, {one.method: self._measure(one)})
-        return results.read(path)[one.method]
-
-    def _measure(self, one: PictureSet) -> Figures:
+    def _measure(self, one: PictureSet) -> dict[str, Figures]:
         name, task = one.method, one.task
         print(f"Judging {name}: {task.name}", flush=True)
+        before = self.before(task.prompts)
         if name == UNMODIFIED:
-            return self._examiner.plain(task.prompts, self.before(task.prompts))
+            return {name: self._examiner.plain(task.prompts, before)}
         after = self.drawn(one.cells)
+        # The same seeds: of the unmodified model there may be more pictures than a row has.
         before = [
-            _first(first, len(second.images)).asking(second.asked)
-            for first, second in zip(self.before(task.prompts), after, strict=True)
+            replace(first, images=first.images[: len(second.images)], asked=second.asked)
+            for first, second in zip(before, after, strict=True)
         ]
         if task.contrary:
-            return self._examiner.explicit(task.name, [cell.ask for cell in one.cells], before, after)
-        return self._examiner.task(task.name, before, after)
-
-
-def _first(one: Drawn, count: int) -> Drawn:
-    """Return the first pictures: of the unmodified model there may be more than a row has."""
-    return Drawn(one.group, one.prompt, one.images[:count], one.asked[:count], one.held_out)
+            return {name: self._examiner.explicit(task.name, [cell.ask for cell in one.cells], before, after)}
+        return {name: self._examiner.task(task.name, before, after)}
 
 
 def _ideals(plan: Plan, reader: _Reader) -> dict[str, Figures]:

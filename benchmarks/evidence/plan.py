@@ -48,6 +48,14 @@ class Scale:
             return self.own_side if side else self.own
         return self.others_side if side else self.others
 
+    def __str__(self) -> str:
+        """Say so."""
+        if (self.own, self.own_side) == (self.others, self.others_side):
+            return f"{self.own}, and {self.own_side}"
+        return (
+            f"{self.own} for our row and the unmodified model, {self.others} for the others, who get {self.others_side}"
+        )
+
 
 # 24 and 6: women and men, three skin tones and their combinations all come out even.
 FULL = Scale(own=73, own_side=73, others=24, others_side=6)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
 from benchmarks.graph import GUIDANCE, STEPS
 from respo_train.core.files.write import write_atomically
 from respo_train.evaluation.cells import Store
@@ -24,14 +26,8 @@ from .tables import OF_TRAININGS, TABLES, rankings, spread, table, text, title, 
 from .targets import TARGETS, TRANSFORMER_TARGETS, Target
 from .training import Modules
 
-INTRODUCTION = """\
-Every method on the same prompts, seeds and assignments, on [Emoji World]({root}/emoji_world/README.md): drawn by a real
-ComfyUI server through the pack's own nodes ({sampler}, {steps} steps, cfg {guidance:g}), judged by a classifier that
-neither model nor modules have seen. Square brackets are 95 % bootstrap intervals over pictures; `results.json` has all
-figures with their numbers of pictures. A star: the judge is unsure of more than 5 % of them; these are left out of
-ratios and shares, and count as a wrong profession."""
-
 PAGE = "RESULTS.md"
+TEMPLATE = "page.md.jinja"
 BEHIND_PICTURES = "## What the rows are"
 
 
@@ -102,38 +98,51 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     """Write everything into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", found)
-    shown = _shown(pictures.save(folder / "pictures", plan, store, modules)) if made.pictures else _kept(folder / PAGE)
-    lines = [f"# {made.page.title}", "", *_header(plan, made), ""]
-    lines += [made.page.about, ""] if made.page.about else []
-    if RESPO in found and made.page.targets:
-        lines += ["## Reached and missed", "", *verdicts(found[RESPO], made.page.targets), ""]
-    rows = {name: own for name, own in found.items() if name != "judge"}
-    ordered = {name: rows[name] for name in (*rows, PERFECT, COIN) if name in rows and name not in (PERFECT, COIN)}
-    ordered |= {name: rows[name] for name in (PERFECT, COIN) if name in rows}
-    chart.save(folder / "pictures" / chart.NAME, ordered, RESPO)
-    lines += ["## At a glance", "", f"![All methods](pictures/{chart.NAME})", ""]
+    rows = {name: own for name, own in found.items() if name not in ("judge", PERFECT, COIN)}
+    rows |= {name: found[name] for name in (PERFECT, COIN) if name in found}
+    targets = made.page.targets
+    tables = {
+        "Three trainings: mean [lowest, highest]": table(OF_TRAININGS, spread(found)),
+        **{heading: table(columns, rows) for heading, columns in TABLES.items()},
+    }
+    page = _template().render(
+        made=made,
+        plan=plan,
+        modules=modules,
+        unmodified=plan.methods[UNMODIFIED],
+        steps=STEPS,
+        guidance=GUIDANCE,
+        today=datetime.datetime.now(datetime.timezone.utc).date(),
+        cores=os.cpu_count(),
+        processor=_processor(),
+        changed_files=bench.changed_files(),
+        verdicts=verdicts(found[RESPO], targets) if RESPO in found else [],
+        chart=chart.NAME,
+        curves=curves.NAME,
+        tables=tables,
+        judge=found.get("judge", {}),
+        rankings=rankings(rows),
+        shown=pictures.save(folder / "pictures", plan, store, modules) if made.pictures else (),
+        kept=() if made.pictures else _kept(folder / PAGE),
+        tasks=[task for task in TASKS.values() if any(task in plan.tasks(name) for name in plan.methods)],
+    )
+    chart.save(folder / "pictures" / chart.NAME, rows, RESPO)
     if made.page.curves:
         curves.save(folder / "pictures" / curves.NAME, made.page.curves, found)
-        about = "Each line is one method, from its lowest strength to its highest, which stand beside its points."
-        lines += ["## Every strength", "", about, "", f"![Every strength](pictures/{curves.NAME})", ""]
-    if trained := spread(found):
-        lines += ["## Three trainings: mean [lowest, highest]", "", *table(OF_TRAININGS, trained), ""]
-    for heading, columns in TABLES.items():
-        if own := table(columns, ordered):
-            lines += [f"## {heading}", "", *own, ""]
-    if made.page.targets:
-        lines += ["## The judges", "", *_judges(found), "", *rankings(ordered), ""]
-    lines += [*shown, BEHIND_PICTURES, "", *_rows(plan, modules), "", "## What is drawn", "", *_sets(plan), ""]
-    write_atomically(folder / PAGE, "\n".join(lines).encode())
+    write_atomically(folder / PAGE, page.encode())
     print(f"wrote {folder / PAGE}", flush=True)
 
 
-def _shown(parts: pictures.Shown) -> list[str]:
-    return [
-        line
-        for heading, own, name in parts
-        for line in (f"## {heading}", "", own, "", f"![{heading}](pictures/{name})", "")
-    ]
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"title": title, "figure": text}
+    return environment.get_template(TEMPLATE)
 
 
 def _kept(page: Path) -> list[str]:
@@ -143,27 +152,6 @@ def _kept(page: Path) -> list[str]:
     return lines[first : lines.index(BEHIND_PICTURES)]
 
 
-def _header(plan: Plan, made: Made) -> list[str]:
-    changed = bench.changed_files()
-    sampler = plan.methods[UNMODIFIED].network.sampler
-    state = f"**not the frozen one: {', '.join(changed)} differ**" if changed else "as frozen (hashes checked)"
-    today, cores = datetime.datetime.now(datetime.timezone.utc).date(), os.cpu_count()
-    return [
-        INTRODUCTION.format(sampler=sampler, steps=STEPS, guidance=GUIDANCE, root=made.page.root),
-        "",
-        f"Again: `{made.page.command}`. Made on {today} on {cores} cores ({_processor()}), modules trained in "
-        f"{plan.precision}; {made}. "
-        f"Pictures a profession: {_pictures(plan)} where a share or a mean is counted; the bench is {state}.",
-    ]
-
-
-def _pictures(plan: Plan) -> str:
-    own = plan.scale
-    if (own.own, own.own_side) == (own.others, own.others_side):
-        return f"{own.own}, and {own.own_side}"
-    return f"{own.own} for our row and the unmodified model, {own.others} for the others, who get {own.others_side}"
-
-
 def _processor() -> str:
     """Return the processor's name, as far as the machine tells."""
     try:
@@ -171,30 +159,3 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _judges(found: Mapping[str, Figures]) -> list[str]:
-    own = found.get("judge", {})
-    parts = [f"{name.removeprefix('accuracy_')} {text(figure, 'share')} %" for name, figure in own.items()]
-    n = next((figure.n for figure in own.values()), 0)
-    return [
-        f"The judge's own accuracy on {n} composites of real emoji that it was not trained on: {', '.join(parts)}.",
-        "A second judge of another kind, which learned nothing, looks for the nearest real emoji, pixel by pixel. It "
-        "is cruder: what matters is whether both rank the methods alike. Best first:",
-    ]
-
-
-def _rows(plan: Plan, modules: Modules) -> list[str]:
-    lines = []
-    for name in plan.methods:
-        method = plan.methods[name]
-        changes = method.training.changes if method.training else {}
-        less = f" Trained with {', '.join(f'{k} {v}' for k, v in changes.items())}." if changes else ""
-        gone = "" if name in modules else " **Left out of this run: its modules are not trained.**"
-        lines.append(f"- **{title(name)}** (`{name}`): {method.about or 'see its title'}.{less}{gone}")
-    return lines
-
-
-def _sets(plan: Plan) -> list[str]:
-    names = {task.name for name in plan.methods if name != UNMODIFIED for task in plan.tasks(name)}
-    return [f"- `{name}`: {TASKS[name].about}" for name in TASKS if name in names]
