@@ -28,14 +28,15 @@ _EVERY_PROMPT = {"only_open_prompts": False}
 class Training:
     """How a method's modules are trained: `python -m respo_train train --recipe ...`, one run an attribute.
 
-    `changes`: entries of a recipe that differ from it, for the attributes' presets. `seed`: of its random numbers.
-    `loop`: one of `training.LOOPS` instead of the recipe's objective.
+    `changes`: entries of a recipe that differ from it, for the attributes' presets; `own`: attribute -> more of these.
+    `seed`: of its random numbers. `loop`: one of `training.LOOPS` instead of the recipe's objective.
     """
 
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     loop: str = ""
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

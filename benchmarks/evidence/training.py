@@ -56,7 +56,8 @@ class Run:
     @property
     def values(self) -> dict[str, Any]:
         """Everything that is trained, spelled out."""
-        changes = {**self.training.changes, "seed": self.training.seed}
+        own = self.training.own.get(self.attribute, {})
+        changes = {**self.training.changes, **own, "seed": self.training.seed}
         values = read_config(PRESETS[self.attribute], changes, self.training.recipe).to_dict()
         return {**values, "objective": self.training.loop or values["objective"]}
 

@@ -52,6 +52,7 @@ class TestTraining:
             replace(RUN, precision="bfloat16"),
             replace(RUN, attribute=SKIN),
             replace(RUN, training=Training("sdisc", {"pictures": 301})),
+            replace(RUN, training=replace(RUN.training, own={GENDER: {"batch": 7}})),
             replace(RUN, training=Training("where", {"pictures": 300})),
         ],
     )
