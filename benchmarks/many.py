@@ -77,10 +77,6 @@ def _classes(count: int, _: Path) -> Callable[[], object]:
     return work
 
 
-def _pairs(count: int) -> list[tuple[str, str]]:
-    return [("woman", "man" if number % 3 else "woman") for number in range(count)]
-
-
 def _labels(count: int, _: Path) -> Callable[[], object]:
     text = "\n".join("woman" if number % 2 else "man" for number in range(count))
     return lambda: (parse_labels(text, count), shares_given(parse_given(text, [("woman", "man")]), 0))
@@ -88,6 +84,7 @@ def _labels(count: int, _: Path) -> Callable[[], object]:
 
 def _total(count: int, folder: Path) -> Callable[[], object]:
     keys = [f"{number:016x}" for number in range(count)]
+    pairs = [("woman", "man" if number % 3 else "woman") for number in range(64)]
 
     def work() -> None:  # in batches of 64, as a queue counts them, each read and written
         file = TotalFile(folder / "total.json", {})
@@ -95,7 +92,7 @@ def _total(count: int, folder: Path) -> Callable[[], object]:
             part = keys[first : first + 64]
             if first:
                 file.read()
-            file.add(new_of(file.total, part, _pairs(len(part)))[0])
+            file.add(new_of(file.total, part, pairs[: len(part)])[0])
 
     return work
 

@@ -38,7 +38,8 @@ def compared(judge: Looks, segmenter: Segmenter, before: Sequence[Drawn], after:
     return {
         **score(judge, after),
         "asked_and_seen": agreement(judge, after),
-        "background_psnr": background(segmenter, before, after),
+        # Resampled within professions, whatever was asked.
+        "background_psnr": background_psnr(segmenter, before, unasked(after)),
     }
 
 
@@ -52,8 +53,3 @@ def agreement(judge: Looks, run: Sequence[Drawn]) -> dict[str, float]:
     flags = obeyed(judge, run, "gender")
     asked = np.array([wish for one in run for wish in one.asked])
     return {str(concept): float(flags[asked == concept].mean()) for concept in dict.fromkeys(asked)}
-
-
-def background(segmenter: Segmenter, before: Sequence[Drawn], after: Sequence[Drawn]) -> Figure:
-    """Return the mean PSNR in dB outside both persons, resampled within professions whatever was asked."""
-    return background_psnr(segmenter, before, unasked(after))

@@ -67,12 +67,10 @@ def measured(name: str) -> dict[str, Any]:
     config = configuration(batch)
     if name == "emoji":
         unet: Any = load_unet(CHECKPOINT, "float32")
-        model = unet._patcher.model
     else:
         unet = WithRandomText(unet_of_few_numbers(name, pixels))
-        model = unet._patcher.model
         unet.use_checkpointing(False)
-    cost = count_step(config, outliner(model, CPU, torch.float32, (pixels, pixels), False))
+    cost = count_step(config, outliner(unet._patcher.model, CPU, torch.float32, (pixels, pixels), False))
     setting = next(iter(settings_of(config, unet).values()))
     state = start(setting)
     peak = peak_bytes(lambda: gradients(setting, state, 0))

@@ -63,9 +63,8 @@ def frechet(judge: HasFeatures, drawn: Sequence[Drawn], reference: NDArray[np.fl
         return nothing(len(own), f"needs at least two pictures of each kind, found {len(own)} and {len(reference)}")
     value = distance(own, reference)
     rng = np.random.default_rng(0)
-    places = np.array(list(range(len(own))))
     names = strata(drawn)
-    rows = [places[[name == other for name in names]] for other in dict.fromkeys(names)]
+    rows = [np.flatnonzero([name == other for name in names]) for other in dict.fromkeys(names)]
     found = np.array(
         [distance(own[np.concatenate([rng.choice(r, len(r)) for r in rows])], reference) for _ in range(_SAMPLES)]
     )

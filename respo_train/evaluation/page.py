@@ -96,12 +96,9 @@ def _charts(done: Measuring) -> Iterator[tuple[str, str]]:
                     found[title] = {g: deviation(done.judge, own, name, concepts) for g, own in by_group.items()}
             mean = f"0: {', '.join(concepts)} equally often; 1: all the same"
             groups = {group for run in found.values() for group in run}
-            drawn = bars_svg(0.34 * len(groups) + 1.1, found, mean, _held_out(done, part))
+            held_out = {one.group for one in done.runs[part.name][BEFORE] if one.held_out}
+            drawn = bars_svg(0.34 * len(groups) + 1.1, found, mean, held_out)
             yield f"Deviation ratio, {name}: {part.title}", drawn
-
-
-def _held_out(done: Measuring, part: Part) -> set[str]:
-    return {one.group for one in done.runs[part.name][BEFORE] if one.held_out}
 
 
 def _by_group(run: Sequence[Drawn]) -> dict[str, list[Drawn]]:
