@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from respo_train.core.errors import RespoError
 from respo_train.core.files import write
@@ -83,6 +84,24 @@ def test_a_kill_leaves_the_file_before_and_no_lock(tmp_path: Path) -> None:
     with locked(path, wait=0):
         sweep(tmp_path, path.name, age=0)
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(write.fcntl is None, reason="this system removes no file that is open")
+def test_a_lock_whose_file_was_removed_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder before removes its file just before we get the lock, as filelock 3.13 lets happen."""
+    path, acquire = tmp_path / "state.respo", FileLock.acquire
+    removals = iter([tmp_path / ".state.respo.lock"])
+
+    def acquire_late(lock: FileLock, **how: Any) -> Any:
+        got = acquire(lock, **how)
+        for file in removals:
+            file.unlink()
+        return got
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_late)
+    with locked(path, wait=0, keep=False), pytest.raises(Busy), locked(path, wait=0):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_process_ids_share_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import RespoError
 
@@ -116,7 +116,7 @@ def locked(path: Path, wait: float = 30.0, keep: bool = True) -> Iterator[None]:
     """
     lock = FileLock(_beside(path, "lock"))
     try:
-        lock.acquire(timeout=wait)
+        _take(lock, wait)
     except Timeout as error:
         raise Busy(f"another process is writing {path}. Wait until it is done, then try again.") from error
     except (OSError, NotImplementedError) as error:
@@ -129,6 +129,23 @@ def locked(path: Path, wait: float = 30.0, keep: bool = True) -> Iterator[None]:
         if not keep:
             with contextlib.suppress(OSError):
                 os.unlink(lock.lock_file)
+        lock.release()
+
+
+def _take(lock: BaseFileLock, wait: float) -> None:
+    """Acquire a lock at its path, as newer versions of filelock do. Raises what `acquire` does.
+
+    Older ones empty the file that a link at its path leads to. And they may lock a file that the holder before has
+    removed since they opened it, which locks nobody out.
+    """
+    if os.path.islink(lock.lock_file):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    while True:
+        lock.acquire(timeout=wait)
+        held = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
+        with contextlib.suppress(FileNotFoundError):
+            if fcntl is None or held is None or os.path.samestat(os.fstat(held), os.stat(lock.lock_file)):
+                return
         lock.release()
 
 
