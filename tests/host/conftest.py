@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.host_here import load_host, load_pack
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "tests/gender.safetensors"  # its name in the list of modules: in a subfolder
 
@@ -24,12 +25,8 @@ MODULE = "tests/gender.safetensors"  # its name in the list of modules: in a sub
 def host(comfy_path: Path) -> SimpleNamespace:
     """ComfyUI's modules that the tests use, on the CPU."""
     torch.set_num_threads(1)
-    sys.path.insert(0, str(comfy_path))  # before the repository's root, whose nodes/ would hide the host's nodes.py
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = True
+    nodes = load_host(comfy_path)
     import folder_paths
-    import nodes
     from comfy_extras import nodes_freelunch
 
     return SimpleNamespace(nodes=nodes, folder_paths=folder_paths, freeu=nodes_freelunch.FreeU_V2().patch)
@@ -38,11 +35,10 @@ def host(comfy_path: Path) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def pack(host: SimpleNamespace, comfy_path: Path) -> SimpleNamespace:
     """The pack's own modules, imported by the host's own loader under a name with dashes."""
-    link = next(entry for entry in (comfy_path / "custom_nodes").iterdir() if entry.resolve() == ROOT)
-    assert "-" in link.name
     with ThreadPoolExecutor(1) as other:  # in this thread a browser test may have an event loop
-        assert other.submit(asyncio.run, host.nodes.load_custom_node(str(link))).result()
+        other.submit(load_pack, comfy_path).result()
     root = sys.modules[host.nodes.NODE_CLASS_MAPPINGS["RespoLoadModule"].__module__.rsplit(".nodes.", 1)[0]]
+    assert "-" in root.__name__
     return SimpleNamespace(
         root=root, core=root.respo_train.core, folders=root.nodes.shared.folders, guard=root.nodes.shared.guard
     )
