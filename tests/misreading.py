@@ -6,6 +6,7 @@ A file of its own, as another process imports it: there the host may have a pack
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,3 +41,9 @@ def misread(path: Path) -> Any:
 
 def one_reader(_: Path) -> Mapping[str, Reader]:
     return {"reader": Reader(tuple(KINDS), misread)}
+
+
+def no_reader(_: Path) -> Mapping[str, Reader]:
+    """End the process, as a host that cannot be loaded may do."""
+    os.write(2, b"no host\n")
+    os._exit(3)

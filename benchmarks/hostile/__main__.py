@@ -9,34 +9,31 @@ an answer is none of the good ones, or a file outside the server's own folders a
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 
-from respo_train.core.files.write import write_atomically
+from benchmarks.command import write_figures
 
-from . import files, workflows
+from .files import Files
+from .workflows import Workflows
 
+_TARGETS = {"files": Files, "workflows": Workflows}
 _COUNTS = {"files": 10_000, "workflows": 2000}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Attack, print, write; return the exit status."""
+def main() -> int:
+    """Attack in a folder of its own, print the figures and write them to --json; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
-    parser.add_argument("what", choices=_COUNTS)
+    parser.add_argument("what", choices=_TARGETS)
     parser.add_argument("--count", type=int, help=f"how many examples (default {_COUNTS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    options = parser.parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # lone surrogates
-    attack = {"files": files.attack, "workflows": workflows.attack}[options.what]
-    tally = attack(options.count or _COUNTS[options.what], lambda line: print(line, flush=True))
-    figures = json.dumps(vars(tally), indent=2)
-    print(figures)
-    if options.json:
-        write_atomically(options.json, (figures + "\n").encode())
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, _TARGETS[options.what](Path(folder)) as target:
+        tally = target.run(options.count or _COUNTS[options.what])
+    write_figures(options.json, vars(tally))
+    print(json.dumps(vars(tally), indent=2))
     return 1 if tally.failures else 0
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pkgutil
 import shutil
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
@@ -21,56 +20,60 @@ from hypothesis import strategies as st
 
 from .corpus import GOOD_ARCHIVE, KINDS, ROOT, SHARES, HostileFile, good, known_files
 from .strategies import spoilt
-from .tally import Tally, Tell, Verdict
+from .tally import GOOD, Tally, Verdict
 
 SECONDS = 1.0  # of the processor for each reader, and as many for each 16 MiB that are no hole
 ROOM = 2**30  # bytes, above where the process stood when it was ready
 PATIENCE = 30.0  # seconds for one file, of the processor, or of the clock while the process sleeps: longer is a hang
-_AROUND = {"outside", GOOD_ARCHIVE, "respo", "reader.log"}
-Readers = Callable[[Path], Mapping[str, Any]]  # folder -> Reader by name
-_called: set[tuple[str, str]] = set()  # in the process
+_LOG = "reader.log"
+_AROUND = {"outside", GOOD_ARCHIVE, "respo", _LOG}
 
 
 def hostile_files(kind: str) -> st.SearchStrategy[HostileFile]:
     """Draw a file of one of KINDS with something wrong; now and then it is a good one of another kind."""
     others = st.sampled_from(list(KINDS)).map(lambda other: good(other)[-1])
-    own = st.integers(0, len(good(kind)) - 1).flatmap(lambda number: spoilt(good(kind)[number]))
+    own = st.sampled_from(range(len(good(kind)))).flatmap(lambda number: spoilt(good(kind)[number]))
     drawn = st.integers(0, 19).flatmap(lambda number: others if number == 19 else own)
-    return drawn.map(lambda data: HostileFile(kind, "spoilt", data))
-
-
-def read_in(folder: Path) -> Mapping[str, Any]:
-    """Return the readers; the host's nodes read in `folder` alone."""
-    from .readers import READERS, use_folder
-
-    use_folder(folder)
-    return READERS
+    return drawn.map(lambda data: HostileFile(kind, "spoilt", data=data))
 
 
 class Files:
     """An empty folder and the process that reads in it, in a `with` statement; another process when that is gone.
 
-    `readers`: is called in the process. `reached`: functions of ours that read the good files. `seconds`: as SECONDS.
+    `readers`: the name of what returns them, which is called in the process. `reached`: functions of ours that read the
+    good files. `seconds`: as SECONDS.
     """
 
-    def __init__(self, outer: Path, readers: Readers = read_in, seconds: float = SECONDS):
+    def __init__(self, outer: Path, readers: str = "benchmarks.hostile.readers:in_folder", seconds: float = SECONDS):
         self.folder, self.readers, self.seconds = outer.resolve() / "respo", readers, seconds
         self.tally, self.starts, self.largest = Tally(), 0, 0
         self.folder.mkdir()
         (self.folder.parent / GOOD_ARCHIVE).write_bytes(good("archive")[0])
+        (self.folder.parent / _LOG).touch()
 
     def __enter__(self) -> Files:
-        """Start; read good files until everything is loaded that will be. Only then memory is counted."""
+        """Start; read good files until everything is loaded that will be. Only then memory is counted.
+
+        Raises RuntimeError when the process dies or stands still before it is ready.
+        """
         self.starts += 1
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.folder, self.readers), daemon=True)
         self._process.start()
         theirs.close()
-        for file in (HostileFile(kind, "good", data) for kind in KINDS for data in good(kind)):
-            self._ask(file.place(self.folder), file.kind, 20 * PATIENCE)
-            self._clear()
-        self.reached: set[tuple[str, str]] = self._ask(None, "", PATIENCE)
+        try:
+            for file in (HostileFile(kind, "good", data=data) for kind in KINDS for data in good(kind)):
+                self._ask(file.place(self.folder), file.kind, 20 * PATIENCE)
+                self._clear()
+            self.reached: set[tuple[str, str]] = self._ask(None, "", PATIENCE)
+        except (OSError, EOFError) as error:
+            self.__exit__()
+            said = (self.folder.parent / _LOG).read_text(errors="replace")[-3000:]
+            end = "stood still" if isinstance(error, TimeoutError) else f"ended with status {self._process.exitcode}"
+            words = said or "(none, but for what is printed above)"
+            text = f"the process that reads the files {end} before it was ready; its last words:\n{words}"
+            raise RuntimeError(text) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,12 +81,12 @@ class Files:
         self._process.join()
         self._clear()
 
-    def run(self, count: int, tell: Tell = print, kinds: Sequence[str] = tuple(KINDS)) -> Tally:
+    def run(self, count: int, kinds: Sequence[str] = tuple(KINDS)) -> Tally:
         """Let about `count` files be read, shared out among the kinds, always the same ones, and the known ones."""
         for kind in kinds:
-            share = count * SHARES.get(kind, 1) // sum(SHARES.get(one, 1) for one in kinds)
-            self.tally.explore(known_files(kind), hostile_files(kind), share, self.ask)
-            tell(f"{kind}: {self.tally.count} files, {len(self.tally.failures)} failures")
+            share = count * SHARES[kind] // sum(SHARES[one] for one in kinds)
+            self.tally.explore(known_files(kind), hostile_files(kind), share, self.ask, 0)
+            print(f"{kind}: {self.tally.count} files, {len(self.tally.failures)} failures", flush=True)
         self.tally.more = {"largest_bytes": self.largest, "starts": self.starts}
         return self.tally
 
@@ -101,8 +104,8 @@ class Files:
         verdicts = {"any": Verdict("left behind", str(left))} if left else {}
         for name, (verdict, seconds, memory, room) in answer.items():
             self.largest = max(self.largest, memory)
-            large = memory > min(ROOM, room + 6 * max(len(file.data), file.size or 0))
-            if verdict.is_good and (large or seconds > self.seconds * (1 + len(file.data) / 2**24)):
+            large = memory > min(ROOM, room + 6 * max(len(file.data), file.size))
+            if verdict.kind in GOOD and (large or seconds > self.seconds * (1 + len(file.data) / 2**24)):
                 verdict = Verdict("large" if large else "slow", f"{seconds:.1f} s, {memory} bytes")
             verdicts[name] = verdict
         return verdicts
@@ -128,54 +131,42 @@ class Files:
         return [path.name for path in found]
 
 
-def attack(count: int, tell: Tell) -> Tally:
-    """Attack in a folder of its own; return what came of it."""
-    with tempfile.TemporaryDirectory() as outer, Files(Path(outer)) as files:
-        return files.run(count, tell)
-
-
-def _serve(pipe: Connection, folder: Path, make: Readers) -> None:
-    log = os.open(folder.parent / "reader.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def _serve(pipe: Connection, folder: Path, readers_of: str) -> None:
+    log = os.open(folder.parent / _LOG, os.O_WRONLY | os.O_APPEND)
     os.dup2(log, 1), os.dup2(log, 2)
     # Whatever a file may make lands where it is seen.
     os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(folder)), OMP_NUM_THREADS="1")
     sys.dont_write_bytecode = True
     os.chdir(folder)
-    readers = make(folder)
-    sys.setprofile(_note)
+    readers, called = pkgutil.resolve_name(readers_of)(folder), set()
+    sys.setprofile(lambda frame, *_: called.add((frame.f_code.co_filename, frame.f_code.co_name)))
     with contextlib.suppress(EOFError):
         while True:
             path, kind = pipe.recv()
             asked = {name: reader for name, reader in readers.items() if kind in reader.kinds}
-            pipe.send(_limit() if path is None else {name: _read(path, reader) for name, reader in asked.items()})
+            pipe.send({name: _read(path, reader) for name, reader in asked.items()} if path else _limited(called))
 
 
-def _note(frame: FrameType, event: str, _: Any) -> None:
-    if event == "call":
-        _called.add((frame.f_code.co_filename, frame.f_code.co_name))
-
-
-def _limit() -> set[tuple[str, str]]:
-    """Let nothing more be had than ROOM above now; return which functions were called so far."""
-    import resource
-
+def _limited(called: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Let nothing more be had than ROOM above now; return which functions of ours were called so far."""
     sys.setprofile(None)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, resource.RLIM_INFINITY))
-    places = {(Path(file).resolve(), name) for file, name in _called if os.path.isabs(file)}
+    process = psutil.Process()
+    process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + ROOM, psutil.RLIM_INFINITY))
+    places = {(Path(file).resolve(), name) for file, name in called if os.path.isabs(file)}
     return {(file.relative_to(ROOT).as_posix(), name) for file, name in places if file.is_relative_to(ROOT)}
 
 
 def _read(path: Path, reader: Any) -> tuple[Verdict, float, int, int]:
     """Return what a reader made of a file, the seconds and bytes that it took, and the bytes that it may take."""
+    import resource  # Windows has none
+
     before, began = psutil.Process().memory_info().rss, time.process_time()
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far begins anew
     verdict, value = _judged(reader.read, path)
-    status = Path("/proc/self/status").read_text().splitlines()
-    highest = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-    seconds = time.process_time() - began
+    highest, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.process_time() - began
     if verdict.kind == "read" and reader.check is not None:
-        checked, _ = _judged(reader.check, path, value)
-        verdict = verdict if checked.kind == "read" else Verdict("read wrongly", checked.text)
+        (kind, text), right = _judged(reader.check, path, value)
+        verdict = Verdict("read wrongly", text) if kind != "read" or right is False else verdict
     return verdict, seconds, highest - before, reader.memory
 
 
@@ -184,6 +175,5 @@ def _judged(read: Callable[..., Any], *arguments: Any) -> tuple[Verdict, Any]:
         return Verdict("read"), read(*arguments)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what this is looking for
         # The pack's own class of error is another one than the trainer's: each has imported its own.
-        if any(base.__module__.endswith("respo_train.core.errors") for base in type(error).__mro__):
-            return Verdict("refused", str(error)), None
-        return Verdict("defect", traceback.format_exc()[-3000:]), None
+        ours = any(base.__module__.endswith("respo_train.core.errors") for base in type(error).__mro__)
+        return Verdict("refused", str(error)) if ours else Verdict("defect", traceback.format_exc()[-3000:]), None

@@ -27,21 +27,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def size(path: Path, _: Any) -> None:
-    """Look for a file that is larger than the format allows."""
-    assert path.stat().st_size <= 2**27
-
-
-def inside(path: Path, _: Any) -> None:
-    """Look for a link that leads out of the folder."""
-    assert path.resolve().is_relative_to(path.parent.resolve())
-
-
-def no_link(path: Path, _: Any) -> None:
-    """Look for a link to a file, which must not be followed."""
-    assert not (path.is_symlink() and path.is_file())
-
-
 def text(path: Path, _: Any) -> None:
     """Compare the hash in a module's text with the module."""
     said, packed = "".join(read_text(path, "the text").split()).split(":")[1:]  # UTF-16, too, as editors write it
@@ -50,20 +35,25 @@ def text(path: Path, _: Any) -> None:
 
 def module(path: Path, attribute: Attribute) -> None:
     """Compare an attribute with the file's numbers; write it and read it again."""
-    size(path, attribute)
+    assert path.stat().st_size <= 2**27
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=_unique)
     respo = json.loads(header["__metadata__"]["respo"], object_pairs_hook=_unique)
     assert (attribute.name, list(attribute.concepts)) == (respo["name"], respo["concepts"])
-    written = to_bytes(attribute)
-    assert to_bytes(from_bytes(written, "again")) == written
-    stored, own = safetensors.torch.load(data), safetensors.torch.load(written)
+    stored, own = safetensors.torch.load(data), safetensors.torch.load(_written(attribute))
     for key in stored.keys() | own.keys():
         if key in stored and key in own:
             assert torch.equal(own[key], stored[key].float()), key
         else:  # a semantic part of zeros may be left out
             assert ".semantic" in key, key
             assert not (stored | own)[key].any(), key
+
+
+def _written(attribute: Attribute) -> bytes:
+    """Return an attribute as a file, which must stay the same when it is read and written again."""
+    data = to_bytes(attribute)
+    assert to_bytes(from_bytes(data, "again")) == data
+    return data
 
 
 def archive(path: Path, imported: Any) -> None:
@@ -86,8 +76,7 @@ def archive(path: Path, imported: Any) -> None:
             column = matrix[number] if imported.family.rows else matrix[:, number]
             assert torch.isfinite(column).all(), key
             assert torch.equal(part.value().detach().flatten(), column.float()), key
-    written = to_bytes(imported.attribute)
-    assert to_bytes(from_bytes(written, "again")) == written
+    _written(imported.attribute)
 
 
 def concepts(path: Path, imported: Any) -> None:

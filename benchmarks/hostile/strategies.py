@@ -30,33 +30,24 @@ from respo_train.core.files.text_form import PREFIX
 from .corpus import corpus
 
 Bytes = st.SearchStrategy[bytes]
-_ODD = [float("nan"), float("inf"), -float("inf"), 3.4e38, 1e-45, 1e-40, -0.0, 7.5, 1e30]
+_PIECES = corpus("pieces")
+_ODD, _SIZES = _PIECES["floats"], _PIECES["sizes"]
 _MOST = 2**21  # bytes of repeated pieces: this process holds every file of a search
-_SIZES = [0, 1, 2, 100, 2**20 + 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
-_HEADS = [
-    b"\0" * 9,
-    b"{}",
-    b'"',
-    b"PK\3\4",
-    b"\x89PNG\r\n\x1a\n",
-    b"\x80\x02}q\0.",
-    b"\x1f\x8b\x08",
-    b"\xff",
-    b"\xff\xfer",
-]
-_HEADS += [*(struct.pack("<Q", one)[:size] for one in _SIZES for size in (8, 4)), *(struct.pack("<f", x) for x in _ODD)]
-# What stands in a pickle: numbers, texts, sizes, kinds of storages, calls.
-_PUSHED = (*_SIZES, -1, 3.5, None, True, "4", "../version", "é", (), (2**20, 2**20), (-1, 2), (2**40, 1), [4], {"x": 1})
-_STORAGES = ("Half", "Double", "Byte", "ComplexFloat", "Untyped")
+_HEADS = [*(text.encode("latin-1") for text in _PIECES["heads"]), *(struct.pack("<f", one) for one in _ODD)]
+_HEADS += [struct.pack("<Q", one)[:size] for one in _SIZES for size in (8, 4)]
 # JSON without bottom, or of some MB, by a number.
-_HUGE = [
-    lambda n: "[" * n + "]" * n,
-    lambda n: '{"a":' * n + "1" + "}" * n,
-    lambda n: "[" * n,
-    lambda n: f'"{"a" * n}"',
-    lambda n: f"[{'0,' * n}0]",
-    lambda n: json.dumps(dict.fromkeys(range(n // 10), 0)),
-]
+_HUGE = st.sampled_from(
+    [
+        lambda n: "[" * n + "]" * n,
+        lambda n: '{"a":' * n + "1" + "}" * n,
+        lambda n: "[" * n,
+        lambda n: f'"{"a" * n}"',
+        lambda n: f"[{'0,' * n}0]",
+        lambda n: json.dumps(dict.fromkeys(range(n // 10), 0)),
+    ]
+)
+_LENGTHS = st.sampled_from([500, 20_000, 300_000, 1_100_000])
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[^\s,:\]}"]+')  # where a value of JSON or a key begins
 
 
 def one_of(*strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -97,58 +88,46 @@ def _numbers(data: bytes) -> Bytes:
 
 
 def _text(data: bytes) -> Bytes:
-    text, encodings = data.decode(), ["utf-8"] * 4 + ["utf-16", "utf-7", "latin-1"]
+    text, encodings = data.decode(), st.sampled_from(["utf-8"] * 4 + ["utf-16", "utf-7", "latin-1"])
     odd = one_of(st.sampled_from(corpus("texts")), st.text(max_size=9))
     lines = spliced(text.splitlines(keepends=True), odd.map(lambda line: [f"{line}\n"])).map("".join)
-    found = one_of(spliced(text, odd), lines)
-    return st.builds(lambda text, how: text.encode(how, "replace"), found, st.sampled_from(encodings))
+    return st.builds(lambda text, how: text.encode(how, "replace"), one_of(spliced(text, odd), lines), encodings)
 
 
-class _Pairs(list[Any]):
-    """An object of JSON as lists of a key and a value, so that a key can stand in it twice."""
-
-
-class _Raw(str):
-    """Text that stands for some JSON."""
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, _Pairs):
-        return "{" + ",".join(":".join(map(_written, pair)) for pair in value) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_written, value)) + "]"
-    return value if isinstance(value, _Raw) else json.dumps(value)
-
-
-def _lists(value: Any) -> Iterator[list[Any]]:
-    if isinstance(value, list) and value:
-        yield value
-        yield from itertools.chain.from_iterable(map(_lists, value))
+def _parts(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where each value, key, and pair of both in some JSON starts and ends, and a value's key."""
+    before, key = None, "name"
+    for start in (found.start() for found in _TOKEN.finditer(text)):
+        value, end = json.JSONDecoder().raw_decode(text, start)
+        yield start, end, key
+        if before is not None:
+            yield before, end, ""
+        before, key = (start, value) if text[end:].lstrip().startswith(":") else (None, "name")
 
 
 @st.composite
 def spoilt_json(draw: st.DrawFn, text: str) -> str:
     """Spoil JSON, and JSON in texts of it, in one to three places: another value, none, another name, one twice."""
-    root: list[Any] = [json.loads(text, object_pairs_hook=lambda pairs: _Pairs(map(list, pairs)))]
-    huge = st.builds(
-        lambda form, n: form(n), st.sampled_from(_HUGE), st.sampled_from([500, 20_000, 300_000, 1_100_000])
-    )
-    for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
-        holder = draw(st.sampled_from(list(_lists(root))))
-        at = draw(st.integers(0, len(holder) - 1))
-        old, way = holder[at], draw(st.sampled_from(["put", "put", "near", "near", "drop", "twice"]))
-        if way == "near" and type(old) is str and old.startswith("{"):
-            holder[at] = draw(spoilt_json(old))
-        elif way == "near" and type(old) is int:
-            holder[at] = old + draw(st.sampled_from([1, -1, 4, -4, 8, old, -2 * old - 1]))
-        elif way == "drop" and holder is not root:
-            del holder[at]
+    parts, found = list(_parts(text)), text
+    parts += [part for part in parts if text[part[0] :].startswith('"{')] * (len(parts) // 4)
+    for start, end, key in sorted(draw(st.lists(st.sampled_from(parts), min_size=1, max_size=3)), reverse=True):
+        old, before, after = text[start:end], found[:start], found[end:]
+        way = draw(st.sampled_from(["put", "put", "near", "near", "drop", "twice"] if key else ["drop", "twice"]))
+        if way in ("near", "twice") and old.startswith('"{'):
+            new = json.dumps(draw(spoilt_json(json.loads(old))))
+        elif way == "near" and old.isdigit():
+            new = str(int(old) + draw(st.sampled_from([1, -1, 4, -4, 8, int(old), -2 * int(old) - 1])))
+        elif way == "drop":
+            new, before = "", before if after[:1] == "," else before.rstrip(" ,\n")
+            after = after.removeprefix(",")
         elif way == "twice":
-            holder.insert(at, draw(st.sampled_from(holder)))
+            first, last, _ = draw(one_of(st.just((start, end, key)), st.sampled_from(parts)))
+            new = f"{text[first:last]},{old}"
         else:  # what the key's value nearly is, by the corpus
-            near = corpus("values").get(str(holder[0]) if at else "name", []) + corpus("values")[""]
-            holder[at] = _Raw(draw(one_of(*[st.sampled_from(near).map(json.dumps)] * 4, huge)))
-    return _written(root[0])
+            near = st.sampled_from(corpus("values").get(key, []) + corpus("values")[""]).map(json.dumps)
+            new = draw(one_of(near, near, near, near, st.builds(lambda form, n: form(n), _HUGE, _LENGTHS)))
+        found = before + new + after
+    return found
 
 
 def _split(data: bytes) -> tuple[str, bytes]:
@@ -181,22 +160,27 @@ def _tensors(draw: st.DrawFn, data: bytes) -> bytes:
     return _joined(json.dumps(json.loads(text), sort_keys=True), body)  # the library's order is another one each time
 
 
-def as_text(data: bytes) -> bytes:
+def _as_text(data: bytes) -> bytes:
     """Return bytes as a module's text, with the right hash."""
     return f"{PREFIX}:{hashlib.sha256(data).hexdigest()}:{base64.b64encode(zlib.compress(data, 9)).decode()}".encode()
 
 
-def _call(module: str, name: str, arguments: list[Any]) -> bytes:
-    given = tuple(tuple(one) if isinstance(one, list) else one for one in arguments)
-    return f"c{module}\n{name}\n".encode() + pickle.dumps(given, 2)[2:-1] + b"R"
+def _pushed(value: Any) -> bytes:
+    """Return the instructions that make a value, with a tuple for each list."""
+    return pickle.dumps(_tuples(value), 2)[2:-1]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _pickle(data: bytes) -> Bytes:
     """Put other instructions in the place of some: odd values, calls, storages, or its own again."""
     starts = [place for *_, place in pickletools.genops(data) if place is not None]
     whole = [data[start:end] for start, end in itertools.pairwise([*starts, len(data)])]
-    pieces = [*(pickle.dumps(value, 2)[2:-1] for value in _PUSHED), *(_call(*call) for call in corpus("calls"))]
-    pieces += [*whole, *(f"ctorch\n{kind}Storage\n".encode() for kind in _STORAGES)]
+    pieces = [*whole, *map(_pushed, [*_SIZES, *_PIECES["pushed"]]), pickle.dumps([4], 2)[2:-1]]
+    pieces += [f"c{module}\n{name}\n".encode() + _pushed(given) + b"R" for module, name, given in corpus("calls")]
+    pieces += [f"ctorch\n{kind}Storage\n".encode() for kind in _PIECES["storages"]]
     other = st.sampled_from([[piece] for piece in pieces])
     once = spliced(whole, other)
     return one_of(once, once.flatmap(lambda found: spliced(found, other))).map(b"".join)
@@ -208,9 +192,9 @@ def _archive(draw: st.DrawFn, data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
     more = st.tuples(st.sampled_from(corpus("members")), st.sampled_from([b"", b"big", b"little", members[0][1]]))
-    at = draw(st.integers(0, len(members) - 1))
     if draw(st.integers(0, 4)):
-        at = draw(st.sampled_from([at, [name.endswith(".pkl") for name, _ in members].index(True)]))
+        program = [name.endswith(".pkl") for name, _ in members].index(True)
+        at = draw(one_of(st.integers(0, len(members) - 1), st.just(program)))
         name, old = members[at]
         members[at] = name, draw(one_of(*[_pickle(old) if ".pkl" in name else _numbers(old)] * 2, _bytes(old)))
     else:
@@ -226,23 +210,21 @@ def _archive(draw: st.DrawFn, data: bytes) -> bytes:
 def _formats(data: bytes) -> list[Bytes]:
     """Return ways to spoil a good file as what it is, apart from its bytes."""
     if data.startswith(b"PK"):
-        return [_archive(data)] * 3
+        return [_archive(data)]
     if data.startswith(f"{PREFIX}:".encode()):
-        inside = zlib.decompress(base64.b64decode(data.split(b":")[2]))
-        return [_text(data), *[spoilt(inside).map(as_text)] * 2]
+        return [_text(data), spoilt(zlib.decompress(base64.b64decode(data.split(b":")[2]))).map(_as_text)]
     if data[8:9] == b"{":
         text, body = _split(data)
-        return [*[spoilt_json(text).map(lambda found: _joined(found, body))] * 3, *[_tensors(data)] * 3]
+        return [spoilt_json(text).map(lambda found: _joined(found, body)), _tensors(data)]
     with contextlib.suppress(ValueError):
         json.loads(data)
-        return [spoilt_json(data.decode()).map(lambda found: found.encode(errors="surrogatepass"))] * 3
+        return [spoilt_json(data.decode()).map(lambda found: found.encode(errors="surrogatepass"))]
     with contextlib.suppress(ValueError):
-        data.decode()
-        return [_text(data)] * 3
+        return [_text(data)]  # decodes it
     return []
 
 
 def spoilt(data: bytes) -> Bytes:
     """Return a good file with something wrong, and sometimes with a little more."""
-    once = one_of(*_formats(data), _bytes(data))
+    once = one_of(*_formats(data) * 3, _bytes(data))
     return one_of(once, once, once, once.flatmap(_bytes))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -17,19 +17,13 @@ GOOD = ("read", "refused", "success", "refused by the host", "refused by the nod
 _AT_ONCE = 500  # examples: Hypothesis keeps all of one search in memory
 Example = TypeVar("Example")
 Ask = Callable[[Example], Mapping[str, "Verdict"]]
-Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`kind`: one of GOOD, or what is wrong; `text`: for people."""
 
     kind: str
     text: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        return self.kind in GOOD
 
 
 @dataclass
@@ -41,29 +35,24 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
 
-    def check(self, one: Example, ask: Ask[Example]) -> None:
+    def check(self, ask: Ask[Example], one: Example) -> None:
         """Ask for one example, and count it. Raises AssertionError for a failure."""
         verdicts = ask(one)
         self.count += 1
         for subject, verdict in verdicts.items():
             self.kinds.setdefault(subject, Counter())[verdict.kind] += 1
-        wrong = [f"{name}: {verdict.kind}\n{verdict.text}" for name, verdict in verdicts.items() if not verdict.is_good]
+        wrong = [f"{name}: {kind}\n{text}" for name, (kind, text) in verdicts.items() if kind not in GOOD]
         assert not wrong, f"{str(one)[:1000]}\n" + "\n".join(wrong)
 
     def explore(
-        self,
-        known: Sequence[Example],
-        examples: st.SearchStrategy[Example],
-        count: int,
-        ask: Ask[Example],
-        start: int = 0,
+        self, known: Sequence[Example], examples: st.SearchStrategy[Example], count: int, ask: Ask[Example], start: int
     ) -> None:
         """Ask for the known examples and for `count` others, the same ones for the same `start`; keep what fails."""
-        runs: list[Callable[[], None]] = [partial(self.check, one, ask) for one in known]
+        runs: list[Callable[[], None]] = [partial(self.check, ask, one) for one in known]
+        how = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
         for done in range(0, count, _AT_ONCE):
-            how = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
-            how = settings(how, max_examples=min(_AT_ONCE, count - done), phases=[Phase.generate, Phase.shrink])
-            runs.append(how(seed(start + done)(given(examples)(lambda one: self.check(one, ask)))))
+            some = settings(how, max_examples=min(_AT_ONCE, count - done), phases=[Phase.generate, Phase.shrink])
+            runs.append(some(seed(start + done)(given(examples)(lambda one: self.check(ask, one)))))
         for run in runs:
             try:
                 run()

@@ -6,6 +6,7 @@ released ones cannot be had.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 
 import pytest
 import torch
-from misreading import one_reader
 
 from benchmarks.hostile import commands, right
-from benchmarks.hostile.corpus import KINDS, ROOT, SHARES, HostileFile, corpus, good
+from benchmarks.hostile.corpus import ROOT, SHARES, HostileFile, corpus, good
 from benchmarks.hostile.files import Files
 from benchmarks.hostile.readers import READERS
+from benchmarks.hostile.tally import GOOD
+from respo_train.__main__ import _parser as trainer_parser
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.foreign.read import read_file
 from setup_steps.commands import COMMANDS
@@ -40,7 +42,7 @@ def files(comfy_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @linux
 def test_every_file_is_read_right_or_refused(files: Files) -> None:
-    tally = files.run(SAMPLE * sum(SHARES.get(kind, 1) for kind in KINDS))
+    tally = files.run(SAMPLE * sum(SHARES.values()))
     assert tally.failures == []
     assert tally.more["starts"] == 1
     assert set(tally.kinds) == set(READERS)
@@ -51,7 +53,7 @@ def test_every_file_is_read_right_or_refused(files: Files) -> None:
 @linux
 def test_good_files_are_read(files: Files) -> None:
     for name, reader in READERS.items():
-        own = [HostileFile(kind, "good", data) for kind in reader.kinds for data in good(kind)]
+        own = [HostileFile(kind, "good", data=data) for kind in reader.kinds for data in good(kind)]
         assert any(files.ask(file)[name].kind == "read" for file in own), name
 
 
@@ -99,10 +101,16 @@ def test_nothing_is_opened_that_could_be_a_pipe() -> None:
     assert found == set(EXEMPT["opens a file by itself"])
 
 
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the trainer's commands."""
+    actions = trainer_parser()._actions
+    return next(dict(one.choices) for one in actions if isinstance(one, argparse._SubParsersAction))
+
+
 def test_whatever_takes_a_file_at_the_command_line_has_an_entry() -> None:
     found = [
         f"{command} {(action.option_strings or [action.dest])[0]}"
-        for command, parser in commands.subcommands().items()
+        for command, parser in parsers().items()
         for action in parser._actions
         if action.type is Path or action.dest in ("preset", "judge")
     ]
@@ -119,9 +127,9 @@ def test_every_program_has_an_entry() -> None:
     }
     ours = {path for path in mains if not path.startswith("benchmarks/") or path.startswith("benchmarks/demo/")}
     assert ours == {"run.py", "respo_train/__main__.py", "benchmarks/demo/__main__.py"}
-    programs = {"run.py", "respo_train", "the demo", *(f"run.py {name}" for name in COMMANDS)}
-    programs |= {f"respo_train {name}" for name in commands.subcommands()}
-    assert {f"words to {name}" for name in programs} == {name for name in READERS if name.startswith("words to ")}
+    programs = {"run.py", "respo_train", "demo", *(f"run.py {name}" for name in COMMANDS)}
+    programs |= {f"respo_train {name}" for name in parsers()}
+    assert programs == set(corpus("commands")["words"])
 
 
 def test_pytorch_reads_weights_only() -> None:
@@ -137,7 +145,7 @@ def test_pytorch_reads_weights_only() -> None:
     ("kind", "number"), [(kind, n) for kind, most in (("module", 4), ("archive", 5)) for n in range(most)]
 )
 def test_what_is_read_wrongly_is_noticed(kind: str, number: int, tmp_path: Path) -> None:
-    path = HostileFile(kind, "good", good(kind)[number]).place(tmp_path)
+    path = HostileFile(kind, "good", data=good(kind)[number]).place(tmp_path)
     found: Any = load_attribute(path) if kind == "module" else read_file(path)
     check: Any = right.module if kind == "module" else right.archive
     check(path, found)
@@ -153,11 +161,20 @@ def test_what_is_read_wrongly_is_noticed(kind: str, number: int, tmp_path: Path)
 def test_each_failure_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.hostile.files.PATIENCE", 3.0)
     found = {}
-    with Files(tmp_path, one_reader) as files:
+    with Files(tmp_path, "misreading:one_reader") as files:
         for word in ("bare", "refuse", "crash", "wait", "slow", "large", "more", "out", "fine"):
-            verdicts = files.ask(HostileFile("total", "word", word.encode()))
-            found[word] = next((one for one in verdicts.values() if not one.is_good), verdicts.get("reader")).kind
+            verdicts = files.ask(HostileFile("total", "word", data=word.encode()))
+            found[word] = next((one for one in verdicts.values() if one.kind not in GOOD), verdicts.get("reader")).kind
             (tmp_path / "out").unlink(missing_ok=True)
     bad = {"bare": "defect", "crash": "crash", "wait": "hang", "slow": "slow", "large": "large", "more": "left behind"}
     assert found == {**bad, "out": "left behind", "refuse": "refused", "fine": "read"}
     assert files.starts == 3
+
+
+@linux
+def test_a_reader_that_dies_at_its_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match=r"ended with status 3 before it was ready.*\nno host"),
+        Files(tmp_path, "misreading:no_reader"),
+    ):
+        pass

@@ -65,7 +65,7 @@ def test_one_workflow(server: Workflows, node: str, change: dict, kind: str, say
 
 
 def test_a_file_outside_is_noticed(server: Workflows) -> None:
-    victim, new = Path(server.places[0]), server.canary / "new"
+    victim, new = server.canary / "victim.safetensors", server.canary / "new"
     for path in (victim, new, server.host / "nodes.py"):
         path.touch()
     found = server.changed()
