@@ -8,23 +8,26 @@ from pathlib import Path
 from respo_train.core.files.write import write_atomically
 from respo_train.report.charts import INK, drawing, png
 
-from .chart import PANELS
+from .chart import PANELS, Panel
 from .measure import Figures
 
 NAME = "strengths.png"
+EVEN, LOST, _ = PANELS
+# Not the mean of PSNRs, in which a picture that was left alone counts for many that were not.
+KEPT = Panel("background kept, dB of the mean error", "background_psnr_of_mean_{}", "higher is better")
+COSTS = (LOST, KEPT)
 
 
 def save(
     path: Path, curves: Mapping[str, Mapping[float, str]], found: Mapping[str, Figures], task: str = "gender"
 ) -> None:
     """Write the picture: a line a method, each point with its strength. `curves`: method -> strength -> row."""
-    even, *costs = PANELS
     with drawing(11, 5) as figure:
-        panels = figure.subplots(1, len(costs))
+        panels = figure.subplots(1, len(COSTS))
         for method, rows in curves.items():
-            for axes, panel in zip(panels, costs, strict=True):
+            for axes, panel in zip(panels, COSTS, strict=True):
                 names = [name for name in rows.values() if panel.metric.format(task) in found.get(name, {})]
-                x, y = (_values(found, names, one.metric.format(task), one.times) for one in (even, panel))
+                x, y = (_values(found, names, one.metric.format(task), one.times) for one in (EVEN, panel))
                 axes.plot(x, y, "o-", markersize=4, label=method)
                 for strength, name in rows.items():
                     if name in names:
@@ -32,9 +35,13 @@ def save(
                         axes.annotate(
                             f"{strength:g}", place, (3, 3), textcoords="offset points", fontsize=7, color=INK, alpha=0.7
                         )
-        for axes, panel in zip(panels, costs, strict=True):
+        for axes, panel in zip(panels, COSTS, strict=True):
             axes.set_title(f"{panel.heading} ({panel.better})", fontsize=11)
-            axes.set(xlabel=f"{even.heading} ({even.better})", xlim=(-0.02, 1.02))
+            axes.set(xlabel=f"{EVEN.heading} ({EVEN.better})", xlim=(-0.02, 1.02))
+        panels[0].set_yscale("symlog", linthresh=2)  # few lose many, and most is to be told apart near 0
+        panels[0].set_yticks([0, 1, 2, 5, 10, 20, 50], labels=["0", "1", "2", "5", "10", "20", "50"], minor=False)
+        panels[0].minorticks_off()
+        panels[0].set_ylim(min(-0.4, panels[0].dataLim.ymin - 0.4), 100)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(curves))
         write_atomically(path, png(figure))
 

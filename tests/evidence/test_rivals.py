@@ -11,7 +11,7 @@ from PIL import Image
 from toy_unet import ToyUNet
 
 from benchmarks.evidence import __main__ as command
-from benchmarks.evidence import chart, curves, graphs, rivals, tables, training, where_loop
+from benchmarks.evidence import curves, graphs, rivals, tables, training, where_loop
 from benchmarks.evidence.asks import GENDER, PROMPTS, TASKS
 from benchmarks.evidence.loops import LOOPS, POOL
 from benchmarks.evidence.methods import METHODS, RESPO, Training
@@ -217,7 +217,7 @@ class TestCurves:
                 assert row.balance.get("strength", row.inputs.get("strength", 1.0)) == strength
 
     def test_rows_that_were_not_drawn_are_left_out(self, tmp_path):
-        drawn = {panel.metric.format("gender"): Figure(0.5, 0.4, 0.6, 9) for panel in chart.PANELS}
+        drawn = {panel.metric.format("gender"): Figure(0.5, 0.4, 0.6, 9) for panel in (curves.EVEN, *curves.COSTS)}
         curves.save(tmp_path / "some.png", rivals.CURVES, {"respo-strength-1": drawn, "respo-strength-1.5": {}})
         assert Image.open(tmp_path / "some.png").width > 1000
 
