@@ -100,8 +100,7 @@ def start_check(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
 def test(arguments: list[str]) -> int:
     """Run the tests; without a browser those that need one are skipped, but never in CI."""
     prepare()
-    browser = ensure_browser()
-    if browser is None:
+    if (browser := ensure_browser()) is None:
         say(f"!!! No Chromium or Chrome, so the browser tests do not run: install one, or set {VARIABLE} to its path.")
     chosen = [argument for argument in arguments if argument != "--all"]
     marked = [] if "--all" in arguments else NOT_SLOW

