@@ -38,8 +38,18 @@ ROWS: Mapping[str, Method] = {
         network=TRANSFORMER,
         shipped=False,
         tasks=_DRAWN[RESPO],
-        # Led away from the other concept, gender reaches those whom this model hardly shows when asked.
+        training=Training("respo"),
+        where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
+    ),
+    "respo-others": replace(
+        _RESPO,
+        title="Respo, gender led away from the other concept",
+        network=TRANSFORMER,
+        shipped=False,
+        tasks=("gender", "joint", *SIZED),
         training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.0}}),
-        where={**dict.fromkeys(FAIRNESS, 0.3), **dict.fromkeys(("gender", *SIZED), 0.32)},
+        where={"joint": 0.3, **dict.fromkeys(("gender", *SIZED), 0.32)},
+        about="the row above with another target for gender: a firefighter who is to be a woman is led away from "
+        "'a man firefighter', not from 'a firefighter'",
     ),
 }
