@@ -172,6 +172,15 @@ def test_each_failure_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @linux
+def test_memory_of_who_starts_the_process_does_not_count(tmp_path: Path) -> None:
+    held = b"1" * (700 << 20)
+    with Files(tmp_path, "misreading:one_reader") as files:
+        verdicts = files.ask(HostileFile("total", "word", data=b"fine"))
+    assert held
+    assert verdicts["reader"].kind == "read"
+
+
+@linux
 def test_a_reader_that_dies_at_its_start_is_told_with_its_last_words(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match=r"ended with status 3 before it was ready.*\nno host"),
