@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from respo_train.core.files.write import write_atomically
 from respo_train.report.charts import INK, drawing, png
@@ -16,6 +19,7 @@ EVEN, LOST, _ = PANELS
 # Not the mean of PSNRs, in which a picture that was left alone counts for many that were not.
 KEPT = Panel("background kept, dB of the mean error", "background_psnr_of_mean_{}", "higher is better")
 COSTS = (LOST, KEPT)
+_NUMBER: Any = {"textcoords": "offset points", "fontsize": 7, "color": INK, "alpha": 0.7}  # beside a point
 
 
 def save(
@@ -26,15 +30,14 @@ def save(
         panels = figure.subplots(1, len(COSTS))
         for method, rows in curves.items():
             for axes, panel in zip(panels, COSTS, strict=True):
-                names = [name for name in rows.values() if panel.metric.format(task) in found.get(name, {})]
-                x, y = (_values(found, names, one.metric.format(task), one.times) for one in (EVEN, panel))
-                axes.plot(x, y, "o-", markersize=4, label=method)
-                for strength, name in rows.items():
-                    if name in names:
-                        place = x[names.index(name)], y[names.index(name)]
-                        axes.annotate(
-                            f"{strength:g}", place, (3, 3), textcoords="offset points", fontsize=7, color=INK, alpha=0.7
-                        )
+                points = {
+                    strength: (_value(found[name], EVEN, task), _value(found[name], panel, task))
+                    for strength, name in rows.items()
+                    if panel.metric.format(task) in found.get(name, {})
+                }
+                axes.plot(*np.reshape([*points.values()], (-1, 2)).T, "o-", markersize=4, label=method)
+                for strength, point in points.items():
+                    axes.annotate(f"{strength:g}", point, (3, 3), **_NUMBER)
         for axes, panel in zip(panels, COSTS, strict=True):
             axes.set_title(f"{panel.heading} ({panel.better})", fontsize=11)
             axes.set(xlabel=f"{EVEN.heading} ({EVEN.better})", xlim=(-0.02, 1.02))
@@ -46,5 +49,5 @@ def save(
         write_atomically(path, png(figure))
 
 
-def _values(found: Mapping[str, Figures], rows: Sequence[str], metric: str, times: float) -> list[float]:
-    return [times * found[row][metric].value for row in rows]
+def _value(row: Figures, panel: Panel, task: str) -> float:
+    return panel.times * row[panel.metric.format(task)].value

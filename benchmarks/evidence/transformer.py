@@ -21,7 +21,14 @@ _DRAWN = {
     "negative": ("gender", "skin", "joint", *SAFETY),
     RESPO: FAIRNESS + SAFETY + SIZED,
 }
-_RESPO = METHODS[RESPO]
+_RESPO = replace(
+    METHODS[RESPO],
+    network=TRANSFORMER,
+    shipped=False,
+    tasks=_DRAWN[RESPO],
+    training=Training("respo"),
+    where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
+)
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
     # A tensor for the whole of h, as its authors have it, where our default is 4 x 4 places. As many latents as in
@@ -33,19 +40,10 @@ ROWS: Mapping[str, Method] = {
         title="RespoDiff's objective",
         training=Training("released", {"grid": [8, 8], "batch": 8, "steps": 625}),
     ),
-    RESPO: replace(
-        _RESPO,
-        network=TRANSFORMER,
-        shipped=False,
-        tasks=_DRAWN[RESPO],
-        training=Training("respo"),
-        where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
-    ),
+    RESPO: _RESPO,
     "respo-others": replace(
         _RESPO,
         title="Respo, gender led away from the other concept",
-        network=TRANSFORMER,
-        shipped=False,
         tasks=("gender", "joint", *SIZED),
         training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.0}}),
         where={"joint": 0.3, **dict.fromkeys(("gender", *SIZED), 0.32)},
