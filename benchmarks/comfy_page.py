@@ -27,6 +27,7 @@ SHOWN = """(counts) => Object.entries(counts).every(([id, count]) => {
     return pictures.length === count && pictures.every(one => one.complete && one.naturalWidth > 0) })"""
 # Without these a first visit shows the Templates dialog, and small text is left out.
 SETTINGS = {"Comfy.TutorialCompleted": True, "LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.Minimap.Visible": False}
+ANY_PROMPT = {"1": {"class_type": "PreviewAny", "inputs": {"source": "nothing"}}}
 NO_BANNER = "localStorage.setItem('vueNodesBannerDismissed', 'true')"
 
 
@@ -54,8 +55,12 @@ def change_settings(server: ComfyServer, settings: Mapping[str, Any]) -> None:
 
 
 def forget(server: ComfyServer) -> None:
-    """Let the server run everything anew: what it has from an earlier run it does not report to the page again."""
+    """Let the server run everything anew: what it has from an earlier run it does not report to the page again.
+
+    The host forgets when it has ended a run, or later when idle: a run that is queued at once could come first.
+    """
     requests.post(f"{server.url}/free", json={"free_memory": True}, timeout=60).raise_for_status()
+    server.run(ANY_PROMPT)
 
 
 def visit(page: Any, server: ComfyServer) -> None:

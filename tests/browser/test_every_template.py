@@ -48,7 +48,7 @@ def test_runs_from_the_page(opened, comfy_path, server, bare_errors, name):
     page, errors = opened
     errors.clear()  # each template has its own
     open_template(page, linked_name(comfy_path), name, server)
-    forget(server)  # after the page has loaded: the host misses the request while it ends the run before
+    forget(server)
     steps = STEPS.get(name, FEW)
     page.evaluate(FEW_STEPS, steps)
     # The template's own preset has four previews, which take longer than all other templates together;
