@@ -66,8 +66,8 @@ class TestPool:
                 assert (getattr(state.module, part).full.grad - wanted).norm() < 1e-5 * wanted.norm()
             if positions[row] + 1 < STEPS:
                 assert state.source.positions[row] == positions[row] + 1
-                after = state.source.latents[row : row + 1]
-                torch.testing.assert_close(after, self.moved(run, own, positions[row]), rtol=1e-4, atol=1e-5)
+                after, moved = state.source.latents[row : row + 1], self.moved(run, own, positions[row])
+                assert (after - moved).norm() < 1e-5 * moved.norm()  # of the whole: near 0 processors round differently
             else:
                 assert (state.source.positions[row], state.source.rounds[row]) == (0, 1)
             for optimizer in state.optimizers.values():
