@@ -104,8 +104,8 @@ def _modules(method: Method, ask: Ask, files: Files, start: int, count: int) -> 
 def _balance(method: Method, ask: Ask, files: Files, seed: int, count: int, enabled: Any) -> Graph:
     graph: Graph = {}
     inputs: dict[str, Any] = {**DEFAULTS, "enabled": enabled, "seed": seed, "count": count, **method.balance}
-    if len(ask.shares) > 1:
-        inputs |= method.joint
+    if ask.part in method.strengths:
+        inputs["strength"] = method.strengths[ask.part]
     for number, (attribute, shares) in enumerate(ask.shares, 1):
         graph[f"module {number}"] = node("RespoLoadModule", module=files[attribute])
         suffix = "" if number == 1 else f"_{number}"

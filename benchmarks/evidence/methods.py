@@ -50,9 +50,9 @@ class Method:
     applied   Apply Module for the pictures of each concept apart: on the half of guidance that modules are made for
     attention cross-attention is steered, by a node of `server_nodes`
     `training`: of its modules; `shipped`: the shipped ones draw, and training them anew is only timed.
-    `balance`: inputs of Balance that differ from a new node's; `joint`: more of these where two attributes are shared
-    out; `safety`: those of Safety; `inputs`: those of the node of applied or attention. `where`: task -> threshold of
-    Where by record; none where a task is missing.
+    `balance`: inputs of Balance that differ from a new node's; `strengths`: task -> its strength there; `safety`: those
+    of Safety; `inputs`: those of the node of applied or attention. `where`: task -> threshold of Where by record; none
+    where a task is missing.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Method:
     training: Training | None = None
     shipped: bool = False
     balance: Mapping[str, Any] = field(default_factory=dict)
-    joint: Mapping[str, Any] = field(default_factory=dict)
+    strengths: Mapping[str, float] = field(default_factory=dict)
     safety: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
     where: Mapping[str, float] = field(default_factory=dict)
@@ -123,7 +123,7 @@ METHODS: dict[str, Method] = {
         FAIRNESS + GATED + SAFETY,
         training=Training("respo"),
         shipped=True,
-        joint={"strength": 0.65},
+        strengths={"joint": 0.65},
         where={**dict.fromkeys(FAIRNESS + GATED, 0.3), "skin": 0.18, "joint": 0.2},
         about="the shipped modules with their probes of prompts, Balance (at strength 0.65 where two attributes are "
         "shared), Where by record, Safety at strong, and the Gate where it is said",
