@@ -21,6 +21,14 @@ _DRAWN = {
     "negative": ("gender", "skin", "joint", *SAFETY),
     RESPO: FAIRNESS + SAFETY + SIZED,
 }
+_RESPO = replace(
+    METHODS[RESPO],
+    network=TRANSFORMER,
+    shipped=False,
+    tasks=_DRAWN[RESPO],
+    training=Training("respo"),
+    where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
+)
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
     # A tensor for the whole of h, as its authors have it, where our default is 4 x 4 places. As many latents as in
@@ -32,17 +40,14 @@ ROWS: Mapping[str, Method] = {
         title="RespoDiff's objective",
         training=Training("released", {"grid": [8, 8], "batch": 8, "steps": 625}),
     ),
-    # Chosen on the development professions; see emoji_world/README.md.
-    RESPO: replace(
-        METHODS[RESPO],
-        network=TRANSFORMER,
-        shipped=False,
-        tasks=_DRAWN[RESPO],
-        training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.2, "steps": 600}}),
-        strengths={**dict.fromkeys(("gender", *SIZED), 1.2), "joint": 0.8},
-        where={**dict.fromkeys(("gender", *SIZED), 0.32), "skin": 0.3, "joint": 0.3},
-        about="the presets' modules, but for gender led away from the other concept in twice the steps: a firefighter "
-        "who is to be a woman is led away from 'a man firefighter', not from 'a firefighter'. Balance at strength 1.2 "
-        "for gender alone and .8 for both, Where by record, Safety at strong",
+    RESPO: _RESPO,
+    "respo-others": replace(
+        _RESPO,
+        title="Respo, gender led away from the other concept",
+        tasks=("gender", "joint", *SIZED),
+        training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.0}}),
+        where={"joint": 0.3, **dict.fromkeys(("gender", *SIZED), 0.32)},
+        about="the row above with another target for gender: a firefighter who is to be a woman is led away from "
+        "'a man firefighter', not from 'a firefighter'",
     ),
 }
