@@ -8,16 +8,12 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from respo_train.core.files.write import locked, write_atomically
 
 from . import art, dataset
-
-if TYPE_CHECKING:
-    from .train_transformer import Further
 
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT.parent / "build" / "emoji_world"
@@ -73,39 +69,24 @@ def transformer(arguments: argparse.Namespace) -> None:
     train_transformer.train(data, model, BUILD, SEED, arguments.steps or train_transformer.STEPS)
 
 
-def transformer_sizes(arguments: argparse.Namespace) -> None:
-    """Go on training the transformer at several sizes."""
-    from .train_transformer import SIZED
-
-    _go_on(SIZED, arguments)
-
-
-def transformer_refine(arguments: argparse.Namespace) -> None:
-    """Go on once more, on explicit captions above all."""
-    from .train_transformer import REFINED
-
-    _go_on(REFINED, arguments)
-
-
-def _go_on(further: Further, arguments: argparse.Namespace) -> None:
+def transformer_further(arguments: argparse.Namespace) -> None:
+    """Go on training the transformer: at several sizes, then on explicit captions above all."""
     from . import train_transformer
     from .sample import World
 
     source = art.fetch(BUILD / "art")
     data = [dataset.load(BUILD / "pictures")]
-    for n, (size, count) in enumerate(zip(train_transformer.SIZES, further.pictures[1:], strict=True)):
+    for n, size in enumerate(train_transformer.SIZES):
         folder = BUILD / f"pictures_{size[0]}x{size[1]}"
-        data.append(dataset.make(folder, source, count, SEED + 3 + n, size=size))
-    train_transformer.go_on(further, data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, arguments.steps)
+        data.append(dataset.make(folder, source, train_transformer.OF_OTHER_SIZES, SEED + 3 + n, size=size))
+    train_transformer.go_on(data, World(CHECKPOINT, _tokenizer()), BUILD, SEED, arguments.steps)
 
 
 def transformer_checkpoint(_: argparse.Namespace) -> None:
     """Write the transformer's file; while it is in training, with the weights' average so far."""
     from . import pack, train_transformer
 
-    states = (train_transformer.REFINED.state, train_transformer.SIZED.state, train_transformer.STATE)
-    last = next((state for state in states if (BUILD / state).exists()), train_transformer.STATE)
-    target = pack.write_transformer(train_transformer.averaged(BUILD, last), CHECKPOINT, TRANSFORMER)
+    target = pack.write_transformer(train_transformer.averaged(BUILD), CHECKPOINT, TRANSFORMER)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -224,8 +205,7 @@ STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
         refine,
         checkpoint,
         transformer,
-        transformer_sizes,
-        transformer_refine,
+        transformer_further,
         transformer_checkpoint,
         judge,
         segmenter,

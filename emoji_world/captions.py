@@ -38,6 +38,14 @@ class Picture:
         """Return the fields as a plain dictionary."""
         return asdict(self)
 
+    def names_rare_gender(self) -> bool:
+        """Say whether the caption names the gender that fewer of the profession have in neutral captions' pictures."""
+        named = {"woman", "man", "female", "male"} & set(self.caption.replace("-", " ").split())
+        if not (named and self.profession and self.gender):
+            return False
+        woman = world.profession(self.profession).woman
+        return (woman if self.gender == "woman" else 1 - woman) < 0.5
+
 
 def sample_picture(rng: Random) -> Picture:
     """Draw one picture of Emoji World, biased as `world` says."""

@@ -14,7 +14,7 @@ SHA256 = {
     "emoji_world_gender.safetensors": "74cb562dc50cef16211d572068e17b1ac59a23d783acbdfee28bbbce880cdd84",
     "emoji_world_no_weapons.safetensors": "090754092373d1901f6da365db62f24c6566dacebee1a2a920a4624620bb99c4",
     "emoji_world_skin_tone.safetensors": "afa9c04d6b17bc7ab360f5e89d20d5b4fa46f71d179143a0ae7c0307c681e6d5",
-    "emoji_world_transformer_gender.safetensors": "e2129b0e35ddba6172f76ce64b65fdd8be1418f50c6da44c27ceabeb0ef8a3b7",
+    "emoji_world_transformer_gender.safetensors": "3c1b8589a3d44bd53ac9b3103066b635d652d0bbde8bfde8989711ea9dcc4313",
 }
 
 

@@ -203,23 +203,50 @@ def test_measuring_without_the_file_says_how_to_get_it(monkeypatch: pytest.Monke
 def test_each_further_training_begins_with_the_weights_of_the_one_before(
     shallow: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    trainings = train_transformer.SIZED, train_transformer.REFINED
-    assert [one.start for one in trainings] == [train_transformer.STATE, train_transformer.SIZED.state]
+    trainings = train_transformer.FURTHER
     torch.save({"average": shallow(7).state_dict()}, tmp_path / train_transformer.STATE)
     begun: list[dict[str, Tensor]] = []
 
-    def loss_with(network: torch.nn.Module, _: World, sets: list[Any], *emphasis: float) -> Callable[..., Tensor]:
+    def loss_with(network: torch.nn.Module, _: World, sets: list[Any], emphasis: object) -> Callable[..., Tensor]:
+        one = trainings[len(begun)]
         begun.append({name: weight.clone() for name, weight in network.state_dict().items()})
-        assert emphasis == (one.explicit, one.night)
-        assert [len(pictures) for _, pictures in sets] == list(one.pictures)
+        assert emphasis == one.emphasis
+        others = [train_transformer.OF_OTHER_SIZES] * len(train_transformer.SIZES)
+        assert [len(pictures) for _, pictures in sets] == [one.pictures, *others]
         return lambda _: sum((weight.sum() for weight in network.parameters()), torch.tensor(0.0))
 
     monkeypatch.setattr(train_transformer, "host_network", lambda: shallow(0))
     monkeypatch.setattr(train_transformer, "encode", lambda *_: torch.zeros(0))
     monkeypatch.setattr(train_transformer, "flow_loss", loss_with)
-    data = [SimpleNamespace(pictures=[None] * 8000)] * (1 + len(train_transformer.SIZES))
-    for one in trainings:
-        train_transformer.go_on(one, data, SimpleNamespace(), tmp_path, 0, steps=2)  # type: ignore[arg-type]
-    for weights, one in zip(begun, trainings, strict=True):
-        before = train_transformer.averaged(tmp_path, one.start)
+    data = [SimpleNamespace(pictures=[None] * train_transformer.PICTURES)] * (1 + len(train_transformer.SIZES))
+    train_transformer.go_on(data, SimpleNamespace(), tmp_path, 0, steps=2)  # type: ignore[arg-type]
+    states = [train_transformer.STATE, *(one.state for one in trainings)]
+    for weights, state in zip(begun, states, strict=False):
+        before = torch.load(tmp_path / state, weights_only=True)["average"]
         assert all(torch.equal(weights[name], before[name]) for name in before)
+    last = torch.load(tmp_path / states[-1], weights_only=True)["average"]
+    assert all(torch.equal(last[name], weight) for name, weight in train_transformer.averaged(tmp_path).items())
+
+
+@pytest.mark.parametrize(
+    ("caption", "kind", "weight"),
+    [
+        ("a photo of a woman pilot", "explicit", 12.0),
+        ("a photo of a female dark-skinned pilot at night", "explicit", 12.0),
+        ("a photo of a pilot with dark skin", "explicit", 4.0),
+        ("a photo of a pilot", "neutral", 1.0),
+        ("a photo of a pilot at night", "neutral", 6.0),
+    ],
+)
+def test_captions_that_name_the_rare_gender_are_seen_oftener(caption: str, kind: str, weight: float) -> None:
+    pilot = Picture(caption, "plain", "noto", kind, "pilot", "woman", 0)
+    assert train_transformer.FURTHER[-1].emphasis.of(pilot) == weight
+
+
+def test_the_usual_gender_is_not_seen_oftener() -> None:
+    emphasis = train_transformer.FURTHER[-1].emphasis
+    assert emphasis.of(Picture("a woman nurse", "plain", "noto", "explicit", "nurse", "woman", 0)) == 4.0
+    assert emphasis.of(Picture("a man nurse", "plain", "noto", "explicit", "nurse", "man", 0)) == 12.0
+    assert emphasis.of(Picture("a woman", "plain", "noto", "explicit", "person", "woman", 0)) == 12.0
+    first = train_transformer.Emphasis()
+    assert first.of(Picture("a man nurse", "plain", "noto", "explicit", "nurse", "man", 0)) == 3.0
