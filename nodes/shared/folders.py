@@ -20,10 +20,11 @@ FOLDER = "respo"
 SUFFIX = ".safetensors"
 FOREIGN = (".pth", ".pt")  # other projects' files, for Import Module alone
 SHOW_CHECKPOINT = "Respo.EmojiWorld.ShowCheckpoint"  # declared in web/js/settings.js
-_NEVER_IN_A_NAME = re.compile("[:\\0\\ud800-\\udfff]")  # drives and streams, null, lone surrogates
-# Line breaks and tabs, signs that Windows refuses, and what stands for a device there, whatever the ending.
+# Drives and streams, null, line breaks (with one a name could add a line to a node's text), lone surrogates.
+_NEVER_IN_A_NAME = re.compile("[:\\0\\n\\r\\ud800-\\udfff]")
+# Tabs, signs that Windows refuses, and what stands for a device there, whatever the ending.
 _NEVER_IN_A_NEW_NAME = re.compile(
-    r"[\n\t<>\"|?*]|(^|[/\\])(con|prn|aux|nul|com\d|lpt\d)\s*(\.[^/\\]*)?($|[/\\])", re.IGNORECASE
+    r"[\t<>\"|?*]|(^|[/\\])(con|prn|aux|nul|com\d|lpt\d)\s*(\.[^/\\]*)?($|[/\\])", re.IGNORECASE
 )
 _MAX_BYTES = 128 * 2**20  # no module is larger; checked before hashing, which takes long for a checkpoint
 _EMOJI_WORLD = Path(__file__).resolve().parents[2] / "emoji_world"
@@ -165,6 +166,7 @@ def _relative(name: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> PurePosixPath
     if not inside or path.suffix.lower() not in suffixes or _is_too_long(path):
         raise ModuleFileError(
             f"expected the name of a {' or '.join(suffixes)} file inside the '{FOLDER}' model folder, found "
-            f"{name[:100]!r}. Choose one from the list, or for a new file a plain name like 'gender' or 'mine/gender'."
+            f"{name[:100]!r}. Choose one from the list without ':' and line breaks, or for a new file a plain name "
+            "like 'gender' or 'mine/gender'."
         )
     return path

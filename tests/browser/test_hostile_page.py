@@ -59,6 +59,8 @@ def test_a_switch_that_is_not_here_is_written_out(page):
 def test_twenty_thousand_switches_do_not_stop_the_page(page):
     many = {f"no {number} ({number}.safetensors)": True for number in range(20_000)}
     assert 0 < len(load_switches(page, many)) < 2000
+    saved = page.evaluate("() => app.graph.serialize().nodes.find((one) => one.type === 'RespoSafety').properties")
+    assert many.items() <= saved["respo_switches"].items()  # those that the page does not show are kept, too
 
 
 def test_why_the_host_refused_is_written_out(page):

@@ -183,6 +183,14 @@ def test_formats_that_are_not_there() -> None:
         family_named("lora")
 
 
+def test_no_half_is_left_where_the_list_appeared_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(FileExistsError):
+        exported(make(), FAMILIES["respodiff"]).save(tmp_path / "x.pth", new=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert (tmp_path / "x.json").read_text() == "{}"
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RespoError, match="cannot write"):

@@ -184,6 +184,19 @@ def test_no_file_can_turn_the_text_of_its_switch_round(node, safety_folder, pack
     assert not any("\u202e" in text for text in (switch.display_name, switch.tooltip))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_no_name_adds_a_line_to_the_text(node, safety_folder, pack):
+    path = safety_folder / "safety" / "x\nOn: no weapons, ships with Respo.safetensors"
+    path.write_bytes((safety_folder / "safety" / "mood.safetensors").read_bytes())
+    switch = f"calm (safety/{path.name})"
+    try:
+        assert switch not in names_of(node)
+        with pytest.raises(pack.core.errors.ModuleFileError, match=r"found 'safety/x\\nOn: no weapons"):
+            pack.root.nodes.safety.require_known({switch: True}, set(names_of(node)))
+    finally:
+        path.unlink()
+
+
 def test_files_are_read_once(node, pack, monkeypatch):
     names_of(node)
     reads = []

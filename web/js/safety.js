@@ -17,7 +17,9 @@ function restore(node, saved) {
     missing.delete(widget.name);
   }
   // A concept that is on but not here stays in the workflow: the node then says which file it needs.
-  for (const name of [...missing].slice(0, MOST_MISSING)) {
+  const names = [...missing];
+  node.respoUnshown = Object.fromEntries(names.slice(MOST_MISSING).map((name) => [name, true]));
+  for (const name of names.slice(0, MOST_MISSING)) {
     node.addWidget("toggle", name, true, () => {}, { on: "on", off: "off" }).label = printable(name);
   }
 }
@@ -30,7 +32,7 @@ app.registerExtension({
     nodeType.prototype.onSerialize = function (saved) {
       onSerialize?.apply(this, arguments);
       const values = Object.fromEntries(switchesOf(this).map((widget) => [widget.name, widget.value]));
-      saved.properties = { ...saved.properties, [SAVED]: values };
+      saved.properties = { ...saved.properties, [SAVED]: { ...this.respoUnshown, ...values } };
     };
     nodeType.prototype.onConfigure = function (saved) {
       onConfigure?.apply(this, arguments);

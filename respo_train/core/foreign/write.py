@@ -35,7 +35,12 @@ class Exported:
         torch.save(self.tensors, data)
         listed = json.dumps(self.numbers, ensure_ascii=False, indent=1).encode()
         write_atomically(path, data.getvalue(), new=new)
-        write_atomically(path.with_suffix(".json"), listed, new=new)
+        try:
+            write_atomically(path.with_suffix(".json"), listed, new=new)
+        except BaseException:
+            if new:  # no half of the two stays
+                path.unlink(missing_ok=True)
+            raise
 
 
 @torch.no_grad()
