@@ -14,6 +14,7 @@ from respo_train.evaluation.figure import Figure
 from respo_train.report.charts import COLOURS, INK, drawing, png, spread
 
 from .measure import FAIRNESS, Figures
+from .methods import Method
 from .tables import title
 
 NAME = "methods.png"
@@ -38,8 +39,8 @@ PANELS = (
 )
 
 
-def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
-    """Write the picture; `own`: the row to stand out. A row without a figure has no mark there."""
+def save(path: Path, found: Mapping[str, Figures], own: str, of: Mapping[str, Method]) -> None:
+    """Write the picture; `own`: the row to stand out; `of`: see `title`. A row without a figure has no mark there."""
     tasks = [task for task in FAIRNESS if any(f"background_psnr_{task}" in figures for figures in found.values())]
     rows = [name for name, figures in found.items() if any(f"deviation_{task}" in figures for task in tasks)]
     with drawing(11, (0.16 + 0.1 * len(tasks)) * len(rows) + 1.5) as figure:
@@ -55,7 +56,7 @@ def save(path: Path, found: Mapping[str, Figures], own: str) -> None:
             axes.yaxis.grid(False)
             if own in rows:
                 axes.axhspan(len(rows) - 1.5 - rows.index(own), len(rows) - 0.5 - rows.index(own), color=OWN, zorder=-1)
-        names = [title(row).strip("*") for row in rows]
+        names = [title(row, of).strip("*") for row in rows]
         panels[0].set(yticks=np.arange(len(rows))[::-1], yticklabels=names, xlim=(-0.02, 1.02))
         panels[0].set_ylim(-0.6, len(rows) - 0.4)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=3)

@@ -50,11 +50,11 @@ def save(folder: Path, plan: Plan, store: Store, modules: Modules) -> Shown:
 
 def _side_by_side(plan: Plan, store: Store, modules: Modules, task: Task) -> list[tuple[str, Pictures]]:
     first = plan.cells(UNMODIFIED, PLAIN[task.prompts], {})[0]
-    rows = [(title(UNMODIFIED), store.load(first)[:])] if _is_there(store, first) else []
+    rows = [(title(UNMODIFIED, plan.methods), store.load(first)[:])] if _is_there(store, first) else []
     for name in modules:
         if name != UNMODIFIED and task in plan.tasks(name):
             cell = plan.cells(name, task, modules[name])[0]
-            rows += [(title(name), store.load(cell)[:])] if _is_there(store, cell) else []
+            rows += [(title(name, plan.methods), store.load(cell)[:])] if _is_there(store, cell) else []
     return rows
 
 

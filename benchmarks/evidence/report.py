@@ -22,7 +22,7 @@ from .measure import Figures
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
 from .rivals import CURVES
-from .tables import OF_TRAININGS, TABLES, rankings, spread, table, text, title, verdicts
+from .tables import OF_TRAININGS, TABLES, rankings, spread, table, text, verdicts
 from .targets import TARGETS, TRANSFORMER_TARGETS, Target
 from .training import Modules
 
@@ -103,7 +103,7 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
     targets = made.page.targets
     tables = {
         "Three trainings: mean [lowest, highest]": table(OF_TRAININGS, spread(found)),
-        **{heading: table(columns, rows) for heading, columns in TABLES.items()},
+        **{heading: table(columns, rows, of=plan.methods) for heading, columns in TABLES.items()},
     }
     page = _template().render(
         made=made,
@@ -121,12 +121,12 @@ def write(folder: Path, plan: Plan, found: Mapping[str, Figures], store: Store, 
         curves=curves.NAME,
         tables=tables,
         judge=found.get("judge", {}),
-        rankings=rankings(rows),
+        rankings=rankings(rows, plan.methods),
         shown=pictures.save(folder / "pictures", plan, store, modules) if made.pictures else (),
         kept=() if made.pictures else _kept(folder / PAGE),
         tasks=[task for task in TASKS.values() if any(task in plan.tasks(name) for name in plan.methods)],
     )
-    chart.save(folder / "pictures" / chart.NAME, rows, RESPO)
+    chart.save(folder / "pictures" / chart.NAME, rows, RESPO, plan.methods)
     if made.page.curves:
         curves.save(folder / "pictures" / curves.NAME, made.page.curves, found)
     write_atomically(folder / PAGE, page.encode())
@@ -141,7 +141,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"title": title, "figure": text}
+    environment.filters |= {"figure": text}
     return environment.get_template(TEMPLATE)
 
 

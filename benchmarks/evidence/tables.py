@@ -14,6 +14,7 @@ from respo_train.evaluation.rows import written
 
 from .judging import COIN, PERFECT
 from .measure import FAIRNESS
+from .methods import Method
 from .plan import UNMODIFIED
 from .rivals import TRAININGS
 from .rows import ROWS
@@ -117,7 +118,9 @@ def _bare(number: float, unit: str) -> str:
     return written(number, unit).rstrip("% dB")
 
 
-def table(columns: Sequence[Column], results: Results, written: Writing = text) -> list[str]:
+def table(
+    columns: Sequence[Column], results: Results, written: Writing = text, of: Mapping[str, Method] = ROWS
+) -> list[str]:
     """Return one table's lines: rows with any figure of it, the columns that any method fills; none where none does.
 
     What is known of the unmodified model and of ideals, and of no method beside them, is left out.
@@ -130,7 +133,7 @@ def table(columns: Sequence[Column], results: Results, written: Writing = text) 
     lines = [f"| | {' | '.join(column.title for column in used)} |", "|---" * (len(used) + 1) + "|"]
     for name, own in rows.items():
         cells = [written(own.get(column.metric), column.unit) for column in used]
-        lines.append(f"| {title(name)} | {' | '.join(cells)} |")
+        lines.append(f"| {title(name, of)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -148,10 +151,10 @@ def spread(results: Results) -> dict[str, dict[str, Figure]]:
     return found
 
 
-def title(name: str) -> str:
-    """Return what a row is called."""
+def title(name: str, of: Mapping[str, Method] = ROWS) -> str:
+    """Return what a row is called; `of`: the rows it is one of, as a transformer's may have the name of a U-Net's."""
     ideals = {PERFECT: "*a perfect method under this assignment*", COIN: "*coin flips, never failing*"}
-    return ideals.get(name) or (ROWS[name].title if name in ROWS else name)
+    return ideals.get(name) or (of[name].title if name in of else name)
 
 
 def verdicts(own: Own, targets: Sequence[Target] = TARGETS) -> list[str]:
@@ -175,7 +178,7 @@ def unit_of(metric: str) -> str:
     )
 
 
-def rankings(results: Results) -> list[str]:
+def rankings(results: Results, of: Mapping[str, Method] = ROWS) -> list[str]:
     """Return how both judges rank the methods by each figure that both have, and Kendall's tau between the two."""
     lines = ["| by | the judge | the nearest emoji | Kendall's tau |", "|---|---|---|---|"]
     for metric in RANKED:
@@ -185,13 +188,13 @@ def rankings(results: Results) -> list[str]:
             if metric in own and f"second_{metric}" in own
         }
         if len(both) > 1:
-            orders = [_order({name: values[k] for name, values in both.items()}) for k in (0, 1)]
+            orders = [_order({title(name, of): values[k] for name, values in both.items()}) for k in (0, 1)]
             tau = kendalltau([one for one, _ in both.values()], [two for _, two in both.values()]).statistic
             lines.append(f"| {metric.replace('_', ' ')} | {orders[0]} | {orders[1]} | {tau:.2f} |")
     return lines
 
 
 def _order(values: Mapping[str, float]) -> str:
-    """Return the rows' names from the lowest to the highest value, and the values; ties as ties."""
-    tied = {value: [title(n) for n, own in values.items() if own == value] for value in sorted(set(values.values()))}
+    """Return the rows' titles from the lowest to the highest value, and the values; ties as ties."""
+    tied = {value: [n for n, own in values.items() if own == value] for value in sorted(set(values.values()))}
     return " < ".join(f"{' = '.join(names)} ({value:.3f})" for value, names in tied.items())

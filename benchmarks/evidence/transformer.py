@@ -27,7 +27,11 @@ _RESPO = replace(
     shipped=False,
     tasks=_DRAWN[RESPO],
     training=Training("respo"),
-    where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
+    strengths={"joint": 0.9},
+    where={**dict.fromkeys(FAIRNESS + SIZED, 0.3), "joint": 0.33},
+    safety={"level": "max"},
+    about="modules of the presets with their probes of prompts, Balance (at strength 0.9 where two attributes are "
+    "shared), Where by record, Safety at max",
 )
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
@@ -44,9 +48,9 @@ ROWS: Mapping[str, Method] = {
     "respo-others": replace(
         _RESPO,
         title="Respo, gender led away from the other concept",
-        tasks=("gender", "joint", *SIZED),
+        tasks=("gender", *SIZED),
         training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.0}}),
-        where={"joint": 0.3, **dict.fromkeys(("gender", *SIZED), 0.32)},
+        where=dict.fromkeys(("gender", *SIZED), 0.32),
         about="the row above with another target for gender: a firefighter who is to be a woman is led away from "
         "'a man firefighter', not from 'a firefighter'",
     ),
