@@ -20,8 +20,8 @@ def check_fit(model: Any, module: LoadedModule) -> str:
     known = module.attribute.base.get("fingerprint")
     if known and same_checkpoint(fingerprint(own_weight(model, made_for.block)), known):
         return ""
-    name = module.attribute.base.get("name", "another checkpoint")
-    return f"Note: made on {name}; this model has other weights, so the effect may be weaker or different."
+    made_on = module.attribute.made_on
+    return f"Note: made on {made_on}; this model has other weights, so the effect may be weaker or different."
 
 
 def require_allowed(module: LoadedModule, strength: float) -> None:

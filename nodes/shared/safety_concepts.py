@@ -10,6 +10,7 @@ from pathlib import Path
 from ...respo_train.core.errors import ModuleFileError, RespoError
 from ...respo_train.core.files.checkpoint import read_metadata
 from ...respo_train.core.module.attribute import check_name, direction_of
+from ...respo_train.core.shown import one_line
 from .folders import module_names, resolve
 
 SHIPPED = ("emoji_world_no_weapons.safetensors",)  # this order must not change; append new ones
@@ -64,5 +65,5 @@ def _read(name: str, path: Path, _changed: int, _size: int) -> tuple[SafetyConce
         return ()
     if metadata["purpose"] != "safety":
         return ()
-    made_on = str(base.get("name", "an unnamed checkpoint"))[:100]
+    made_on = one_line(base.get("name", "an unnamed checkpoint"), 100)
     return tuple(SafetyConcept(name, concept, made_on, direction_of(concept, training)) for concept in concepts)

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ...respo_train.core.files.checkpoint import to_bytes
 from ...respo_train.core.module.attribute import Attribute
 from ...respo_train.core.module.grid import Grid
+from ...respo_train.core.shown import one_line
 from ..calls.conds import Guidance
 
 RespoModule = io.Custom("RESPO_MODULE")
@@ -51,13 +52,12 @@ class LoadedModule:
     def describe(self) -> str:
         """Return five short lines to show on Load Module, six when the file recommends a strength."""
         attribute = self.attribute
-        base = attribute.base.get("name", "an unnamed checkpoint")
-        objective = attribute.training.get("objective", "unknown")
+        objective = one_line(attribute.training.get("objective", "unknown"))
         strength = attribute.training.get("strength")
-        meant = f"Meant for strength {str(strength)[:20]}\n" if strength is not None else ""
+        meant = f"Meant for strength {one_line(strength, 20)}\n" if strength is not None else ""
         return (
             f"{attribute.name}: {', '.join(attribute.concepts)}\n"
-            f"Made on {base} – {attribute.architecture.describe()}\n"
+            f"Made on {attribute.made_on} – {attribute.architecture.describe()}\n"
             f"Objective: {objective} ({attribute.purpose})\n"
             f"{meant}"
             f"Size: {size_of(attribute)}\n"

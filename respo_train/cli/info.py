@@ -9,6 +9,7 @@ from typing import Any
 from ..core.module.attribute import Attribute
 from ..core.module.entanglement import overlaps
 from ..core.module.grid import Grid
+from ..core.shown import one_line
 
 # The most interesting entries first; the file's other entries follow.
 _FIRST = ("objective", "recipe", "half", "strength", "steps_done", "date", "licence")
@@ -20,8 +21,8 @@ def describe(attribute: Attribute) -> str:
     """Return everything that the file contains, as tables."""
     base, training = attribute.base, attribute.training
     lines = [f"{attribute.name} ({attribute.purpose}) for {attribute.architecture.describe()}"]
-    sha256 = f" (sha256 {str(base['sha256'])[:16]})" if "sha256" in base else ""
-    lines += [f"trained on {base.get('name', 'an unnamed checkpoint')}{sha256}", ""]
+    sha256 = f" (sha256 {one_line(base['sha256'], 16)})" if "sha256" in base else ""
+    lines += [f"trained on {attribute.made_on}{sha256}", ""]
     lines += [*table(concept_rows(attribute)), *_probe(attribute), *_entanglement(attribute), ""]
     first = {key: training[key] for key in _FIRST if key in training}
     if (half := str(training.get("half"))) in HALVES:
@@ -75,6 +76,7 @@ def _size(grid: Grid) -> str:
 
 def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> Iterator[str]:
     """Yield the rows with aligned columns, all equally long; nothing if there are no rows."""
+    rows = [tuple(one_line(cell, None) for cell in row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         yield indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -1,7 +1,8 @@
 """How text of strangers is shown: on terminals, in pages, on nodes and in errors.
 
-Names and metadata may hold terminal escapes, which can hide or rewrite what was printed before, and marks that turn the
-direction of writing round, which can make one name look like another.
+Names and metadata may hold terminal escapes, which can hide or rewrite what was printed before, marks that turn the
+direction of writing round, which can make one name look like another, and line breaks, which can add a line that we
+never wrote.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ def printable(text: str) -> str:
     )
 
 
-def shown(value: Any, most: int = _LONGEST) -> str:
-    """Return at most `most` characters that say what a foreign value is; never raises."""
+def one_line(value: Any, most: int | None = 200) -> str:
+    """Return a foreign value, at most `most` characters of it, for a line of a text that has others; never raises."""
     try:
-        text = repr(value[:most]) if isinstance(value, str) else str(value)[:most]
+        text = str(value)[:most]
     except (ValueError, RecursionError):  # a whole number of thousands of digits; lists without bottom
         text = f"a {type(value).__name__}"
     return printable(text).replace("\n", " ")
+
+
+def shown(value: Any, most: int = _LONGEST) -> str:
+    """Return what a foreign value is, text in quotes, as `one_line` does."""
+    return printable(repr(value[:most])) if isinstance(value, str) else one_line(value, most)

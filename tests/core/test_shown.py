@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from respo_train.__main__ import main
 from respo_train.core.errors import Remedy, RespoError
 from respo_train.core.files.checkpoint import load_attribute, save_attribute
-from respo_train.core.shown import printable, shown
+from respo_train.core.shown import one_line, printable, shown
 from respo_train.report.pages import Page, write_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +37,9 @@ def test_every_mark_is_written_out(text: str) -> None:
 
 @given(values)
 def test_anything_can_be_shown(value: object) -> None:
-    assert is_clean(shown(value))
-    assert "\n" not in shown(value)
+    for text in (shown(value), one_line(value)):
+        assert is_clean(text)
+        assert "\n" not in text
 
 
 def test_what_has_no_text() -> None:
@@ -62,13 +63,14 @@ def test_pages_are_clean(tmp_path: Path) -> None:
 def test_the_terminal_is_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = load_attribute(ROOT / "emoji_world" / "modules" / "emoji_world_gender.safetensors")
     bad = BAD.removesuffix("\ud800")  # which no file can hold
-    object.__setattr__(good, "base", {**good.base, "name": bad})
-    object.__setattr__(good, "training", {"objective": bad, bad: 1})
+    object.__setattr__(good, "base", {**good.base, "name": f"{bad}\nlicence  free"})
+    object.__setattr__(good, "training", {"objective": f"{bad}\nlicence  free", f"{bad}\nlicence": 1})
     save_attribute(tmp_path / "bad.safetensors", good)
     assert main(["info", str(tmp_path / "bad.safetensors")]) == 0
     printed = capsys.readouterr().out
     assert "\\u202e" in printed
     assert is_clean(printed)
+    assert not any(line.startswith("licence") for line in printed.splitlines())
 
 
 def calls(path: Path, name: str) -> int:

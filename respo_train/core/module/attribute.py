@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RespoError, UnknownConcept
+from ..shown import one_line
 from .architecture import Architecture
 from .concept import ConceptModule
 from .probe import PromptProbe
@@ -62,6 +63,11 @@ class Attribute:
                     f"expected {self.architecture.middle_channels} channels for {self.architecture.describe()}, "
                     f"but the concept {name!r} has {module.channels}"
                 )
+
+    @property
+    def made_on(self) -> str:
+        """The name of the checkpoint it was trained on, for people: one line of at most 200 characters."""
+        return one_line(self.base.get("name", "an unnamed checkpoint"))
 
     def concept(self, name: str) -> ConceptModule:
         """Return one concept's module. Raises UnknownConcept, which lists the known ones."""

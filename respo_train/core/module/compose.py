@@ -125,7 +125,7 @@ def note_on_bases(terms: Sequence[Term]) -> str:
     prints = first.get("fingerprint", ())
     if all(other == first or same_checkpoint(prints, other.get("fingerprint", ())) for other in others):
         return ""
-    names = dict.fromkeys(_base_name(term.attribute) for term in terms)
+    names = dict.fromkeys(term.attribute.made_on for term in terms)
     return f"Note: made of concepts for different checkpoints ({', '.join(names)}), so it may be weaker or different."
 
 
@@ -173,13 +173,9 @@ def _pedigree(term: Term) -> dict[str, Any]:
         "attribute": attribute.name,
         "concept": term.concept,
     }
-    facts |= {"weight": term.weight, "purpose": attribute.purpose, "base": _base_name(attribute)}
+    facts |= {"weight": term.weight, "purpose": attribute.purpose, "base": attribute.made_on}
     more = {key: attribute.training[key] for key in ("licence", "operation", "parents") if key in attribute.training}
     return facts | (more if len(json.dumps(more)) <= _MAX_PEDIGREE else {})
-
-
-def _base_name(attribute: Attribute) -> str:
-    return str(attribute.base.get("name", "an unnamed checkpoint"))[:200]
 
 
 def _words(operation: str, terms: Sequence[Term], name: str) -> dict[str, list[str]]:
