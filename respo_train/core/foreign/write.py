@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -35,12 +36,11 @@ class Exported:
         torch.save(self.tensors, data)
         listed = json.dumps(self.numbers, ensure_ascii=False, indent=1).encode()
         write_atomically(path, data.getvalue(), new=new)
-        try:
-            write_atomically(path.with_suffix(".json"), listed, new=new)
-        except BaseException:
+        with contextlib.ExitStack() as undo:
             if new:  # no half of the two stays
-                path.unlink(missing_ok=True)
-            raise
+                undo.callback(path.unlink, missing_ok=True)
+            write_atomically(path.with_suffix(".json"), listed, new=new)
+            undo.pop_all()
 
 
 @torch.no_grad()
