@@ -26,7 +26,7 @@ from benchmarks.drawing import TRAINED, draw_all, photos
 from benchmarks.evidence.bench import BENCH, examiners
 from benchmarks.graph import TRANSFORMER
 from benchmarks.scoring import compared, score
-from emoji_world import world
+from emoji_world import text, world
 from respo_train.core.module.tokens import TokenGrid
 from respo_train.host.load import load_unet
 from respo_train.host.split_transformer import STEPS, HostTransformer, _Pass
@@ -34,6 +34,7 @@ from respo_train.network import AttentionHook, Conditioning, Encoded
 from respo_train.settings.preset_files import read_config
 from respo_train.trainer import train
 
+PLACES = 8  # rows and columns of image tokens at the native size
 FIRST_SEED = 7_000_000  # of pictures that no other figure is of
 VECTOR = {"map_width": None, "map_lr": None, "kind": "channel"}  # one vector, wherever it is added
 # Without a map a constant has to be driven further, see evidence/README.md: the U-Net's settings.
@@ -97,12 +98,15 @@ class Place:
 def places(blocks: int) -> list[Place]:
     """Return what is compared, on a network of so many blocks."""
     every = range(1, blocks + 1)
+    whole = {"grid": [PLACES, PLACES]}  # the trainer's default is at most 4 x 4
     return [
-        *(Place(f"image tokens behind block {k}", block=k) for k in every),
+        *(Place(f"image tokens behind block {k}", block=k, changes=whole) for k in every),
         Place("image tokens behind block 3, one vector and a map", block=3, changes={"kind": "channel"}),
         Place("image tokens behind block 3, 4 x 4 places and a map", block=3, changes={"grid": [4, 4]}),
-        Place("image tokens behind block 3, rank 4 and a map", block=3, changes={"kind": "low_rank", "rank": 4}),
-        Place("image tokens behind block 3, a constant", block=3, changes={**VECTOR, **CONSTANT, "kind": "grid"}),
+        Place(
+            "image tokens behind block 3, rank 4 and a map", block=3, changes={"kind": "low_rank", "rank": 4} | whole
+        ),
+        Place("image tokens behind block 3, a constant", block=3, changes=VECTOR | CONSTANT | {"kind": "grid"} | whole),
         *(Place(f"text tokens behind block {k}", TextTokens, k, {**VECTOR, **CONSTANT}) for k in (2, 3)),
         *(
             Place(f"each token in every block, guidance {g:g}", EveryBlock, 1, _every_block(g))
@@ -113,7 +117,8 @@ def places(blocks: int) -> list[Place]:
 
 def _every_block(guidance: float) -> dict[str, Any]:
     rates = {"responsible_lr": 0.003, "semantic_lr": 0.0}  # with .05, as elsewhere, the loss grew from the first step
-    return {**VECTOR, **CONSTANT, **rates, "kind": "grid", "target_guidance": guidance, "lambda": 0.0}
+    grid = [1, text.MAX_TOKENS + PLACES**2]
+    return {**VECTOR, **CONSTANT, **rates, "kind": "grid", "grid": grid, "target_guidance": guidance, "lambda": 0.0}
 
 
 def rows(options: Namespace) -> Iterator[Row]:
