@@ -21,6 +21,7 @@ _DRAWN = {
     "negative": ("gender", "skin", "joint", *SAFETY),
     RESPO: FAIRNESS + SAFETY + SIZED,
 }
+# Strengths, thresholds and level were chosen on the development professions; see emoji_world/README.md.
 _RESPO = replace(
     METHODS[RESPO],
     network=TRANSFORMER,
