@@ -13,10 +13,11 @@ from torch import Tensor
 from ..respo_train.core.counting.fairness import Pair, asked_for, attribute_of, concepts_of, report, sentence, to_json
 from ..respo_train.core.counting.labels import parse_labels
 from ..respo_train.core.counting.running_total import picture_key
-from ..respo_train.core.counting.workflow_key import prompt_texts, workflow_key
+from ..respo_train.core.counting.workflow_key import named_files, prompt_texts, workflow_key
 from ..respo_train.core.judge import AnyJudge, Verdict, look
 from .pictures.charts import fairness_chart, shown_with
 from .shared import widgets
+from .shared.folders import SUFFIX, versions_of
 from .shared.totals import count
 from .shared.wire import RespoJudge
 
@@ -111,7 +112,8 @@ def _together(
     prompt = getattr(hidden, "prompt", None)
     node = str(getattr(hidden, "unique_id", None))
     about = {"node": node, "attribute": what[0], "concepts": list(what[1:]), "texts": prompt_texts(prompt, node, _OWN)}
-    key = workflow_key(prompt, node, _OWN, *what)
+    # A module that was trained anew under its old name draws other pictures: they are not added to those from before.
+    key = workflow_key(prompt, node, _OWN, *what, *versions_of(named_files(prompt, node, SUFFIX)))
     return count(key, [picture_key(image) for image in images], pairs, about, anew)
 
 

@@ -7,13 +7,12 @@ from pathlib import PurePosixPath
 
 from comfy_api.latest import io, ui
 
-from ..respo_train.core.files.checkpoint import file_sha256
 from ..respo_train.core.files.text import limited
 from ..respo_train.core.foreign.families import BASES
 from ..respo_train.core.foreign.names import fitting_name, parse_concepts
 from ..respo_train.core.foreign.read import read_file
 from .shared import widgets
-from .shared.folders import FOREIGN, foreign_names, place_for, resolve
+from .shared.folders import FOREIGN, foreign_names, place_for, resolve, version_of
 from .shared.saving import Existing, existing_input, save
 from .shared.wire import RespoModule
 
@@ -68,7 +67,7 @@ class ImportModule(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = None, **_: object) -> str:
-        return file_sha256(_foreign(file)) if file is not None else ""
+        return version_of(file, FOREIGN)
 
     @classmethod
     def execute(cls, file: str, only: str, concepts: str, base: str, name: str, existing: Existing) -> io.NodeOutput:

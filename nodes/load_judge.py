@@ -45,7 +45,7 @@ class LoadJudge(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, judge: str | None = None, prompts: str | None = "") -> str:
-        return state(str(judge))
+        return state(judge)
 
     @classmethod
     def execute(cls, judge: str, prompts: str = "") -> io.NodeOutput:

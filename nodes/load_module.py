@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ModuleFileError
-from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
+from ..respo_train.core.files.checkpoint import load_hashed
 from .shared import widgets
-from .shared.folders import module_names, resolve
+from .shared.folders import module_names, resolve, version_of
 from .shared.wire import LoadedModule, RespoModule
 
 
@@ -45,7 +45,7 @@ class LoadModule(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, module: str | None = None, sha256: str | None = "") -> str:
-        return file_sha256(resolve(module)) if module is not None else ""
+        return version_of(module)
 
     @classmethod
     def execute(cls, module: str, sha256: str = "") -> io.NodeOutput:

@@ -8,10 +8,10 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import ArchitectureMismatch, RespoError
-from ..respo_train.core.files.checkpoint import file_sha256, load_hashed
+from ..respo_train.core.files.checkpoint import load_hashed
 from ..respo_train.core.shown import printable
 from .shared import widgets
-from .shared.folders import own_folder, resolve
+from .shared.folders import own_folder, resolve, version_of
 from .shared.guard import architecture_of, check_fit
 from .shared.safety_concepts import SafetyConcept, safety_concepts
 from .shared.shipped import SHA256
@@ -57,7 +57,9 @@ class Safety(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **given: Any) -> list[str]:
-        return [file_sha256(resolve(found.file)) for found in _switched_on(given)]
+        # Of a linked switch the host does not know the value yet, and gives None: it may turn out to be on.
+        known = {name: value for name, value in given.items() if value is not None}
+        return [version_of(found.file) for found in _switched_on(known)]
 
     @classmethod
     def execute(

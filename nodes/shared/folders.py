@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import folder_paths
 
 from ...respo_train.core.errors import ModuleFileError
+from ...respo_train.core.files.checkpoint import file_sha256
 from ...respo_train.core.files.text import read_text
 from ...respo_train.core.shown import printable, shown
 from .shipped import FOLDER as SHIPPED
@@ -65,8 +68,8 @@ def module_names() -> list[str]:
     """Return the names of all module files, including those in subfolders."""
     try:
         return folder_paths.get_filename_list(FOLDER)
-    except OSError as error:
-        return _unlisted(error)
+    except OSError:  # the host's list still asks for a folder that is gone: what is in the others must not go with it
+        return _names((SUFFIX,))
 
 
 def resolve(name: str, sha256: str = "", suffixes: tuple[str, ...] = (SUFFIX,)) -> Path:
@@ -87,22 +90,47 @@ def resolve(name: str, sha256: str = "", suffixes: tuple[str, ...] = (SUFFIX,)) 
     )
 
 
+def version_of(name: str | None, suffixes: tuple[str, ...] = (SUFFIX,)) -> str:
+    """Return a text that changes whenever the file does, for the host's `fingerprint_inputs`.
+
+    `name`: None where the widget is linked: the host does not know its value yet, so the text changes with any file.
+    Raises ModuleFileError as `resolve` does.
+    """
+    if name is not None:
+        return file_sha256(resolve(name, suffixes=suffixes))
+    found = []
+    for each in module_names() if suffixes == (SUFFIX,) else foreign_names():
+        with contextlib.suppress(ModuleFileError, OSError):  # such a file cannot be opened by the node either
+            stamp = resolve(each, suffixes=suffixes).stat()
+            found.append((each, stamp.st_size, stamp.st_mtime_ns))
+    return repr(found)
+
+
+def versions_of(names: Iterable[str]) -> list[str]:
+    """Return the SHA-256 of those files that are modules here."""
+    found = []
+    for name in names:
+        with contextlib.suppress(ModuleFileError):
+            found.append(version_of(name))
+    return found
+
+
 def foreign_names() -> list[str]:
     """Return the names of other projects' files in the `respo` folders, which the host's list leaves out."""
+    return _names(FOREIGN)
+
+
+def _names(suffixes: tuple[str, ...]) -> list[str]:
+    """Return the names in each folder that can be listed. From an error here the host would leave out the node."""
     found: set[str] = set()
     for root in folder_paths.get_folder_paths(FOLDER):
         try:
             names, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
         except OSError as error:
-            names = _unlisted(error)
-        found.update(folder_paths.filter_files_extensions(names, FOREIGN))
+            logging.warning("Respo: %s cannot be listed: %s. Its nodes do not offer its files.", root, str(error)[:300])
+            continue
+        found.update(folder_paths.filter_files_extensions(names, suffixes))
     return sorted(found)
-
-
-def _unlisted(error: OSError) -> list[str]:
-    """Return no names, with a warning: from an error here the host would leave out the whole node."""
-    logging.warning("Respo: a folder of modules cannot be listed: %s. Its nodes offer no files.", str(error)[:300])
-    return []
 
 
 def _inside(relative: PurePosixPath) -> Path | None:

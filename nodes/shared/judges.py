@@ -54,12 +54,12 @@ def require_known(name: str) -> None:
         )
 
 
-def state(name: str) -> str:
-    """Return a text that changes whenever the judge's files change."""
-    folder = _models().get(name)
-    if folder is None:
-        return name
-    return repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())])
+def state(name: str | None) -> str:
+    """Return a text that changes whenever the judge's files do; where the name is not known yet, any judge's."""
+    known = _models()
+    folders = list(known.values()) if name is None else [known[name]] if name in known else []
+    paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    return repr([name, *((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)])
 
 
 def _models() -> dict[str, Path]:

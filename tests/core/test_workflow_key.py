@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from respo_train.core.counting.workflow_key import prompt_texts, workflow_key
+from respo_train.core.counting.workflow_key import named_files, prompt_texts, workflow_key
 
 OWN = frozenset(("running_total",))
 PROMPT: dict[str, Any] = {
@@ -98,3 +98,15 @@ def test_any_prompt_has_a_key(prompt: Any) -> None:
 def test_texts_for_people() -> None:
     assert prompt_texts(PROMPT, "6", OWN) == ["a doctor"]
     assert prompt_texts(PROMPT, "1", OWN) == []
+
+
+def test_files_that_are_named_upstream() -> None:
+    safety = {
+        "class_type": "Safety",
+        "inputs": {"model": ["1", 0], "no x (b.safetensors)": True, "y (c.safetensors)": False},
+    }
+    changed = copy.deepcopy(PROMPT)
+    changed["9"], changed["5"]["inputs"]["model"] = safety, ["9", 0]
+    changed["7"]["inputs"]["filename_prefix"] = "d.safetensors"
+    assert named_files(changed, "6", ".safetensors") == ["a.safetensors", "b.safetensors"]
+    assert named_files(None, "6", ".safetensors") == []

@@ -84,8 +84,10 @@ def test_changed_content_is_another_module(host, module_folder):
     path = module_folder / "changing.safetensors"
     path.write_bytes(b"one")
     before = node.fingerprint_inputs(module=path.name)
-    path.write_bytes(b"two")
+    linked = node.fingerprint_inputs(module=None)
+    path.write_bytes(b"other")
     assert node.fingerprint_inputs(module=path.name) != before
+    assert node.fingerprint_inputs(module=None) != linked
 
 
 def test_truncated_file(run_node, module_folder, raises):

@@ -68,8 +68,10 @@ def test_the_list_shows_other_projects_files_alone(host: Any, folder: Path) -> N
 def test_another_content_is_another_file(host: Any, folder: Path) -> None:
     node = host.nodes.NODE_CLASS_MAPPINGS["RespoImportModule"]
     before = node.fingerprint_inputs(file="unet.pth", only="", name="x")
+    linked = node.fingerprint_inputs(file=None)
     foreign_files.respodiff(folder / "unet.pth", trained=(1,))
     assert node.fingerprint_inputs(file="unet.pth") != before
+    assert node.fingerprint_inputs(file=None) != linked
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +155,20 @@ def test_start_anew(fairness):
     assert fairness(pictures(1, start=9), running_total="on").report["pictures"] == 4
 
 
+def test_a_module_that_is_trained_anew_has_a_total_of_its_own(fairness, totals, module_folder, pack, attribute):
+    path = module_folder / "again.safetensors"
+    steered = json.loads(json.dumps(PROMPT))
+    steered["4"] = {"class_type": "RespoLoadModule", "inputs": {"module": path.name}}
+    steered["2"]["inputs"]["model"] = ["4", 0]
+    for number, expected in ((1, 2), (1, 3), (2, 1)):
+        changed = replace(attribute, training={"steps_done": number})
+        pack.core.files.checkpoint.save_attribute(path, changed)
+        start = 7 * expected
+        found = fairness(pictures(*[0] * (2 if expected == 2 else 1), start=start), steered, running_total="on")
+        assert found.report["pictures"] == expected
+    path.unlink()
+
+
 def test_totals_are_kept_apart(fairness, totals):
     """By prompt and by what is counted; the seed does not matter."""
     fairness(pictures(0, 1), running_total="on")
@@ -289,9 +304,10 @@ def test_load_judge(host, run_node, pack, tmp_path):
     host.folder_paths.add_model_folder_path("respo_judges", str(tmp_path))
     assert pack.root.nodes.shared.judges.judge_names() == ["Emoji World", "NudeNet", "Open-NSFW", "Faces", "my-clip"]
     assert node.validate_inputs("my-clip", "") is True
-    before = node.fingerprint_inputs("my-clip")
+    before, linked = node.fingerprint_inputs("my-clip"), node.fingerprint_inputs(None)
     (tmp_path / "my-clip" / "config.json").write_text("{} ")
     assert node.fingerprint_inputs("my-clip") != before
+    assert node.fingerprint_inputs(None) != linked
     with pytest.raises(pack.core.errors.RespoError, match="expected a CLIP model"):
         run_node("RespoLoadJudge", judge="my-clip")
 

@@ -218,6 +218,16 @@ def test_changed_file_is_another_node(node, safety_folder, pack, attribute):
     assert node.fingerprint_inputs(**{CALM: True, SOBER: True}) != before
 
 
+def test_a_file_whose_switch_is_linked_is_watched(node, safety_folder, pack, attribute):
+    """Of a linked input the host knows no value when it asks: it gives None."""
+    path = safety_folder / "safety" / "mood.safetensors"
+    kept, before = path.read_bytes(), node.fingerprint_inputs(**{CALM: None, SOBER: None})
+    concepts = dict(zip(("sober", "calm"), attribute.concepts.values(), strict=True))
+    pack.core.files.checkpoint.save_attribute(path, replace(attribute, purpose="safety", concepts=concepts))
+    assert node.fingerprint_inputs(**{CALM: None, SOBER: None}) != before
+    path.write_bytes(kept)
+
+
 def test_schema_is_json(node):
     json.dumps(node.GET_NODE_INFO_V1())
 

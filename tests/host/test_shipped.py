@@ -97,6 +97,21 @@ def test_other_names_are_written(pack, name: str) -> None:
     assert path.name == f"{name.rpartition('/')[2]}.safetensors"
 
 
+def test_a_folder_that_is_gone_takes_only_its_own_files_away(pack, host, tmp_path) -> None:
+    gone = tmp_path / "respo"
+    gone.mkdir()
+    (gone / "own.safetensors").touch()
+    host.folder_paths.add_model_folder_path("respo", str(gone))
+    names = pack.root.nodes.shared.folders.module_names
+    try:
+        assert "own.safetensors" in names()
+        shutil.rmtree(gone)
+        assert "emoji_world_gender.safetensors" in names()
+        assert "own.safetensors" not in names()
+    finally:
+        host.folder_paths.folder_names_and_paths["respo"][0].remove(str(gone))
+
+
 def test_a_folder_that_cannot_be_listed_takes_no_node_away(pack, host, monkeypatch, caplog) -> None:
     def long(*_: object, **__: object) -> None:
         raise OSError(36, "File name too long")

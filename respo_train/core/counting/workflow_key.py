@@ -35,6 +35,16 @@ def prompt_texts(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str
     return sorted(set(found))
 
 
+def named_files(prompt: Mapping[str, Any] | None, node: str, ending: str) -> list[str]:
+    """Return the files that upstream nodes name: in an input, or in the id of a switch that is on, "concept (file)"."""
+    found: set[str] = set()
+    for _, _, inputs in _upstream(prompt, node, frozenset()):
+        texts = [value for value in inputs.values() if isinstance(value, str)]
+        texts += [name.rpartition(" (")[2].removesuffix(")") for name, value in inputs.items() if value is True]
+        found.update(text for text in texts if text.lower().endswith(ending))
+    return sorted(found)
+
+
 def _upstream(
     prompt: Mapping[str, Any] | None, node: str, own: frozenset[str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
