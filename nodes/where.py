@@ -129,8 +129,8 @@ def places(clip: Any, prompt: str, words: str) -> Words:
 
 
 def describe(masked: bool, words: str, compared: bool) -> str:
-    """Say how the node finds the subject: "Modules act only: in the mask, where 'doctor' is heard"."""
+    """Say how the node finds the subject: "Modules act only: in the mask, where the picture attends to 'doctor'"."""
     limits = ["in the mask"] * masked
-    limits += [f"where {words.strip()[:60]!r} is heard"] * bool(words.strip())
+    limits += [f"where the picture attends to {words.strip()[:60]!r}"] * bool(words.strip())
     limits += ["where the picture really changes"] * compared
     return f"Modules act only: {', '.join(limits)}"

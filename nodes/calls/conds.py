@@ -3,7 +3,7 @@
 In `cond_or_uncond` the host numbers chunks by their list's place in the call, usually 0 for the positive prompts. But
 some nodes (SAG) call the model with the negative prompts alone, which are then number 0. So wrappers record, in a run's
 options, which of the guider's lists each number of a call stands for. They compare the lists themselves, and where
-another node has copied a list, the identifiers that the host gives its prompts.
+another node has copied a list, the identifiers that the host gives its prompts: all of a list, or else each alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def name_list(lists: Mapping[str, Any], conds: Sequence[Any]) -> dict[Any, list[
     `lists`: the guider's, {"positive": [{"uuid": …}, …], …}. An identifier alone can match two lists: where one side
     has a prompt for an area, the host gives the other side a copy for the same area, and the copy keeps the identifier.
     """
-    same = {name: own for name, own in lists.items() if own is conds}
+    alike = [cond.get("uuid") for cond in conds]
+    same = {name: own for name, own in lists.items() if own is conds} or {
+        name: own for name, own in lists.items() if [cond.get("uuid") for cond in own or []] == alike
+    }
     named: dict[Any, list[Cond]] = {cond.get("uuid"): [] for cond in conds}
     for name, own in (same or lists).items():
         for index, cond in enumerate(own or []):

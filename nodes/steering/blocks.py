@@ -8,8 +8,9 @@ hosts may sample with another copy of the model than the one that was patched.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +28,9 @@ Steer = Callable[[Tensor, Mapping[str, Any]], Tensor]  # h `[B, D, rows, columns
 # The calls that this thread is in, one for each wrapper: edits, and a tape around the network that they change. A hook
 # stays in the code of a compiled network, and another thread may be calling the same network: both find theirs here.
 _CALLS: ContextVar[tuple[_Call, ...]] = ContextVar("respo_calls", default=())
+
+_HOOKED: dict[tuple[torch.nn.Module, Callable], tuple[int, Any]] = {}  # a hook in use -> how many calls, its handle
+_LOCK = threading.Lock()
 
 
 class _Call:
@@ -74,17 +78,33 @@ def steering(steers: Mapping[int, Steer]) -> Callable:
             undo.callback(_CALLS.reset, _CALLS.set((*outer, call)))
             for block in steers:
                 blocks, index = tokens.place(network, block)
-                handle = getattr(network, blocks.name)[index].register_forward_hook(
-                    _hook(blocks, block, len(outer), traced)
-                )
-                undo.callback(handle.remove)
+                hook = _hook(blocks, block, len(outer), traced)
+                undo.enter_context(_hooked(getattr(network, blocks.name)[index], hook))
             if (before := tokens.both_streams(network)) is not None:
-                undo.callback(before.register_forward_hook(_note(traced)).remove)
+                undo.enter_context(_hooked(before, _note(traced)))
             result = executor(*given, **named)
         call.require_all()
         return result
 
     return steer_blocks
+
+
+@contextmanager
+def _hooked(module: torch.nn.Module, hook: Callable) -> Iterator[None]:
+    """Keep a hook on a module until the last of the calls that share it ends: two threads must not add it twice."""
+    key = module, hook
+    with _LOCK:
+        calls, handle = _HOOKED.get(key) or (0, module.register_forward_hook(hook))
+        _HOOKED[key] = calls + 1, handle
+    try:
+        yield
+    finally:
+        with _LOCK:
+            calls, handle = _HOOKED.pop(key)
+            if calls > 1:
+                _HOOKED[key] = calls - 1, handle
+            else:
+                handle.remove()
 
 
 @lru_cache(maxsize=256)

@@ -67,7 +67,7 @@ class Area:
 class PicturesWithConcept:
     """Says which pictures of a run get `concept` of the attribute at index `place`.
 
-    `told`: how many pictures the node was told of. Equal ones choose the same pictures.
+    `told`: how many pictures the node has written labels for. Equal values choose the same pictures.
     """
 
     seats: Seats
@@ -93,7 +93,7 @@ class PicturesWithConcept:
         flags = [given[self.place] == self.concept for given in self.seats.of(count, seed)]
         if count == 1 < self.told and not self.follows and flags[0]:
             logging.warning(
-                "Respo: Balance was told of %d pictures, but this one is drawn alone and gets the first one's concept, "
+                "Respo: Balance expects %d pictures, but this one is drawn alone and gets the first picture's concept, "
                 "%s. For detailers and lists set Balance's seed_from to 'the sampler'.",
                 self.told,
                 self.concept,

@@ -2,14 +2,18 @@
 
 In a U-Net h is the output of the middle block, in a transformer the image tokens behind one of its blocks (blocks.py).
 Adjacent Respo nodes share one patch. Its edits are sorted before they are summed, so the order of the nodes cannot
-change a single bit of the picture. A patch of another node in between (FreeU) keeps its place in the order. The patch
-is a closure, because the host deep-copies patch *objects* with every clone and moves them between devices.
+change a single bit of the picture. A patch of another node in between (FreeU) keeps its place in the order, and what
+limits the modules on one side of it limits those on the other side, too. The patch is a closure, because the host
+deep-copies patch *objects* with every clone and moves them between devices.
 """
 
 from __future__ import annotations
 
 import hashlib
+import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from comfy.patcher_extension import WrappersMP
@@ -40,7 +44,7 @@ _PLANS = "respo_plans"  # in transformer_options of a call: the Plan of each pat
 def with_edits(model: Any, edits: Iterable[Edit | Limit]) -> Any:
     """Return a clone of a host MODEL with `edits` added; the given model is not changed.
 
-    A limit holds for all modules of the adjacent nodes, whatever the order of the nodes.
+    A limit holds for all modules of the model, whatever the order of the nodes.
     """
     patched = model.clone()
     merged = sorted([*_take_adjacent(patched), *edits], key=repr)
@@ -52,6 +56,7 @@ def with_edits(model: Any, edits: Iterable[Edit | Limit]) -> Any:
         _wrap_once(patched, WrappersMP.SAMPLER_SAMPLE, f"{_KEY} seed", follow_seed)
     _name_conds_of(patched)
     _set_steers(patched, _steers(merged), tuple(merged))
+    _share_limits(patched)
     return patched
 
 
@@ -169,6 +174,11 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | L
         patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, key, wrapper)
         return
     (steer,) = steers.values() or [_steer(edits)]  # limits alone wait for the modules of later nodes
+    patched.set_model_output_block_patch(_patch(steer, edits))
+
+
+def _patch(steer: Steer, edits: tuple[Edit | Limit, ...]) -> Callable:
+    """Return the patch of a U-Net that changes h, and by which a later node finds `edits`."""
 
     def patch(h: Tensor, hsp: Tensor | None, transformer_options: dict) -> tuple[Tensor, Tensor | None]:
         if transformer_options["block"] != ("output", 0):
@@ -177,7 +187,20 @@ def _set_steers(patched: Any, steers: Mapping[int, Steer], edits: tuple[Edit | L
 
     setattr(patch, _MARK, edits)
     setattr(patch, _PLANNER, getattr(steer, _PLANNER, None))
-    patched.set_model_output_block_patch(patch)
+    return patch
+
+
+def _share_limits(patched: Any) -> None:
+    """Give each of a U-Net's patches the limits of all of them: another node's patch may stand in between."""
+    patches = patched.model_options["transformer_options"].get("patches", {})
+    row = patches.get("output_block_patch", [])
+    own = {place: edits for place, patch in enumerate(row) if (edits := getattr(patch, _MARK, ()))}
+    limits = {place: Counter(part for part in edits if isinstance(part, Limit)) for place, edits in own.items()}
+    every: Counter[Limit] = reduce(operator.or_, limits.values(), Counter())
+    for place, edits in own.items():
+        if missing := every - limits[place]:
+            merged = tuple(sorted([*edits, *missing.elements()], key=repr))
+            row[place] = _patch(_steer(merged), merged)
 
 
 def _is_transformer(patched: Any) -> bool:

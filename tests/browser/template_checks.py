@@ -146,7 +146,7 @@ def only_where_the_subject_is(run: TemplateRun) -> None:
     assert abs(words - alone).mean() > 0
     assert run.texts("RespoWhere") == [
         "Modules act only: where the picture really changes",
-        "Modules act only: where 'doctor' is heard",
+        "Modules act only: where the picture attends to 'doctor'",
     ]
 
 

@@ -236,9 +236,9 @@ def test_a_picture_drawn_alone_is_not_given_the_first_ones_concept_in_silence(ba
     sample(balance(count=8)[0], count=8)
     sample(balance(count=1)[0], count=1)
     sample(balance(count=8, seed_from="the sampler")[0], count=1)
-    assert "told of 8 pictures" not in caplog.text
+    assert "expects 8 pictures" not in caplog.text
     sample(balance(count=8)[0], count=1)
-    assert caplog.text.count("told of 8 pictures, but this one is drawn alone") == 1
+    assert caplog.text.count("expects 8 pictures, but this one is drawn alone") == 1
 
 
 def made_for(module, **training):

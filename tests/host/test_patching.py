@@ -234,6 +234,31 @@ def test_only_neighbours_share_a_patch(apply, host, model):
     assert len(patches_of(apply(model=between))) == 3
 
 
+def test_a_limit_reaches_modules_on_the_other_side_of_freeu(apply, run_node, sample, model, host):
+    def freeu(on):
+        return host.freeu(on, 1.3, 1.4, 0.9, 0.2)[0]
+
+    def nowhere(on):
+        return run_node("RespoWhere", model=on, mask=torch.zeros(1, 16, 16))[0]
+
+    wanted = sample(freeu(model))
+    assert torch.equal(sample(nowhere(freeu(apply()))), wanted)
+    assert torch.equal(sample(apply(model=freeu(nowhere(model)))), wanted)
+    assert torch.equal(sample(nowhere(apply(model=freeu(apply())))), wanted)
+
+
+def test_a_limit_is_not_counted_twice(apply, run_node, sample, model, host):
+    """A soft mask on both sides of FreeU: once for each module, not once for each patch that it reaches."""
+    half = torch.full((1, 16, 16), 0.5)
+
+    def freeu(on):
+        return host.freeu(on, 1.0, 1.0, 1.0, 1.0)[0]
+
+    between = apply(model=freeu(run_node("RespoWhere", model=apply(), mask=half)[0]), strength=0.5)
+    single = apply(model=freeu(apply(strength=0.5)), strength=0.25)
+    assert torch.allclose(sample(between), sample(single), atol=1e-6)
+
+
 def test_freeu_keeps_its_place_in_the_graph(apply, sample, by_hand, model, woman, host):
     (freeu,) = host.freeu(model, 1.3, 1.4, 0.9, 0.2)
     with by_hand(freeu, lambda p: woman(p) if p.chunk == 0 else None) as expected:

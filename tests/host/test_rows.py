@@ -232,3 +232,24 @@ def test_a_part_of_a_batch_that_nobody_names_is_refused(sample, run_node, model,
     balanced = run_node("RespoBalance", model=model, module=module, seed=1, count=2)[0]
     with pytest.raises(pack.core.errors.RespoError, match="nothing tells which row is whose"):
         sample(split(balanced))
+
+
+def test_two_positive_prompts_with_an_area_in_windows(run_node, model, module, prompt):
+    """DualCFG's negative prompts come first, and every list has a copy of the area's prompt: numbers tell nothing."""
+    import comfy.sample
+    import comfy.samplers
+    from comfy_extras.nodes_custom_sampler import Guider_DualCFG
+
+    def draw(on: Any) -> torch.Tensor:
+        guider = Guider_DualCFG(on)
+        area = prompt(4, area=(8, 16, 8, 0), strength=1.0, set_area_to_bounds=False)
+        guider.set_conds(prompt(1) + area, prompt(3), prompt(2))
+        guider.set_cfg(3.0, 2.0)
+        latent = torch.zeros(5, 4, 16, 16)
+        sigmas = comfy.samplers.calculate_sigmas(on.get_model_object("model_sampling"), "normal", 4)
+        euler = comfy.samplers.sampler_object("euler")
+        with torch.inference_mode():
+            return guider.sample(comfy.sample.prepare_noise(latent, 5), latent, euler, sigmas, seed=5)
+
+    steered = run_node("RespoApplyModule", model=model, module=module, concept="woman")[0]
+    assert torch.allclose(draw(windowed(steered)), draw(steered), atol=1e-4)

@@ -250,6 +250,47 @@ def test_a_call_of_another_thread_is_not_steered(models, run_node, module_for, d
     assert torch.equal(found[0], before)
 
 
+def test_two_steered_threads_add_once_each(models, pack) -> None:
+    """The other thread's call begins while this one is in its first block, and ends after it."""
+    model = models("Lumina 2")
+    network, steer = model.model.diffusion_model, pack.root.nodes.steering.blocks.steering({3: lambda h, _: h + 1})
+
+    class Executor:
+        class_obj = model.model
+
+        def __call__(self, x: Tensor, **_: Any) -> Tensor:
+            return network(x, torch.ones(1), context=torch.ones(1, TEXT, 16), num_tokens=TEXT)
+
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return steer(Executor(), torch.ones(1, 4, *LATENT), transformer_options={})
+
+    alone, inside, go, found = call(), threading.Event(), threading.Event(), []
+    other = threading.Thread(target=lambda: found.append(call()))
+
+    def begin(*_: Any) -> None:
+        if other.ident is None:
+            other.start()
+            assert inside.wait(60)
+
+    def hold(*_: Any) -> None:
+        if threading.current_thread() is other:
+            inside.set()
+            assert go.wait(60)
+
+    handles = [network.layers[at].register_forward_hook(hook) for at, hook in enumerate((begin, hold))]
+    try:
+        first = call()
+    finally:
+        go.set()
+        other.join()
+        for handle in handles:
+            handle.remove()
+    assert torch.equal(first, alone)
+    assert torch.equal(found[0], alone)
+    assert hooks_of(model) == 0
+
+
 def test_a_block_that_is_not_reached_is_an_error(models, run_node, module_for, draw, pack) -> None:
     model = models("Lumina 2")
     patched = run_node("RespoApplyModule", model=model, module=module_for(model, 3))[0]

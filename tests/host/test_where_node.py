@@ -200,7 +200,7 @@ def test_finds_words_and_phrases(pack):
 def test_says_by_what_it_goes(pack):
     describe = pack.root.nodes.where.describe
     assert describe(True, " doctor ", True) == (
-        "Modules act only: in the mask, where 'doctor' is heard, where the picture really changes"
+        "Modules act only: in the mask, where the picture attends to 'doctor', where the picture really changes"
     )
     assert describe(False, "", True).endswith("only: where the picture really changes")
 
