@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..respo_train.core.errors import RespoError
 from ..respo_train.core.module.attribute import Attribute, check_name
-from ..respo_train.core.module.compose import Term, interpolation, note_on_bases, weighted_sum, without
+from ..respo_train.core.module.compose import Term, interpolation, notes_on, weighted_sum, without
 from .shared import widgets
 from .shared.wire import LoadedModule, RespoModule
 
@@ -133,8 +133,8 @@ def term_of(module: LoadedModule, concept: str, weight: float = 1.0) -> Term:
 def composed(made: Attribute, how: str, terms: list[Term]) -> io.NodeOutput:
     """Return the new module as a node output, with a text on how it was made."""
     loaded = LoadedModule.without_file(made, f"{made.name} (made in the workflow)")
-    lines = (f"= {how}", note_on_bases(terms), loaded.describe())
-    return io.NodeOutput(loaded, ui=ui.PreviewText("\n".join(filter(None, lines))))
+    lines = (f"= {how}", *notes_on(terms), loaded.describe())
+    return io.NodeOutput(loaded, ui=ui.PreviewText("\n".join(lines)))
 
 
 def check_new_name(name: str) -> None:

@@ -13,7 +13,7 @@ from respo_train.core.errors import ArchitectureMismatch, RespoError, UnknownCon
 from respo_train.core.files.checkpoint import from_bytes, to_bytes
 from respo_train.core.module.architecture import Architecture
 from respo_train.core.module.attribute import Attribute
-from respo_train.core.module.compose import Term, interpolation, note_on_bases, weighted_sum, without
+from respo_train.core.module.compose import Term, interpolation, notes_on, weighted_sum, without
 from respo_train.core.module.concept import ConceptModule
 from respo_train.core.module.grid import KINDS
 from respo_train.core.module.h_map import HMap
@@ -204,10 +204,27 @@ def test_what_does_not_go_together() -> None:
 
 def test_other_checkpoints_are_noted() -> None:
     other = make(base={"name": "two.safetensors", "fingerprint": [1.0, 1.0, 0.0]})
-    assert note_on_bases([term(make()), term(make(1))]) == ""
-    assert "one.safetensors, two.safetensors" in note_on_bases([term(make()), term(other)])
-    assert "an unnamed checkpoint" in note_on_bases([term(make()), term(make(base={}))])
-    assert note_on_bases([term(make(base={})), term(make(base={}))]) == ""
+    assert notes_on([term(make()), term(make(1))]) == []
+    assert "one.safetensors, two.safetensors" in notes_on([term(make()), term(other)])[0]
+    assert "an unnamed checkpoint" in notes_on([term(make()), term(make(base={}))])[0]
+    assert notes_on([term(make(base={})), term(make(base={}))]) == []
+
+
+def test_what_is_made_of_imported_modules_acts_as_they_do() -> None:
+    both = make(training={"half": "both", "strength": 2.0, "imported": {"format": "where", "away": {"woman": "x"}}})
+    other = make(1, training={"half": "cond", "strength": 1.0, "imported": {"format": "respodiff"}})
+    own = make(2, training={"half": "both"})
+    for made in (
+        weighted_sum([term(both, 0.5)]),
+        interpolation(term(both), term(both), 0.3),
+        without(term(both), term(both)),
+    ):
+        assert (made.training["half"], made.training["strength"], made.training["imported"]) == ("both", 2.0, {})
+    mixed = weighted_sum([term(both), term(other)]).training
+    assert not {"half", "strength"} & set(mixed)
+    assert "imported" not in weighted_sum([term(both), term(own)]).training
+    assert notes_on([term(both), term(both)]) == notes_on([term(own), term(make())])[1:] == []
+    assert "the conditional half" in notes_on([term(both), term(other)])[-1]
 
 
 def test_the_file_tells_parents_and_weights() -> None:

@@ -281,6 +281,14 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     read_or_refused(f"respo1:{'0' * 64}:{text}")
 
 
+def test_an_imported_modules_text_says_how_it_acts() -> None:
+    imported = {"format": "where", "file": "C:/secret/x.pth", "away": {"woman": "a" * 500, "x" * 99: "b"}}
+    told = {"objective": "where", "half": "both", "imported": imported}
+    read = from_text(to_text(replace(make(), training=told))).training
+    assert read == {"objective": "where", "half": "both", "imported": {"away": {"woman": "a" * 200}}}
+    assert from_text(to_text(replace(make(), training={"imported": "x"}))).training == {}
+
+
 def test_bytes_and_file_share_their_checks() -> None:
     data = to_bytes(make())
     assert to_bytes(from_bytes(data, "x")) == data

@@ -108,7 +108,11 @@ def _essential(attribute: Attribute) -> Attribute:
     fingerprint = {"fingerprint": [float(f"{x:.{_DIGITS}g}") for x in points]} if points else {}
     training: Mapping[str, Any] = attribute.training
     told = {key: training[key] for key in _DESCRIBES if isinstance(training.get(key), (str, float))}
-    kept = {key: _short(value) if isinstance(value, str) else value for key, value in told.items()}
+    kept: dict[str, Any] = {key: _short(value) if isinstance(value, str) else value for key, value in told.items()}
+    if isinstance(imported := training.get("imported"), Mapping):  # Balance and Safety ask on which half it acts
+        away = imported.get("away")
+        away = {name: away[name] for name in attribute.concepts if name in away} if isinstance(away, Mapping) else {}
+        kept["imported"] = {"away": {name: _short(str(what)) for name, what in away.items()}}
     return replace(attribute, base={**base, **fingerprint}, training=kept)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,14 +119,25 @@ def without(a: Term, b: Term, name: str = "") -> Attribute:
     return _made("without", [a, b], name or _fitting(f"{a.concept} without {b.concept}"), remove)
 
 
-def note_on_bases(terms: Sequence[Term]) -> str:
-    """Return a note for people when the concepts were made on different checkpoints, else ""."""
-    first, *others = (term.attribute.base for term in terms)
+def notes_on(terms: Sequence[Term]) -> list[str]:
+    """Return notes for people on concepts that were made on different checkpoints, or to act in different ways."""
+    notes, (first, *others) = [], (term.attribute.base for term in terms)
     prints = first.get("fingerprint", ())
-    if all(other == first or same_checkpoint(prints, other.get("fingerprint", ())) for other in others):
-        return ""
-    names = dict.fromkeys(term.attribute.made_on for term in terms)
-    return f"Note: made of concepts for different checkpoints ({', '.join(names)}), so it may be weaker or different."
+    if not all(other == first or same_checkpoint(prints, other.get("fingerprint", ())) for other in others):
+        names = ", ".join(dict.fromkeys(term.attribute.made_on for term in terms))
+        notes.append(f"Note: made of concepts for different checkpoints ({names}), so it may be weaker or different.")
+    if len({_how_it_acts(term) for term in terms}) > 1:
+        notes.append(
+            "Note: made of concepts of which one acts on the conditional half of guidance and one on both. Together "
+            "they act on the conditional half."
+        )
+    return notes
+
+
+def _how_it_acts(term: Term) -> tuple[bool, bool]:
+    """Return whether a concept was made for both halves of guidance, and whether nodes without a choice heed that."""
+    training = term.attribute.training
+    return training.get("half") == "both", training.get("half") == "both" and "imported" in training
 
 
 @torch.no_grad()
@@ -143,14 +154,23 @@ def _made(
         for own in ([m.responsible for m in modules], [m.semantic for m in modules])
     )
     purpose = "safety" if any(term.is_safety for term in terms) else "fairness"
-    training = {"objective": "composed", "operation": operation, "parents": [_pedigree(term) for term in terms]}
-    first = terms[0].attribute
-    if all(term.attribute.training.get("half") == first.training.get("half") for term in terms):
-        training |= {key: first.training[key] for key in ("half",) if key in first.training}
+    training: dict[str, Any] = {
+        "objective": "composed",
+        "operation": operation,
+        "parents": [_pedigree(term) for term in terms],
+    }
+    first, told = terms[0].attribute, [term.attribute.training for term in terms]
+    training |= {key: told[0][key] for key in ("half", "strength") if key in told[0] and _same(key, told)}
+    if all("imported" in own for own in told):
+        training["imported"] = {}
     if map_of_h is not None:
         _finite(map_of_h.outward, name)
     concepts = {name: ConceptModule.from_parts(responsible, semantic, map_of_h)}
     return Attribute(name, purpose, concepts, first.architecture, first.base, training, _words(operation, terms, name))
+
+
+def _same(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
+    return all(own.get(key) == told[0].get(key) for own in told)
 
 
 def _alike(values: Sequence[Tensor]) -> list[Tensor]:
