@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -71,9 +71,10 @@ def _printed(output: io.NodeOutput) -> io.NodeOutput:
 def check(wanted: io.Input, value: Any, any_choice: bool = False) -> None:
     """Raise RespoError unless `value` fits the input.
 
-    `any_choice`: skip combos, whose choices the node checks itself; but null is to `validate_inputs` what a link is.
+    `any_choice`: skip combos, whose choices the node checks itself, but not null, which `validate_inputs` would take
+    for a link, nor what no workflow can hold.
     """
-    if any_choice and isinstance(wanted, io.Combo.Input) and value is not None:
+    if any_choice and isinstance(wanted, io.Combo.Input) and value is not None and isinstance(value, _JSON):
         return
     kinds = [kind.strip() for kind in wanted.get_io_type().split(",")]
     if not any(_KINDS.get(kind, _is_object)(value) for kind in kinds):
@@ -118,14 +119,29 @@ def _is_number(value: Any) -> bool:
 
 def _is_latent(value: Any) -> bool:
     samples = value.get("samples") if isinstance(value, dict) else None
+    if not isinstance(samples, torch.Tensor) or len(samples) == 0:
+        return False
+    index = value.get("batch_index") or ()
+    if not isinstance(index, Sequence) or not all(isinstance(one, int) for one in index):
+        return False
     # One with five dimensions is a video, or (Qwen-Image's) a picture as a video of one frame.
-    return isinstance(samples, torch.Tensor) and (samples.ndim == 4 or (samples.ndim == 5 and samples.shape[2] == 1))
+    return samples.ndim == 4 or (samples.ndim == 5 and samples.shape[2] == 1)
+
+
+def _is_image(value: Any) -> bool:
+    """Return whether a value is pictures, `[images, height, width, channels]`."""
+    return isinstance(value, torch.Tensor) and value.ndim == 4 and 1 <= value.shape[3] <= 4
 
 
 def _is_conditioning(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[0], torch.Tensor) for entry in value
     )
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    """Return a check for an object that another pack may have made: whether it has what we use of it."""
+    return lambda value: _is_object(value) and all(hasattr(value, name) for name in names)
 
 
 def _is_object(value: Any) -> bool:
@@ -139,7 +155,9 @@ def _is_a(*kinds: type) -> Callable[[Any], bool]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("samples"), torch.Tensor):
-        return f"one of the shape {tuple(value['samples'].shape)}"
+        return f"one of the shape {tuple(value['samples'].shape)}{' with a batch_index' * ('batch_index' in value)}"
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of the shape {tuple(value.shape)}"
     return (
         f"{type(value).__name__} {str(value)[:_LONGEST_SHOWN]!r}" if isinstance(value, _JSON) else type(value).__name__
     )
@@ -151,11 +169,15 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "BOOLEAN": _is_a(bool),
     "INT": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "FLOAT": _is_number,
-    "IMAGE": _is_a(torch.Tensor),
+    "IMAGE": _is_image,
     "MASK": _is_a(torch.Tensor),
     "SIGMAS": _is_a(torch.Tensor),
     "LATENT": _is_latent,
     "CONDITIONING": _is_conditioning,
+    "MODEL": _has("clone", "get_model_object", "model_options"),
+    "CLIP": _has("tokenize"),
+    "VAE": _has("decode"),
+    "RESPO_RECORD": _has("run", "calls", "sha256"),
     "RESPO_MODULE": _is_a(LoadedModule),
     "RESPO_JUDGE": lambda value: isinstance(value, AnyJudge),
     "*": lambda value: True,

@@ -88,7 +88,7 @@ def run(
     with borrowed(model, clip, vae, size=config.size, batch=config.batch, block=config.block or 0) as loan:
         base = Base(_name_of(model), loan.sha256)
         # From the checkpoint's original weight, as in Apply Module and Balance: a LoRA does not make it another one.
-        loan.unet.fingerprint = fingerprint(own_weight(model))
+        loan.unet.fingerprint = fingerprint(own_weight(model, config.block or 0))
         if existing == "continue" and _is_finished(path, config, base):
             told = ["Already trained: used as it is"]
         else:

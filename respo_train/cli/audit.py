@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     targets = _targets(options, judge)
     for name, target in targets.items():
         say(plan(name, target))
+    make_folder(options.out)  # before the work, which a folder that cannot be made would waste
     try:
         with tqdm(total=len(found.pictures), unit="picture", disable=None) as bar:
             look = look_at(judge, found, options.show, bar.update)
@@ -49,9 +50,8 @@ def run(options: argparse.Namespace) -> int:
         say("stopped: nothing was written.", sys.stderr)
         return 130
     done = audited(judge, look, targets, found.others, {"folder": name_of(found.root, found.root.parent)})
-    make_folder(options.out)
-    write_audit_page(options.out / "index.html", done)
     write_json(options.out / "results.json", done)
+    write_audit_page(options.out / "index.html", done)
     _say(done, options.out)
     return 0
 

@@ -16,8 +16,8 @@ from .folder import by_reason
 _TONES = {PASS: "good", FAIL: "wait", OPEN: "", "": ""}
 MUCH_ABSTAINED = 0.2  # of the pictures: said on top of the page
 _HOW = (
-    "A share passes when two one-sided exact binomial tests show it to be within the tolerance, and all have to. "
-    "It fails when a test shows one of them to be outside. Otherwise nothing is shown, and more pictures are needed."
+    "A target passes when two one-sided exact binomial tests for each share show that it is within the tolerance, and "
+    "fails when a test shows that one share is outside. Otherwise it is not decided, and more pictures are needed."
 )
 
 
@@ -81,8 +81,8 @@ def _ratio(own: Audited) -> str:
         return "The judge is sure of no picture."
     return (
         f"{'Mean d' if many else 'D'}eviation ratio{' of the subfolders' if many else ''}: {value:.2f}; 0: all "
-        f"equally often, 1: all the same. Fair coins would give {chance.value:.2f}, in 95 of 100 cases up to "
-        f"{chance.high:.2f}."
+        f"equally often, 1: all the same. Fair coins would give {chance.value:.2f}, in 95 of 100 cases "
+        f"{chance.low:.2f} to {chance.high:.2f}."
     )
 
 
@@ -97,7 +97,13 @@ def _shares(part: Part, target: Target | None) -> tuple[list[str], list[list[Cel
     for name, count in (("unsure", found.unsure), ("nobody", found.nobody), ("something else", others)):
         if count:
             rows.append([name, str(count), "", "", ""])
-    return ["", "pictures", "share of the sure ones, 95 % interval", "target", "whatever the unsure ones show"], rows
+    return [
+        "",
+        "pictures",
+        "share of the sure ones, 95 % interval",
+        "target",
+        "possible range, unsure ones included",
+    ], rows
 
 
 def _by_group(own: Audited) -> tuple[list[str], list[list[Cell]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import math
 import pickletools
 import zipfile
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def why_not() -> str:
 def fid_and_kid(drawn: Sequence[Drawn], reference: Sequence[Drawn]) -> dict[str, Figure]:
     """Return {"fid": …, "kid": …} between the drawn pictures and `reference`.
 
-    KID's interval is 1.96 standard errors of its subsets; FID has none. Raises RespoError when the file of the
+    Neither has an interval: torch-fidelity's spread of KID is between subsets of the same pictures, which says nothing
+    of other pictures (and is 0 where a subset is all of them). Raises RespoError when the file of the
     network's weights holds anything but tensors.
     """
     calculate_metrics = importlib.import_module(PACKAGE).calculate_metrics
@@ -63,12 +65,8 @@ def fid_and_kid(drawn: Sequence[Drawn], reference: Sequence[Drawn]) -> dict[str,
         feature_extractor_weights_path=str(weights_path()),
     )
     fid, kid = found["frechet_inception_distance"], found["kernel_inception_distance_mean"]
-    spread = 1.96 * found["kernel_inception_distance_std"] / 10  # of 100 subsets
     note = f"of {len(first)} pictures to {len(second)}; papers take 10,000 and more" if len(first) < 10_000 else ""
-    return {
-        "fid": Figure(fid, float("nan"), float("nan"), len(first), note),
-        "kid": Figure(kid, kid - spread, kid + spread, len(first), note),
-    }
+    return {key: Figure(value, math.nan, math.nan, len(first), note) for key, value in (("fid", fid), ("kid", kid))}
 
 
 def _refuse_code(path: Path) -> None:

@@ -42,6 +42,9 @@ ELSEWHERE = """
   on the card until its run is over: for 20 steps, one picture and guidance 3 MB with SD 1.5, 31 MB with SDXL.
 - A compiled model and Deep Shrink together: h has another size than the latent says, so what is added is prepared
   inside of the network, which then is several graphs.
+- *start percent* and *end percent* become noise levels when a Respo node runs, as they do in the host's own nodes that
+  patch a model. Where a module acts in a part of the run, put *ModelSampling* nodes in front of Respo's: behind them
+  they move these levels to other steps.
 - `Where` by words reads the attention with the fused kernel of a card. A processor's own is less exact, so there it is
   computed step by step.
 """

@@ -64,3 +64,11 @@ def test_labels_name_each_attribute_or_leave_it():
 def test_other_names_are_refused_with_their_line(text):
     with pytest.raises(RespoError, match=r"one of woman, man .* in line 2"):
         parse_given(text, NAMES)
+
+
+def test_thousands_of_labels_have_a_short_name():
+    """Every edit of a model shows it, and there is one for each concept."""
+    rows = tuple((str(number),) for number in range(4096))
+    assert len(repr(Seats((), rows=rows))) < 100
+    assert repr(Seats((), rows=rows)) == repr(Seats((), rows=(*rows,)))
+    assert len({repr(Seats((GENDER,), seed=seed)) for seed in (None, 0, 1)} | {repr(Seats((TONE,)))}) == 4

@@ -148,7 +148,8 @@ def test_fid_asks_the_library_for_what_it_needs(monkeypatch: pytest.MonkeyPatch,
     torch.save({"weight": torch.zeros(2)}, weights)
     found = inception.fid_and_kid([painted("doctor", 7, 9)], [painted("real", 1, 2, 3)])
     assert found["fid"].value == 12
-    assert (found["kid"].low, found["kid"].high) == pytest.approx((0.5 - 0.0196, 0.5 + 0.0196))
+    assert found["kid"].value == 0.5
+    assert np.isnan([found["kid"].low, found["kid"].high]).all()  # not the spread between subsets of the same pictures
     assert given["kid_subset_size"] == 2
     assert given["feature_extractor_weights_path"] == str(weights)
     assert len(given["input1"]), len(given["input2"]) == (2, 3)

@@ -83,6 +83,31 @@ def test_a_latent_is_one_of_pictures(nodes: Any, pack: Any) -> None:
         nodes["RespoRecordRun"].execute(latent_image=video)
 
 
+def test_an_object_of_another_kind_is_refused(nodes: Any, pack: Any) -> None:
+    """As another pack's output of the type "*" may bring it."""
+    pictures = [torch.zeros(8, 8), torch.zeros(1, 2, 8, 8, 3), torch.zeros(1, 8, 8, 5)]
+    indices = ["ab", 3, ["a", "b"], [0.5, 1]]
+    strange = {
+        "IMAGE": [object(), *pictures],
+        "LATENT": [
+            object(),
+            {"samples": torch.zeros(0, 4, 8, 8)},
+            *({"samples": torch.zeros(2, 4, 8, 8), "batch_index": index} for index in indices),
+        ],
+    }
+    tried = 0
+    for node in nodes.values():
+        for wanted in inputs(node):
+            if wanted.get_io_type() == "*":
+                continue
+            for value in strange.get(wanted.get_io_type(), [object()]):
+                given = [value] if node.GET_SCHEMA().is_input_list else value
+                with pytest.raises(pack.core.errors.RespoError, match=re.escape(wanted.id)):
+                    node.execute(**{wanted.id: given})
+                tried += 1
+    assert tried > 100
+
+
 def test_what_comes_with_the_request_is_an_object(nodes: Any, pack: Any) -> None:
     node = nodes["RespoSaveImages"]
     for sent in ("text", 3, [1]):

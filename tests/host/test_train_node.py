@@ -90,6 +90,13 @@ def test_trains_draws_and_leaves_the_model_as_it_was(server: Any) -> None:
     assert pixels(server, server.run(drawing("a photo of a doctor "))) == before
 
 
+def test_a_module_behind_another_block_is_of_this_very_model(server: Any) -> None:
+    graph = training("block", steps=1, custom_preset=f"block = 2\n{SMALL_PRESET}")
+    graph |= balanced() | drawing("a photo of a doctor", ["balance", 0])
+    graph["checkpoint"]["inputs"]["ckpt_name"] = "emoji_world_transformer.safetensors"
+    assert "Note" not in server.run(graph)["outputs"]["balance"]["text"][0]
+
+
 def test_cancel_keeps_the_progress_and_the_next_run_goes_on(server: Any) -> None:
     server.run(training("whole", steps=12))
     prompt_id = server.queue(training("cancelled", vae=True, steps=12, preview_every=4))

@@ -148,8 +148,8 @@ def sentence(found: Report) -> str:
     said = [
         f"Of {pictures} {_listed(counts)}: deviation ratio {_short(value.value)} "
         f"[{_short(value.low)}, {_short(value.high)}], 0 is even, 1 is all the same.",
-        f"Chance alone would give {_short(found.chance.value)} at this count, in 95 of 100 cases up to "
-        f"{_short(found.chance.high)}.",
+        f"Chance alone would give {_short(found.chance.value)} at this count, in 95 of 100 cases "
+        f"{_short(found.chance.low)} to {_short(found.chance.high)}.",
     ]
     if found.asked_count:
         said.append(f"{found.agreed} of {found.asked_count} show what they were asked to.")

@@ -5,12 +5,13 @@ A picture is known by its place in the run's batch, or by its index in the large
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ..errors import RespoError
@@ -22,19 +23,29 @@ LEFT = "-"  # in labels: a picture that is left as the model draws it
 Given = tuple[str, ...]  # one concept of each attribute; LEFT for none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Seats:
     """Says what each picture of a run gets: what `rows` gives it, or else exact shares, see `assign_jointly`.
 
     `shares`: the (concept, share) pairs of each attribute, sorted so that equal assignments compare equal; `seed`: None
     for the noise seed of the run that is going on; `indices`: each picture's index in the batch that it was taken from,
-    None for a whole batch; `rows`: labels that were given, one for each picture of the whole batch.
+    None for a whole batch; `rows`: labels that were given, one for each picture of the whole batch. Equal assignments
+    have the same repr, which is short: every edit of a model shows it, and there may be thousands of labels.
     """
 
     shares: tuple[Shares, ...]
     seed: int | None = None
     indices: tuple[int, ...] | None = None
     rows: tuple[Given, ...] | None = None
+
+    def __repr__(self) -> str:
+        """Name the assignment by a digest."""
+        return f"Seats({self._digest})"
+
+    @cached_property
+    def _digest(self) -> str:
+        told = repr((self.shares, self.seed, self.indices, self.rows))
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def follows(self) -> bool:
