@@ -1,4 +1,4 @@
-"""`python -m benchmarks.least_change [--images N]`: who stays when only those are steered who have to change.
+"""`python -m benchmarks.least_change [--images N]`: who stays if only those who have to change are steered.
 
 Every profession is drawn three times from the same seeds: as it is, as a woman, as a man (the shipped gender module,
 DDIM, 20 steps, guidance 3). Both assignments choose from these pictures: Balance's, which steers everybody, and the

@@ -124,7 +124,7 @@ CASES: Mapping[str, tuple[int, Case]] = {
     "pictures: who gets which of 256 concepts": (PICTURES, _seats),
     "pictures: cells of an evaluation": (PICTURES, _cells),
 }
-OPTIONS = {"--part": whole("take one part in so many of everything", 1, 1)}
+OPTIONS = {"--part": whole("take only one N-th of everything", 1, 1)}
 
 if __name__ == "__main__":
     sys.exit(run("many", __doc__, rows, OPTIONS))

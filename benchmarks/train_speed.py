@@ -24,7 +24,7 @@ def rows(options: Namespace) -> Iterator[Row]:
 
 OPTIONS: Options = {
     "--only": {"nargs": "+", "choices": list(PARTS), "default": list(PARTS), "help": "only these parts"},
-    "--quick": {"action": "store_true", "help": "nothing more: every run is, and older notes name it"},
+    "--quick": {"action": "store_true", "help": "no effect: every run is quick by now; kept for older notes"},
 }
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ PLAIN = ("embedder", "adaLN_modulation", "final_layer")  # first and last layers
 
 @dataclass(frozen=True)
 class Emphasis:
-    """How much oftener pictures are seen than their share of the data; neutral captions keep their bias.
+    """How many times as often pictures are seen as their share of the data; neutral captions keep their bias.
 
-    `explicit`: whose captions name a gender or a skin tone; `night`: whose neutral caption says "at night"; `rare`: how
-    much oftener than other explicit ones those that name the gender which fewer of that profession have.
+    `explicit`: those whose captions name a gender or a skin tone; `night`: those whose neutral caption says "at night".
+    `rare`: how many times as often as other explicit ones those that name the rarer gender of their profession.
     """
 
     explicit: float = 3.0

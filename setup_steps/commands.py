@@ -26,7 +26,7 @@ USAGE = """python run.py COMMAND [options]
   ui        start ComfyUI with Respo in place; --port N (default 8188), other arguments go to ComfyUI
   package   build the archive for ComfyUI's registry into build/; needs git and installs nothing
 
-The first run makes .venv and gets PyTorch and ComfyUI (about 6 GB); COMFYUI_PATH uses a ComfyUI that is there."""
+The first run makes .venv and gets PyTorch and ComfyUI (about 6 GB); set COMFYUI_PATH to use one that you have."""
 WORKERS = ("-n", "2")  # pytest-xdist's; what the user gives comes later and counts instead
 NOT_SLOW = ("-m", "not slow")
 NOT_QUICK = "not linter and not hostile_files and not long_prompts"  # the linters are the other three checks

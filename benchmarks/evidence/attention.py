@@ -19,7 +19,7 @@ PLACES = ("", *(f" {place}" for place in world.SCENES.values()))
 
 
 def pairs(attribute: str) -> Contrasts:
-    """Return the prompts of the steering vectors. Of gender it is the other one that is stated on the other side."""
+    """Return the prompts of the steering vectors. For gender, the other side states the other gender."""
     names = CONCEPTS[attribute]
     stated = {name: _everywhere(ALONE[attribute].format(name)) for name in names}
     if attribute == GENDER:

@@ -22,10 +22,10 @@ class Extent:
     """What a run covers when nothing else is said.
 
     `rows`: what is drawn, out of `methods`. `tasks`, `groups`: only these; None: all. `shift`: added to the seeds.
-    `trains`: modules that are not there are trained, else their rows are left out; `takes_kept`: not those that an
-    earlier whole run kept. `keeps`: the run's own modules and figures are kept for later ones; `finds_figures`: it
-    finds such figures. `rounds`: timings of each row, and pictures in each. `published`: where the page goes when a
-    run leaves nothing out, if anywhere; `partial`: the folder in `out` where it goes otherwise.
+    `trains`: train missing modules, else leave out their rows; `takes_kept`: use modules kept by an earlier whole run.
+    `keeps`: keep this run's modules and figures for later runs; `finds_figures`: use such figures. `rounds`: timings of
+    each row, and pictures in each. `published`: where the page of a run that leaves nothing out goes, if anywhere;
+    `partial`: the folder in `out` for the page otherwise.
     """
 
     help: str

@@ -101,7 +101,7 @@ def find(run: Run, folder: Path) -> Trained | None:
 
 
 def find_kept(run: Run, folder: Path = KEPT) -> Trained | None:
-    """Look up the module of a configuration, whoever trained it: for those who cannot or will not."""
+    """Look up the module of a configuration, whoever trained it, for runs that do not train."""
     return _find(folder, "configuration", run.configuration)
 
 

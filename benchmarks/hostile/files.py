@@ -148,7 +148,7 @@ def _serve(pipe: Connection, folder: Path, readers_of: str) -> None:
 
 
 def _limited(called: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Let nothing more be had than ROOM above now; return which functions of ours were called so far."""
+    """Limit the memory to ROOM more than is in use now; return which functions of ours were called so far."""
     sys.setprofile(None)
     process = psutil.Process()
     process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + ROOM, psutil.RLIM_INFINITY))

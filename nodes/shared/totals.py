@@ -37,7 +37,7 @@ def count(
             file, note = (TotalFile(path, about), "Running total started anew.") if anew else _read(path, about)
         except OSError as error:
             reason = error.strerror or error
-            return Counter(pairs), f"The running total cannot be read ({reason}): these pictures alone."
+            return Counter(pairs), f"The running total cannot be read ({reason}), so only these pictures are counted."
         new, left_out = new_of(file.total, pictures, pairs)
         refused = refused or _save(file, new)
         file.total.take(new)  # also when nothing could be saved

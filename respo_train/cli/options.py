@@ -92,7 +92,7 @@ def add_audit_options(audit: argparse.ArgumentParser) -> None:
     add("folder", nargs="?", type=Path, help="the pictures; without it, only say how many of them the test needs")
     add("--out", type=Path, metavar="FOLDER", help="for the page and the figures")
     add("--judge", default="faces", metavar="NAME", help="default: faces; or any that evaluate takes")
-    what = "'woman 1, man 1': the wanted shares; repeat it for other attributes; default: that, if the judge knows both"
+    what = "the wanted shares; repeat it for other attributes; default: 'woman 1, man 1' if the judge knows both"
     add("--target", action="append", metavar="SHARES", help=what)
     how = "how far each share may be away from its target; default: 0.1, 10 percentage points"
     add("--tolerance", type=float, default=0.1, metavar="X", help=how)

@@ -4,8 +4,8 @@ Of a GeForce with bfloat16 (Ampere, Ada, Blackwell) the rate is that of tensor c
 operations a core and clock, so twice the float32 rate. The rates of other cards are without sparsity, of those
 with the fastest connection (SXM). What a card reaches depends on its maker's clock, too.
 
-Checked on 2026-11-29 against what others quote; no document of the maker itself was open to us. Of its own tables and
-data sheets, named with the table:
+Checked on 2026-11-29 against what others quote, as no document of the maker itself was open to us. Quoted from the
+maker's tables and data sheets:
 
 - RTX 3090, 4090 and 5090: NVIDIA RTX Blackwell GPU Architecture, table 3 (71.2, 165.2 and 209.5); RTX 5070: the same,
   appendix C (61.7);
@@ -14,7 +14,7 @@ data sheets, named with the table:
 - V100 and A100: NVIDIA A100 Tensor Core GPU Architecture (15.7 and 312);
 - T4, L4, L40S and H100: their data sheets (8.1; 242 with sparsity; 362.05; 1,979 with sparsity, PCIe 1,513).
 
-Of its announcements, in the press:
+Quoted by the press from its announcements:
 
 - RTX 3060 and 3080: 101 and 238 "tensor TFLOPS", in float16 added up in float16 with sparsity, so a quarter of it here;
 - RTX 5080: 1,801 "AI TOPS", in four bits with sparsity, so a sixteenth here (so it is of the 5090's 3,352, too);

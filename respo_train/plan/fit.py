@@ -125,7 +125,7 @@ class Plan:
             yield f"a batch of 1, {width} x {height} pixels", share / self.config.batch
 
     def when_out_of_memory(self) -> str:
-        """Return what to say when memory ran out although or because the plan said what it said."""
+        """Return what to say when memory ran out, whether the plan foresaw it or not."""
         less = f"use {next(self._smaller())[0]}" if self.checkpointing else "turn checkpointing on"
         advice = self.advice() or less
         needed, free = _gb(self.needed(self.cost)), _gb(self.machine.free)

@@ -70,7 +70,7 @@ class Effect:
             return None
         if change >= _ASTRAY_CHANGE or way <= -_HARDLY_ANY_WAY:
             return f"it changes the prediction by {change:.1%}, but hardly towards what was asked for; {_TURN}"
-        return f"hardly any effect: it goes {way:.2f} times as far as the prompt itself, expected is about 1; {_RAISE}"
+        return f"hardly any effect: it goes {way:.2f} times as far as the prompt itself (expected: about 1); {_RAISE}"
 
 
 class Probe:

@@ -53,7 +53,7 @@ def steered(output: Tensor, vectors: Tensor, added: Tensor) -> Tensor:
 
 @dataclass
 class Steering:
-    """Steers a batch. `wanted`: each picture's concept; `until`: the share of steps in which; `gate`: of thresholds."""
+    """Steers a batch. `wanted`: each picture's concept; `until`: a share of the steps; `gate`: times the thresholds."""
 
     known: Vectors
     wanted: Sequence[str]

@@ -18,7 +18,7 @@ RESULTS = {PASS: "passed", FAIL: "failed", OPEN: "not decided"}
 
 @dataclass(frozen=True)
 class Part:
-    """What one group of pictures shows, and whether that meets the target; "" without one. `why`: of an open one."""
+    """What a group of pictures shows. `result`: whether it meets the target, "" without one; `why`: why it is open."""
 
     found: Report
     result: str = ""

@@ -35,7 +35,7 @@ def is_open(
         said = decide(prompt, words_of(attribute, override))
     probe = probe_of(attribute)
     if said.open and probe is not None and encoded is not None and not probe.leaves_open(encoded).item():
-        return Decision(False, "Closed: to the module's probe there is nobody, or a word says who.")
+        return Decision(False, "Closed: the module's probe finds nobody, or a word that says who.")
     return said
 
 

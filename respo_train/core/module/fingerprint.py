@@ -20,7 +20,7 @@ def weight_name(network: Any, block: int = 0) -> str:
     """Return the name of the weight that fingerprints are made of.
 
     In a U-Net it is the last convolution of the middle block's first residual block, which every U-Net with a middle
-    block has; in a transformer one of the block with which `block` blocks have run.
+    block has; in a transformer a weight of block number `block`, counted from 1.
     """
     tokens = tokens_of(network)
     if tokens is None:

@@ -60,9 +60,9 @@ class Tokens:
         return lists[-1][-1] if lists and len(lists[-1]) else None
 
     def place(self, network: Any, block: int) -> tuple[Blocks, int]:
-        """Return the list and the index in it of the block with which `block` blocks have run.
+        """Return the list that holds block number `block`, counted from 1, and the block's index in it.
 
-        Raises RespoError where there are not so many.
+        Raises RespoError where there are fewer blocks.
         """
         left = block
         for own in self.lists:
