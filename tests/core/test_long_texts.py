@@ -23,6 +23,7 @@ from respo_train.core.counting.labels import parse_labels
 from respo_train.core.counting.running_total import from_text as total_from_text
 from respo_train.core.counting.running_total import mended
 from respo_train.core.counting.seats import parse_given
+from respo_train.core.counting.workflow_key import named_files
 from respo_train.core.errors import RespoError
 from respo_train.core.files.header import parse_json
 from respo_train.core.files.text import LONGEST, limited
@@ -48,6 +49,9 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "core/counting/running_total.py: from_text": total_from_text,
     "core/counting/running_total.py: mended": mended,
     "core/counting/seats.py: parse_given": lambda text: parse_given(text, [("woman", "man"), ("light", "dark")]),
+    "core/counting/workflow_key.py: named_files": lambda text: named_files(
+        {"1": {"class_type": "Any", "inputs": {text: True, "module": text}}}, "1", ".safetensors"
+    ),
     "core/files/header.py: parse_json": lambda text: parse_json(text, "the header"),
     "core/files/text_form.py: from_text": module_from_text,
     "core/foreign/names.py: parse_concepts": parse_concepts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.comfy_server import PromptFailed
 from respo_train.core.files.checkpoint import load_attribute
 
 CHECKPOINT = "emoji_world.safetensors"
+CLIP = SimpleNamespace(tokenize=None)  # of a training that is refused before it needs one
 TRAIN, SHEET, PICTURES = "train", "sheet", "pictures"
 
 
@@ -205,7 +207,7 @@ def test_models_that_cannot_be_trained_on(pack: Any, run_node: Any, make_model: 
     cut.model.diffusion_model.middle_block = None
     for model, words in [(flux, "these transformers"), (cut, "UNetModel")]:
         with pytest.raises(pack.core.errors.RespoError, match=words):
-            run_node("RespoTrainModule", model=model, clip=object())
+            run_node("RespoTrainModule", model=model, clip=CLIP)
 
 
 def test_a_missing_package_is_told(pack: Any, run_node: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,4 +216,4 @@ def test_a_missing_package_is_told(pack: Any, run_node: Any, model: Any, monkeyp
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))
     with pytest.raises(pack.core.errors.RespoError, match="Python packages matplotlib"):
-        run_node("RespoTrainModule", model=model, clip=object())
+        run_node("RespoTrainModule", model=model, clip=CLIP)

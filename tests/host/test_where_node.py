@@ -241,7 +241,10 @@ def test_errors(where, pack, given, words):
 def test_a_model_without_a_middle_block(where, pack):
     config = SimpleNamespace(unet_config={"image_model": "wan2.1"})
     video = SimpleNamespace(
-        model=SimpleNamespace(model_config=config), get_model_object=lambda _: torch.nn.Linear(1, 1)
+        model=SimpleNamespace(model_config=config),
+        get_model_object=lambda _: torch.nn.Linear(1, 1),
+        clone=lambda: video,
+        model_options={},
     )
     with pytest.raises(pack.core.errors.RespoError, match=r"these transformers: Lumina 2.*This model is a Linear"):
         where(model=video, mask=torch.ones(2, 2))
