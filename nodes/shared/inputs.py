@@ -119,10 +119,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_latent(value: Any) -> bool:
     samples = value.get("samples") if isinstance(value, dict) else None
-    if not isinstance(samples, torch.Tensor) or len(samples) == 0:
+    if not isinstance(samples, torch.Tensor) or samples.numel() == 0:
         return False
-    index = value.get("batch_index") or ()
-    if not isinstance(index, Sequence) or not all(isinstance(one, int) for one in index):
+    index = value.get("batch_index")
+    if index is not None and not (isinstance(index, Sequence) and all(isinstance(one, int) for one in index)):
         return False
     # One with five dimensions is a video, or (Qwen-Image's) a picture as a video of one frame.
     return samples.ndim == 4 or (samples.ndim == 5 and samples.shape[2] == 1)

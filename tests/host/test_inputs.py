@@ -86,12 +86,13 @@ def test_a_latent_is_one_of_pictures(nodes: Any, pack: Any) -> None:
 def test_an_object_of_another_kind_is_refused(nodes: Any, pack: Any) -> None:
     """As another pack's output of the type "*" may bring it."""
     pictures = [torch.zeros(8, 8), torch.zeros(1, 2, 8, 8, 3), torch.zeros(1, 8, 8, 5)]
-    indices = ["ab", 3, ["a", "b"], [0.5, 1]]
+    indices = ["ab", 3, 0, ["a", "b"], [0.5, 1], torch.arange(2)]
     strange = {
         "IMAGE": [object(), *pictures],
         "LATENT": [
             object(),
             {"samples": torch.zeros(0, 4, 8, 8)},
+            {"samples": torch.tensor(1.0)},
             *({"samples": torch.zeros(2, 4, 8, 8), "batch_index": index} for index in indices),
         ],
     }

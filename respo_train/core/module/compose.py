@@ -128,8 +128,8 @@ def notes_on(terms: Sequence[Term]) -> list[str]:
         notes.append(f"Note: made of concepts for different checkpoints ({names}), so it may be weaker or different.")
     if len({_how_it_acts(term) for term in terms}) > 1:
         notes.append(
-            "Note: made of concepts of which one acts on the conditional half of guidance and one on both. Together "
-            "they act on the conditional half."
+            "Note: made of concepts that act on different halves of guidance in some nodes. There the new one acts on "
+            "the conditional half."
         )
     return notes
 
