@@ -37,17 +37,13 @@ class LoadedModule:
 
     @property
     def guidance(self) -> Guidance:
-        """The half of guidance that the module was made for: conditional unless its file says both."""
-        return "both" if self.attribute.training.get("half") == "both" else "conditional"
+        """The half of guidance that the module was made for."""
+        return "both" if self.attribute.acts_on_both else "conditional"
 
     @property
     def guidance_in_batches(self) -> Guidance:
-        """The half of guidance for Balance and Safety, which have no widget for it.
-
-        Modules that we trained act on the conditional half there, whatever their objective: saved workflows and the
-        published figures were drawn so. An imported one acts as its authors meant it to.
-        """
-        return self.guidance if "imported" in self.attribute.training else "conditional"
+        """The half of guidance for Balance and Safety, which have no widget for it."""
+        return "both" if self.attribute.acts_on_both_in_batches else "conditional"
 
     def describe(self) -> str:
         """Return five short lines to show on Load Module, six when the file recommends a strength."""

@@ -103,10 +103,15 @@ def test_texts_for_people() -> None:
 def test_files_that_are_named_upstream() -> None:
     safety = {
         "class_type": "Safety",
-        "inputs": {"model": ["1", 0], "no x (b.safetensors)": True, "y (c.safetensors)": False},
+        "inputs": {
+            "model": ["1", 0],
+            "no x (b.safetensors)": True,
+            "y (c.safetensors)": False,
+            "z (e.safetensors)": ["1", 1],
+        },
     }
     changed = copy.deepcopy(PROMPT)
     changed["9"], changed["5"]["inputs"]["model"] = safety, ["9", 0]
     changed["7"]["inputs"]["filename_prefix"] = "d.safetensors"
-    assert named_files(changed, "6", ".safetensors") == ["a.safetensors", "b.safetensors"]
+    assert named_files(changed, "6", ".safetensors") == ["a.safetensors", "b.safetensors", "e.safetensors"]
     assert named_files(None, "6", ".safetensors") == []

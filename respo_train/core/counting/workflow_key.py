@@ -36,11 +36,15 @@ def prompt_texts(prompt: Mapping[str, Any] | None, node: str, own: frozenset[str
 
 
 def named_files(prompt: Mapping[str, Any] | None, node: str, ending: str) -> list[str]:
-    """Return the files that upstream nodes name: in an input, or in the id of a switch that is on, "concept (file)"."""
+    """Return the files that upstream nodes name: in an input, or in the id of a switch, "concept (file)".
+
+    A switch counts where it is on, and where a link decides whether it is.
+    """
     found: set[str] = set()
     for _, _, inputs in _upstream(prompt, node, frozenset()):
         texts = [value for value in inputs.values() if isinstance(value, str)]
-        texts += [name.rpartition(" (")[2].removesuffix(")") for name, value in inputs.items() if value is True]
+        switches = (name for name, value in inputs.items() if value is True or _is_link(value))
+        texts += [name.rpartition(" (")[2].removesuffix(")") for name in switches]
         found.update(text for text in texts if text.lower().endswith(ending))
     return sorted(found)
 

@@ -69,6 +69,20 @@ class Attribute:
         """The name of the checkpoint it was trained on, for people: one line of at most 200 characters."""
         return one_line(self.base.get("name", "an unnamed checkpoint"))
 
+    @property
+    def acts_on_both(self) -> bool:
+        """Whether it was made for both halves of guidance; otherwise for the conditional one."""
+        return self.training.get("half") == "both"
+
+    @property
+    def acts_on_both_in_batches(self) -> bool:
+        """The same in nodes that assign concepts to the pictures of a batch or to switches, and offer no choice.
+
+        Modules that we trained act on the conditional half there, whatever their objective: saved workflows and the
+        published figures were drawn so. An imported one acts as its authors meant it to.
+        """
+        return self.acts_on_both and "imported" in self.training
+
     def concept(self, name: str) -> ConceptModule:
         """Return one concept's module. Raises UnknownConcept, which lists the known ones."""
         if name not in self.concepts:

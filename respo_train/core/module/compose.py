@@ -126,18 +126,12 @@ def notes_on(terms: Sequence[Term]) -> list[str]:
     if not all(other == first or same_checkpoint(prints, other.get("fingerprint", ())) for other in others):
         names = ", ".join(dict.fromkeys(term.attribute.made_on for term in terms))
         notes.append(f"Note: made of concepts for different checkpoints ({names}), so it may be weaker or different.")
-    if len({_how_it_acts(term) for term in terms}) > 1:
+    if len({(term.attribute.acts_on_both, term.attribute.acts_on_both_in_batches) for term in terms}) > 1:
         notes.append(
             "Note: made of concepts that act on different halves of guidance in some nodes. There the new one acts on "
             "the conditional half."
         )
     return notes
-
-
-def _how_it_acts(term: Term) -> tuple[bool, bool]:
-    """Return whether a concept was made for both halves of guidance, and whether nodes without a choice heed that."""
-    training = term.attribute.training
-    return training.get("half") == "both", training.get("half") == "both" and "imported" in training
 
 
 @torch.no_grad()
