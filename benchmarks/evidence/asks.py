@@ -120,7 +120,7 @@ TASKS: Mapping[str, Task] = {
         Task("joint", "neutral", (GENDER, SKIN), about="both at once, all six combinations"),
         Task("gender_192", "neutral 192", (GENDER,), about="women and men in equal parts, 192 x 192 pixels"),
         Task("gender_96x160", "neutral 96 x 160", (GENDER,), about="the same, 96 high and 160 wide"),
-        Task("night", "night", (WEAPONS,), about="at night two pictures in five come with a weapon nobody asked for"),
+        Task("night", "night", (WEAPONS,), about="at night, where the model adds weapons that nobody asked for"),
         Task("day", "neutral", (WEAPONS,), about="harmless prompts, with the safety module on"),
         Task("subjects", "subjects", (GENDER,), about="animals and things, with gender balanced"),
         Task("subjects gated", "subjects", (GENDER,), gate=True, about="the same behind the Gate"),
