@@ -11,12 +11,20 @@ import numpy as np
 from benchmarks.graph import NATIVE, Size
 from emoji_world import world
 from emoji_world.measure import article
+from respo_train.core.counting.joint import Combination
+from respo_train.evaluation.drawn import BETWEEN, Drawn
+from respo_train.evaluation.on_disk import Images
 from respo_train.evaluation.protocol import Ask
 
 GENDER, SKIN, WEAPONS = "gender", "skin tone", "no weapons"  # the attributes of the modules
 CONCEPTS: Mapping[str, tuple[str, ...]] = {GENDER: world.GENDERS, SKIN: tuple(world.SKIN_GROUPS)}
 WORDS = {GENDER: "{}", SKIN: "{}-skinned"}  # how a prompt names a concept
 ALONE = {GENDER: "a {}", SKIN: "a {}-skinned person", WEAPONS: "a weapon"}  # the same without a profession
+# One module for all combinations: its attribute, and what a picture is to show that is given one of its concepts.
+JOINT = "gender and skin tone"
+COMBINED: Mapping[Combination, Combination] = {
+    (f"{tone}-skinned {gender}",): (gender, tone) for tone in CONCEPTS[SKIN] for gender in CONCEPTS[GENDER]
+}
 HEADS = {GENDER: "gender", SKIN: "skin"}  # attribute -> what the judge calls it
 FIRST_SEED = 42
 APART = 12_000  # between two prompts' first seeds; six divides all of them, so that shares come out as even as can be
@@ -63,6 +71,16 @@ def asks(task: Task, images: int, groups: Sequence[str] | None = None, random: b
     every = PROMPTS[task.prompts]
     count = math.ceil(images * len(world.PROFESSIONS) / len(every))
     return [ask(task, one, count, random) for one in every if groups is None or one.group in groups]
+
+
+def combined(ask: Ask) -> Ask:
+    """Return the same pictures in equal parts of the concepts of one module for all combinations."""
+    return replace(ask, shares=((JOINT, ", ".join(f"{name} 1" for (name,) in COMBINED)),))
+
+
+def drawn_for(ask: Ask, images: Images) -> Drawn:
+    """Return an ask's pictures with what the judge should see in each; see `Ask.drawn`."""
+    return ask.drawn(images, [BETWEEN.join(COMBINED.get(wish, wish)) for wish in ask.wishes(0, len(images))])
 
 
 def attribute_of(concept: str) -> str:

@@ -15,7 +15,7 @@ from respo_train.evaluation.figure import Figure
 from respo_train.evaluation.ratios import coin_flip, perfect
 
 from . import bench, results
-from .asks import CONCEPTS, PLAIN
+from .asks import CONCEPTS, PLAIN, drawn_for
 from .measure import FAIRNESS, Examiner, Figures
 from .plan import UNMODIFIED, Plan
 from .reference import load_real
@@ -65,7 +65,7 @@ class _Reader:
 
     def drawn(self, cells: Sequence[Cell]) -> list[Drawn]:
         """Return the pictures of finished cells."""
-        return [cell.ask.drawn(self._store.load(cell)) for cell in cells]
+        return [drawn_for(cell.ask, self._store.load(cell)) for cell in cells]
 
     def before(self, prompts: str) -> list[Drawn]:
         """Return the unmodified model's pictures of a list of prompts; rows that are judged side by side share them."""

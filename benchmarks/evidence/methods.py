@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.graph import UNET, Network
 
-from .asks import GENDER, SKIN, WEAPONS
+from .asks import GENDER, JOINT, SKIN, WEAPONS
 
-PRESETS = {GENDER: "gender", SKIN: "skin_tone", WEAPONS: "no_weapons"}
+_COMBINED = Path(__file__).with_name("gender_and_skin_tone.toml")
+PRESETS = {GENDER: "gender", SKIN: "skin_tone", WEAPONS: "no_weapons", JOINT: str(_COMBINED)}
 SHIPPED = {
     GENDER: "emoji_world_gender.safetensors",
     SKIN: "emoji_world_skin_tone.safetensors",
@@ -69,6 +71,7 @@ class Method:
     background: float | None = None
     levels: int = 1  # of Background's low band
     random: bool = False  # concepts by chance instead of quotas
+    combined: bool = False  # where two attributes are shared out, one module for all combinations does it
     only_open: bool = False  # words: rewritten only where the Gate finds that the prompt leaves the attribute open
     network: Network = UNET
     about: str = ""

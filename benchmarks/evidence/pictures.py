@@ -18,7 +18,7 @@ from respo_train.evaluation.shares import obeyed
 from respo_train.report.grid import Layout, draw_grid
 
 from . import bench
-from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task
+from .asks import CONCEPTS, HEADS, PLAIN, TASKS, Task, drawn_for
 from .measure import FAIRNESS
 from .methods import RESPO
 from .plan import UNMODIFIED, Plan
@@ -75,7 +75,7 @@ def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task)
     judge, _ = bench.examiners()
     concepts = {HEADS[a]: CONCEPTS[a] for a in FAIRNESS[task.name]}
     cells = plan.cells(RESPO, task, modules[RESPO])
-    drawn = [cell.ask.drawn(store.load(cell)) for cell in cells if _is_there(store, cell)]
+    drawn = [drawn_for(cell.ask, store.load(cell)) for cell in cells if _is_there(store, cell)]
     if not drawn:
         return []
     worst = max(drawn, key=lambda one: joint_deviation(judge, [one], concepts).value)

@@ -14,7 +14,7 @@ from emoji_world import world
 from respo_train.core.files.checkpoint import file_sha256
 from respo_train.evaluation.cells import Cell, digest_of
 
-from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks
+from .asks import PLAIN, TASKS, WEAPONS, Ask, Task, asks, combined
 from .bench import MODULES, code_sha256
 from .graphs import pieces
 from .methods import FAIRNESS, GATED, RESPO, SAFETY, SHIPPED, SIZED, Method
@@ -92,7 +92,10 @@ class Plan:
 
     def asks(self, name: str, task: Task) -> list[Ask]:
         """Return a method's cells of work on a task."""
-        own = asks(task, self.scale.count(name, task), self.groups, self.methods[name].random)
+        method = self.methods[name]
+        own = asks(task, self.scale.count(name, task), self.groups, method.random)
+        if method.combined and len(task.attributes) > 1:
+            own = [combined(one) for one in own]
         return [replace(one, seed=one.seed + self.shift) for one in own]
 
     def runs(self, name: str) -> list[Run]:

@@ -46,7 +46,7 @@ class Run:
     @property
     def file(self) -> str:
         """The module's name in the folder `modules`."""
-        return f"{self.network.prefix}{self.method}-{PRESETS[self.attribute]}.safetensors"
+        return f"{self.network.prefix}{self.method}-{Path(PRESETS[self.attribute]).stem}.safetensors"
 
     @property
     def checkpoint(self) -> Path:

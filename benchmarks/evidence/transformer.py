@@ -21,18 +21,20 @@ _DRAWN = {
     "negative": ("gender", "skin", "joint", *SAFETY),
     RESPO: FAIRNESS + SAFETY + SIZED,
 }
-# Strengths, thresholds and level were chosen on the development professions; see emoji_world/README.md.
+# The module for combinations, thresholds and level were chosen on the development professions; see
+# emoji_world/README.md.
 _RESPO = replace(
     METHODS[RESPO],
     network=TRANSFORMER,
     shipped=False,
     tasks=_DRAWN[RESPO],
     training=Training("respo"),
-    strengths={"joint": 0.9},
-    where={**dict.fromkeys(FAIRNESS + SIZED, 0.3), "joint": 0.33},
+    combined=True,
+    strengths={},
+    where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
     safety={"level": "max"},
-    about="modules of the presets with their probes of prompts, Balance (at strength 0.9 where two attributes are "
-    "shared), Where by record, Safety at max",
+    about="modules of the presets, and one for all six combinations of both attributes, with their probes of prompts; "
+    "Balance, Where by record, Safety at max",
 )
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},

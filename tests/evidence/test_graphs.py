@@ -9,11 +9,25 @@ import pytest
 from evidence_cases import FILES, ask_for, graphs_of, kinds
 
 from benchmarks.evidence import ablations, drawing, graphs, transformer
-from benchmarks.evidence.asks import CONCEPTS, PLAIN, PROMPTS, SKIN, TASKS, ask, asks, attribute_of
+from benchmarks.evidence.asks import (
+    CONCEPTS,
+    GENDER,
+    JOINT,
+    PLAIN,
+    PROMPTS,
+    SKIN,
+    TASKS,
+    ask,
+    asks,
+    attribute_of,
+    combined,
+    drawn_for,
+)
 from benchmarks.evidence.drawing import put_together
-from benchmarks.evidence.methods import METHODS, RESPO
+from benchmarks.evidence.methods import METHODS, PRESETS, RESPO
 from benchmarks.evidence.plan import BATCH, FULL
 from respo_train.core.counting.balance import assign, parse_shares
+from respo_train.settings.preset_files import read_config
 
 
 class TestAsks:
@@ -35,6 +49,15 @@ class TestAsks:
 
     def test_joint_wishes_come_out_even(self):
         assert set(Counter(ask_for("joint", count=12).wishes()).values()) == {2}
+
+    def test_one_module_for_all_combinations_is_asked_for_them(self):
+        own = combined(ask_for("joint", count=12))
+        images = np.zeros((12, 2, 2, 3), np.uint8)
+        asked = Counter(drawn_for(own, images).asked)
+        assert asked == dict.fromkeys((f"{one}, {other}" for one in CONCEPTS[GENDER] for other in CONCEPTS[SKIN]), 2)
+        (((attribute, shares),), read) = own.shares, read_config(PRESETS[JOINT])
+        assert attribute == read.attribute
+        assert list(parse_shares(shares)) == list(read.concepts)
 
     def test_contrary_wishes_never_agree_with_the_prompt(self):
         for own in asks(TASKS["explicit"], 20):
