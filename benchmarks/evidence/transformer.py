@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from benchmarks.graph import TRANSFORMER
 
-from .asks import GENDER, WEAPONS
+from .asks import WEAPONS
 from .methods import FAIRNESS, METHODS, RESPO, SAFETY, SIZED, Method, Training
 
 # Row -> what it draws. Fewer tasks than on the U-Net, as RespoDiff trains each concept for 5,000 steps.
@@ -21,21 +21,6 @@ _DRAWN = {
     "negative": ("gender", "skin", "joint", *SAFETY),
     RESPO: FAIRNESS + SAFETY + SIZED,
 }
-# The module for combinations, the weapons' block, thresholds and level were chosen on the development professions; see
-# emoji_world/README.md.
-_RESPO = replace(
-    METHODS[RESPO],
-    network=TRANSFORMER,
-    shipped=False,
-    tasks=_DRAWN[RESPO],
-    training=Training("respo", own={WEAPONS: {"block": 5}}),
-    combined=True,
-    strengths={},
-    where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
-    safety={"level": "max"},
-    about="modules of the presets, that of weapons behind block 5, and one for all six combinations of both "
-    "attributes, with their probes of prompts; Balance, Where by record, Safety at max",
-)
 ROWS: Mapping[str, Method] = {
     **{name: replace(METHODS[name], network=TRANSFORMER, tasks=own) for name, own in _DRAWN.items()},
     # A tensor for the whole of h, as its authors have it, where our default is 4 x 4 places. As many latents as in
@@ -47,14 +32,19 @@ ROWS: Mapping[str, Method] = {
         title="RespoDiff's objective",
         training=Training("released", {"grid": [8, 8], "batch": 8, "steps": 625}),
     ),
-    RESPO: _RESPO,
-    "respo-others": replace(
-        _RESPO,
-        title="Respo, gender led away from the other concept",
-        tasks=("gender",),
-        training=Training("respo", own={GENDER: {"target_from": "others", "target_guidance": 2.0}}),
-        where={"gender": 0.32},
-        about="the row above with another target for gender: a firefighter who is to be a woman is led away from "
-        "'a man firefighter', not from 'a firefighter'",
+    # The module for combinations, the weapons' block, thresholds and level were chosen on the development professions;
+    # see emoji_world/README.md.
+    RESPO: replace(
+        METHODS[RESPO],
+        network=TRANSFORMER,
+        shipped=False,
+        tasks=_DRAWN[RESPO],
+        training=Training("respo", own={WEAPONS: {"block": 5}}),
+        combined=True,
+        strengths={},
+        where=dict.fromkeys(FAIRNESS + SIZED, 0.3),
+        safety={"level": "max"},
+        about="modules of the presets, that of weapons behind block 5, and one for all six combinations of both "
+        "attributes, with their probes of prompts; Balance, Where by record, Safety at max",
     ),
 }
