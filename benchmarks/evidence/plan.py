@@ -61,7 +61,7 @@ class Scale:
 FULL = Scale(own=73, own_side=73, others=24, others_side=6)
 # One attribute, each row with one thing changed: what is much better or worse shows with few pictures.
 ABLATION = Scale(own=12, own_side=6, others=12, others_side=6)
-TRANSFORMER_SCALE = Scale(own=12, own_side=12, others=12, others_side=12)
+TRANSFORMER_SCALE = Scale(own=12, own_side=12, others=6, others_side=6)
 QUICK = Scale(own=6, own_side=3, others=6, others_side=3, tasks=("gender", "skin", "joint", "night"))
 # Every second one, two of the four professions that were held out among them.
 QUICK_GROUPS = tuple([*(profession.word for profession in world.PROFESSIONS), *world.SUBJECTS][::2])
