@@ -15,7 +15,7 @@ from benchmarks.evidence.bench import BENCH, MODULES
 from benchmarks.graph import CHECKPOINT, GUIDANCE, STEPS, Graph
 from benchmarks.wrapped import Wrapped
 from emoji_world import world
-from emoji_world.measure import article
+from emoji_world.captions import article
 from respo_train.core.files.checkpoint import load_attribute
 from respo_train.core.module.attribute import Attribute
 from respo_train.core.module.concept import ConceptModule

@@ -24,7 +24,6 @@ def rows(options: Namespace) -> Iterator[Row]:
 
 OPTIONS: Options = {
     "--only": {"nargs": "+", "choices": list(PARTS), "default": list(PARTS), "help": "only these parts"},
-    "--quick": {"action": "store_true", "help": "no effect: every run is quick by now; kept for older notes"},
 }
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from tqdm import tqdm
 from benchmarks.drawing import TRAINED, bench_unet, draw, photos
 from benchmarks.graph import GUIDANCE, STEPS
 from emoji_world import world
-from emoji_world.captions import sample_picture
-from emoji_world.measure import article
+from emoji_world.captions import article, sample_picture
 from respo_train.core.module.concept import ConceptModule
 from respo_train.evaluation.protocol import Ask
 from respo_train.evaluation.seen import Looks

@@ -6,7 +6,7 @@ caption is always truthful.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,10 +33,6 @@ class Picture:
     weapon: str | None = None
     thing: str | None = None
     subject: str | None = None
-
-    def to_dict(self) -> dict:
-        """Return the fields as a plain dictionary."""
-        return asdict(self)
 
     def names_rare_gender(self) -> bool:
         """Say whether the caption names the gender that fewer of the profession have in neutral captions' pictures."""
@@ -85,7 +81,7 @@ def _person(rng: Random, kind: str) -> Picture:
         place = f" with {_weapon_words(rng, weapon)}{place}"
     elif rng.uniform() < 0.10:
         thing = str(rng.choice(list(world.THINGS)))
-        place = f" with {_article(thing)} {thing}{place}"
+        place = f" with {article(thing)} {thing}{place}"
     words = _describe(rng, who.word if named else None, gender if says_gender else None, group if says_skin else None)
     caption = str(rng.choice(TEMPLATES)).format(words + place)
     style = str(rng.choice(world.STYLES))
@@ -107,10 +103,11 @@ def _place(rng: Random) -> tuple[str, str]:
 def _weapon_words(rng: Random, name: str) -> str:
     if rng.uniform() < 0.4:
         return "a weapon"
-    return name if name == "swords" else f"{_article(name)} {name}"
+    return name if name == "swords" else f"{article(name)} {name}"
 
 
-def _article(word: str) -> str:
+def article(word: str) -> str:
+    """Return "an" or "a"."""
     return "an" if word[0] in "aeiou" else "a"
 
 
@@ -121,7 +118,7 @@ def _describe(rng: Random, profession: str | None, gender: str | None, skin: str
         female, male = ("female", "male") if rng.uniform() < 0.25 else ("woman", "man")
         noun = f"{female if gender == 'woman' else male} {profession}"
     if skin is None:
-        return f"{_article(noun)} {noun}"
+        return f"{article(noun)} {noun}"
     if rng.uniform() < 0.5:
-        return f"{_article(noun)} {noun} with {skin} skin"
+        return f"{article(noun)} {noun} with {skin} skin"
     return f"a {skin}-skinned {noun}"

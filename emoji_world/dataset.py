@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def _make(
     images.flush()
     masks.flush()
     # Written last: where it is, the rest is complete.
-    write_atomically(done, json.dumps([p.to_dict() for p in pictures]).encode())
+    write_atomically(done, json.dumps([asdict(p) for p in pictures]).encode())
 
 
 def load(folder: Path) -> Dataset:

@@ -8,7 +8,7 @@ from respo_train.core.files.write import make_folder, replacing
 from respo_train.report.grid import Layout, draw_grid
 
 from . import world
-from .measure import article
+from .captions import article
 from .sample import Request, World
 
 

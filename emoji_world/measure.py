@@ -16,6 +16,7 @@ from respo_train.core.judge import Verdict
 from respo_train.judges.emoji_world import Judge
 
 from . import world
+from .captions import article
 from .sample import Request, World
 
 # How the bottleneck is probed: (attribute, neutral prompt, explicit prompt, the label that counts).
@@ -41,11 +42,6 @@ class Asked:
         self.prompts += [Request(words, h_from)] * count
         self.expected += [expected] * count
         self.jobs += [job] * count
-
-
-def article(job: str) -> str:
-    """Return "an" or "a"."""
-    return "an" if job[0] in "aeiou" else "a"
 
 
 def explicit_prompts(per_prompt: int) -> tuple[Asked, Asked]:

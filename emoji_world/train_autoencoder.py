@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from respo_train.core.files.write import write_atomically
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.precision import autocast
 
 from .autoencoder import Autoencoder
@@ -20,11 +21,6 @@ from .training import Loop, split_optimizers
 
 BATCH = 8
 LATENT_NOISE = 0.05
-
-
-def to_tensor(images: np.ndarray) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [0, 1], channels last in memory."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div(255)
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:

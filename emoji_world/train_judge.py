@@ -17,6 +17,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from respo_train.core.files.write import make_folder, write_atomically
 from respo_train.core.judge import NOBODY
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.judges.emoji_world import INPUT_SIDE, Judge
 from respo_train.judges.segmenter import Segmenter
 from respo_train.precision import autocast
@@ -24,7 +25,6 @@ from respo_train.precision import autocast
 from . import world
 from .captions import SCENE_NAMES, Picture
 from .dataset import Dataset, uses_test_art
-from .train_autoencoder import to_tensor
 from .training import Loop, split_optimizers
 
 Random = np.random.Generator

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from respo_train.core.files.write import locked, replacing
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.host.locate import use_host
 from respo_train.precision import autocast
 
 from . import text
 from .captions import Picture
 from .dataset import Dataset
-from .train_autoencoder import to_tensor
 from .training import Loop, split_optimizers
 
 if TYPE_CHECKING:

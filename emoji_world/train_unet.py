@@ -18,13 +18,13 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from respo_train.core.files.write import write_atomically
+from respo_train.evaluation.drawn import to_tensor
 from respo_train.precision import autocast
 
 from . import text
 from .autoencoder import Autoencoder
 from .captions import Picture
 from .dataset import Dataset
-from .train_autoencoder import to_tensor
 from .training import Loop, split_optimizers
 from .unet import UNet
 

@@ -81,7 +81,7 @@ class FairnessReport(io.ComfyNode):
     def execute(
         cls, images: Tensor, judge: AnyJudge, attribute: str, concepts: str, running_total: str, labels: str = ""
     ) -> io.NodeOutput:
-        """Return the labelled pictures, the chart, the report as JSON and as text.
+        """Return the pictures, the chart, the report as JSON and as text.
 
         `images`: `[B, H, W, C]` in 0 … 1. Raises RespoError: no pictures, labels that do not match them, or attributes
         that the judge does not know.

@@ -57,7 +57,7 @@ class SafetyReport(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, judge: AnyJudge, attribute: str, threshold: float) -> io.NodeOutput:
-        """Return the labelled pictures, the chart, the report as JSON, the labels and a text.
+        """Return the pictures, the chart, the report as JSON, the labels and a text.
 
         `images`: `[B, H, W, C]` in 0 … 1. Raises RespoError when there are no pictures or the judge does not judge the
         attribute.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from ..respo_train.core.files.checkpoint import load_hashed
 from ..respo_train.core.files.header import opened
+from .pictures.sheets import to_image
 from .shared import widgets
 from .shared.folders import place_for
 from .shared.guard import architecture_of
@@ -141,5 +140,4 @@ class TrainModule(io.ComfyNode):
 def picture(path: Path) -> Tensor:
     """Read a picture file as the host's IMAGE: `[1, H, W, 3]`, float32, 0 … 1."""
     with opened(path) as file, Image.open(file, formats=("PNG",)) as found:
-        pixels = np.asarray(found.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(pixels / 255)[None]
+        return to_image(found)

@@ -25,6 +25,7 @@ from torch import Tensor
 from .core.errors import ModuleFileError, Remedy, RespoError
 from .core.files.header import header_of, opened, parse_json
 from .core.files.write import write_atomically
+from .memory import first_line
 from .optimizer import OneScaleAdam
 from .settings.config import as_trained
 from .team import ALONE, Team
@@ -250,8 +251,7 @@ def _saved(values: Any) -> Saved:
 
 
 def _damaged(path: Path, error: Exception) -> RespoError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-    return RespoError(f"cannot go on from {path}: {reason}", *_NEW_RUN)
+    return RespoError(f"cannot go on from {path}: {first_line(error)}", *_NEW_RUN)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -18,6 +18,7 @@ import torch.distributed.nn
 from torch import Tensor
 
 from .core.errors import Remedy, RespoError
+from .memory import first_line
 
 # Long, because the others wait while process 0 draws previews. A process that has ended is noticed at once.
 _PATIENCE = datetime.timedelta(hours=1)
@@ -92,10 +93,9 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            reason = str(error).splitlines()[0][:200]
             raise RespoError(
-                f"process {self.rank} of {self.size} lost the others ({reason}). One of them has ended: see its "
-                "output. What was saved last is intact."
+                f"process {self.rank} of {self.size} lost the others ({first_line(error)}). One of them has ended: "
+                "see its output. What was saved last is intact."
             ) from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comfy_server import ComfyServer, ServerError
-from benchmarks.command import write_figures
+from benchmarks.command import pictures, write_figures
 from benchmarks.drawing import PROFESSIONS, TRAINED, draw_by, photos, unasked
 from benchmarks.evidence.bench import BENCH, ROOT, examiners
 from benchmarks.graph import CHECKPOINT, SAVE, photographed
@@ -52,12 +52,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py demo", description=__doc__)
-    parser.add_argument("--images", type=int, default=30, help="pictures a profession (default 30)")
+    parser.add_argument("--images", **pictures(30, fewest=2))
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="folder for what it makes")
-    options = parser.parse_args()
-    if options.images < 2:
-        parser.error(f"--images: expected at least 2, found {options.images}")
-    return options
+    return parser.parse_args()
 
 
 def _timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.graph import NATIVE, Size
 from emoji_world import world
-from emoji_world.measure import article
+from emoji_world.captions import article
 from respo_train.core.counting.joint import Combination
 from respo_train.evaluation.drawn import BETWEEN, Drawn
 from respo_train.evaluation.on_disk import Images

@@ -49,7 +49,7 @@ def joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: int = 0) -> Figure:
+def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "") -> Figure:
     """Return the mean over all pictures. `values`: one for each picture of `drawn`, in order; NaN is left out.
 
     The pictures are resampled within their group and what they were asked to show: quotas fix how many there are. Where
@@ -64,7 +64,7 @@ def mean_of(values: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: 
         return nothing(0, note or "no pictures")
     numbers, places = numbers[kept], [place for place, keep in zip(places, kept, strict=True) if keep]
     sums = np.zeros(SAMPLES)
-    for _, drawn_again in resamples(_resampled_together(places), SAMPLES, seed):
+    for _, drawn_again in resamples(_resampled_together(places), SAMPLES):
         sums += numbers[drawn_again].sum(1)
     found = interval(float(numbers.mean()), sums / len(numbers))
     return Figure(found.value, found.low, found.high, len(numbers), note)
@@ -108,12 +108,10 @@ def share_of(flags: NDArray[Any], drawn: Sequence[Drawn], note: str = "") -> Fig
     return found
 
 
-def paired_difference(
-    first: NDArray[Any], second: NDArray[Any], drawn: Sequence[Drawn], note: str = "", seed: int = 0
-) -> Figure:
+def paired_difference(first: NDArray[Any], second: NDArray[Any], drawn: Sequence[Drawn], note: str = "") -> Figure:
     """Return the mean of `second - first`, measured on the same pictures, one number for each in both.
 
     Both are resampled with the same pictures, so what makes a picture hard in both cancels out.
     """
     change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
-    return mean_of(change, drawn, note, seed)
+    return mean_of(change, drawn, note)

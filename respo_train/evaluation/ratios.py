@@ -18,7 +18,7 @@ Asked = dict[str, dict[str, Counter[str]]]  # group -> what was asked -> what wa
 
 
 def deviation(judge: Looks, drawn: Sequence[Drawn], attribute: str, concepts: Sequence[str]) -> Figure:
-    """Return the mean over the groups of max_c |N_c / N - 1 / C| / (1 - 1 / C) (see `core.metrics`).
+    """Return the mean over the groups of max_c |N_c / N - 1 / C| / (1 - 1 / C) (see `core.counting.metrics`).
 
     N: the pictures of which the judge is sure. They are resampled within group and what they were asked to show.
     """

@@ -47,7 +47,7 @@ class Table:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, section: str, key: str, title: str, unit: str, best: str, **figures: Figure | None) -> None:
-        """Add a row; `figures`: by the method's name with _ for a blank, None for a method that has none."""
+        """Add a row; `figures`: before, after, gated, perfect, coin; None where a method has none."""
         names = {"before": UNMODIFIED, "after": MODULES, "gated": GATED, "perfect": PERFECT, "coin": COIN}
         found = {names[name]: figure for name, figure in figures.items() if figure is not None}
         self.rows.append(Row(section, key, title, unit, best, found))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RespoError
+from ..memory import first_line
 from ..network import Conditioning, Encoded
 from ..precision import Precision, choose_dtype
 from .fit import check_fit, check_weights
@@ -110,7 +111,7 @@ def borrowed(
             # Only autocast takes weights of any precision.
             lent.diffusion_model.to(device, torch.float32 if dtype == torch.float32 else None)
             unet = kind(SimpleNamespace(model=lent), clip, vae, device, dtype, size, owned=True, block=block)
-            check_fit(unet.architecture, clip, vae, channels=unet.latent_shape[0])
+            check_fit(unet.architecture, clip, vae, "Link", unet.latent_shape[0])
             yield Loan(unet, sha256)
         finally:
             lent.diffusion_model.to("meta")
@@ -148,7 +149,7 @@ def _not_dynamic(model: Any) -> Any:
     except RuntimeError as error:  # its loader left nothing by which the host could load it again
         raise RespoError(
             "expected a model that ComfyUI can load in full, found one whose loader does not allow that "
-            f"({str(error).splitlines()[0][:120]}). Load it with Load Checkpoint or Load Diffusion Model, or start "
+            f"({first_line(error)}). Load it with Load Checkpoint or Load Diffusion Model, or start "
             "ComfyUI with --disable-dynamic-vram."
         ) from error
 

@@ -22,8 +22,11 @@ def check_weights(network: nn.Module) -> None:
         )
 
 
-def check_fit(architecture: Architecture, clip: Any, vae: Any, link: str = "Link", channels: int = 4) -> None:
-    """Raise RespoError for a CLIP or VAE of another kind of model. `link`: what the user does with files or nodes."""
+def check_fit(architecture: Architecture, clip: Any, vae: Any, link: str, channels: int) -> None:
+    """Raise RespoError for a CLIP or VAE of another kind of model.
+
+    `link`: what the user does with files or nodes; `channels`: of the model's latents.
+    """
     width = clip.encode_from_tokens(clip.tokenize("")).shape[-1]
     if width != architecture.context_dim:
         raise RespoError(

@@ -15,6 +15,7 @@ from ..core.errors import RespoError, RespoWarning
 from ..core.module.architecture import Architecture, family_named
 from ..core.module.fingerprint import fingerprint, weight_name
 from ..core.pictures.attention import word_tokens
+from ..memory import first_line
 from ..network import AttentionHook, Conditioning, Encoded
 from .attention_hook import has_gradient
 from .compute import check_same, probe, store_as_computed
@@ -99,8 +100,7 @@ class HostNetwork(ABC):
             self.compiled = True
             found = probe(self)
         except Exception as error:  # no C++ compiler, no Triton, or any error of the compiler
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RespoError(f"torch.compile failed on this machine, train without it: {reason}") from error
+            raise RespoError(f"torch.compile failed on this machine, train without it: {first_line(error)}") from error
         check_same(expected, found, self._dtype)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:

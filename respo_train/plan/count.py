@@ -57,7 +57,7 @@ def count_step(
     with quiet, FakeTensorMode(allow_non_fake_inputs=True), Ledger() as ledger:
         unet, weights = outline()
         ledger.add(weights)
-        own = sum(ledger.bytes_of(weight) for weight in weights)
+        own = sum(weight.untyped_storage().nbytes() for weight in weights)
         setting = next(iter(settings_of(short, unet, team).values()))
         state = start(setting)
         at_start = ledger.peak
@@ -91,10 +91,6 @@ class Ledger(TorchDispatchMode):
                 self.live += storage.nbytes()
                 weakref.finalize(storage, self._drop, storage._cdata)
         self.peak = max(self.peak, self.live)
-
-    def bytes_of(self, tensor: Tensor) -> int:
-        """Return the bytes of a tensor's whole storage."""
-        return tensor.untyped_storage().nbytes()
 
     def _drop(self, key: int) -> None:
         self.live -= self._known.pop(key)

@@ -10,7 +10,7 @@ from ..errors import ModuleFileError, RespoError
 from .header import opened
 
 MOST_BYTES = 2**20
-LONGEST = 100_000  # characters of what somebody writes into a field; ten times the longest preset that ships
+LONGEST = 100_000  # characters of what somebody writes into a field; twenty times the longest preset that ships
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

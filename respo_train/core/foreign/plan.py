@@ -184,12 +184,8 @@ def _are_sizes(values: tuple[Any, ...]) -> bool:
     return all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
 
 
-def _given(value: Any) -> Any:
-    return value
-
-
 _PUSHES: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"), _given),
+    **dict.fromkeys(("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"), lambda value: value),
     "GLOBAL": _global,
     "EMPTY_DICT": lambda _: {},
     "EMPTY_TUPLE": lambda _: (),
