@@ -96,3 +96,13 @@ def test_the_text_encoder_of_another_model(files: dict[str, Path], monkeypatch: 
     monkeypatch.setattr(comfy.sd, "load_clip", lambda paths: other)
     with pytest.raises(RespoError, match="gives 128 numbers per token, found one that gives 768"):
         load_unet(SeparateFiles(files["unet"], (files["clip"],)), "float32")
+
+
+def test_the_vae_has_the_latents_of_the_model(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flux, Qwen-Image and SD 3 have 16 channels, not 4."""
+    import comfy.sd
+
+    model = comfy.sd.load_diffusion_model(str(files["unet"])).model
+    monkeypatch.setattr(model, "latent_format", SimpleNamespace(latent_channels=16))
+    with pytest.raises(RespoError, match=r"a VAE of 16 latent channels, found one of 4\. Give the VAE"):
+        load_unet(SeparateFiles(files["unet"], (files["clip"],), files["vae"]), "float32")
