@@ -63,11 +63,16 @@ def _is_there(store: Store, cell: Cell) -> bool:
 
 
 def _asked(plan: Plan, modules: Modules, task: Task) -> str:
-    """Say what the columns show: their prompt, and what was asked for in each."""
-    name = next(name for name in modules if name != UNMODIFIED and task in plan.tasks(name))
-    ask = plan.asks(name, task)[0]
-    wishes = ", ".join(" ".join(cell) for cell in ask.wishes(0, min(ACROSS, ask.count)))
-    return f"All are '{ask.prompt}', each column of one seed; asked for from left to right: {wishes}."
+    """Say what the columns show: their prompt, and what was asked for in each, for the rows that share it."""
+    firsts = {name: plan.asks(name, task)[0] for name in modules if name != UNMODIFIED and task in plan.tasks(name)}
+    said = {}
+    for shares in dict.fromkeys(ask.shares for ask in firsts.values()):
+        rows = [name for name, ask in firsts.items() if ask.shares == shares]
+        ask = max((firsts[name] for name in rows), key=lambda ask: ask.count)
+        wishes = ", ".join(" ".join(wish) for wish in ask.wishes(0, min(ACROSS, ask.count)))
+        said[wishes] = ", ".join(title(name, plan.methods) for name in rows)
+    asked = "; ".join(wishes if len(said) == 1 else f"{wishes} ({rows})" for wishes, rows in said.items())
+    return f"All are '{ask.prompt}', each column of one seed; asked for from left to right: {asked}."
 
 
 def _worst(folder: Path, plan: Plan, store: Store, modules: Modules, task: Task) -> Shown:

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 from evidence_cases import Fake, tiny
 
-from benchmarks.evidence import judging, report, results, tables, targets
+from benchmarks.evidence import judging, pictures, report, results, tables, targets, transformer
+from benchmarks.evidence.asks import TASKS
 from benchmarks.evidence.methods import RESPO
-from benchmarks.evidence.plan import SURROUNDINGS, Plan, Scale, chosen
+from benchmarks.evidence.plan import SURROUNDINGS, TRANSFORMER_SCALE, Plan, Scale, chosen
 from respo_train.evaluation.cells import Store
 from respo_train.evaluation.drawing import draw_missing
 from respo_train.evaluation.figure import Figure
@@ -81,6 +82,16 @@ class TestReport:
     @pytest.mark.parametrize(("now", "expected"), [(9, "took 2 minutes"), (3, "measured 3 of 9 sets")])
     def test_says_how_much_was_made_anew(self, now, expected):
         assert expected in str(report.Made(report.RESULTS, 120.0, now, 9))
+
+    def test_says_which_row_was_asked_for_what(self):
+        plan = Plan(transformer.ROWS, TRANSFORMER_SCALE, "float32")
+        modules = {name: {} for name in plan.methods}
+        said = {name: pictures._asked(plan, modules, TASKS[name]) for name in ("skin", "joint")}
+        assert said["skin"].endswith(
+            "left to right: light, dark, medium, dark, medium, light, dark, medium, light, medium."
+        )
+        assert "woman light, man medium (prompt rewriting, negative prompt); light-skinned man, dark-" in said["joint"]
+        assert said["joint"].endswith(", medium-skinned man (Respo).")
 
     def test_a_table_has_equally_many_cells_in_every_line(self, made):
         lines = (made.folder / "RESULTS.md").read_text(encoding="utf-8").splitlines()
