@@ -1,14 +1,22 @@
-"""The reports in a server that a user would start: a running total over a queue and a restart."""
+"""The reports in a server that a user would start: a running total over a queue, a restart and a kill."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import random
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from benchmarks.comfy_server import ComfyServer
+from respo_train.core.counting.total_file import TotalFile
+from respo_train.core.files.checkpoint import load_attribute
 
 
 def graph(seed: int, text: str = "a photo of a doctor") -> dict[str, Any]:
@@ -72,3 +80,59 @@ def test_running_total_outlives_the_server(comfy_path: Path, tmp_path: Path) -> 
         doctors = max(folder_of(server).iterdir(), key=lambda path: path.stat().st_size)
         doctors.write_text("{")
         assert f"kept as {doctors.stem}.broken-1.json" in said(server, 4)
+
+
+def saving(seed: int) -> dict[str, Any]:
+    """Return the same graph, which also saves its pictures, and a module under this run's own name."""
+    prompt = {
+        "9": ("RespoSaveImages", {"images": ["6", 0], "filename_prefix": "kept", "labels": ""}),
+        "10": ("RespoLoadModule", {"module": "emoji_world_gender.safetensors"}),
+        "11": ("RespoSaveModule", {"module": ["10", 0], "name": f"kept {seed}", "existing": "refuse"}),
+    }
+    return graph(seed) | {key: {"class_type": kind, "inputs": values} for key, (kind, values) in prompt.items()}
+
+
+def whole(server: ComfyServer, modules: Path) -> dict[Path, bytes]:
+    """Return all files of ours under their own names; each must be whole."""
+    totals = list(folder_of(server).glob("*.json"))
+    for path in (own := list(modules.glob("*.safetensors"))):
+        load_attribute(path)
+    for path in (pictures := list(server.output.glob("*.png"))):
+        with Image.open(path) as picture:
+            picture.load()
+    return {path: path.read_bytes() for path in (*totals, *own, *pictures)}
+
+
+def counted(found: dict[Path, bytes]) -> int:
+    """Return the number of pictures in the running total, as its reader finds them; its last one may be in part."""
+    sizes = [0]
+    for path in (path for path in found if path.suffix == ".json"):
+        file = TotalFile(path, {})
+        file.read()
+        sizes.append(len(file.total.pictures))
+    return max(sizes)
+
+
+@pytest.mark.slow
+def test_a_killed_server_loses_at_most_what_it_was_writing(comfy_path: Path, tmp_path: Path) -> None:
+    chance, seeds, modules = random.Random(0), itertools.count(1), tmp_path / "respo"
+    modules.mkdir()
+    before: dict[Path, bytes] = {}
+    reached = 0
+    for _ in range(4):
+        with ComfyServer(tmp_path / "server", host=comfy_path, model_folders={"respo": modules}) as server:
+            server.run(saving(first := next(seeds)))
+            assert (modules / f"kept {first}.safetensors").is_file()
+            done = counted(whole(server, modules))
+            assert done == reached + 4  # the server before left a total that can be gone on from
+            for _ in range(200):
+                server.queue(saving(next(seeds)))
+            time.sleep(chance.uniform(0.2, 1.5))
+            os.kill(server.pid, signal.SIGKILL)
+            time.sleep(0.2)
+            after = whole(server, modules)
+            reached = counted(after)
+            assert reached >= done
+            unchanged = [path for path in before if path.suffix != ".json"]
+            assert [after.get(path) for path in unchanged] == [before[path] for path in unchanged]
+            before = after
